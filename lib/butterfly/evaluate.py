@@ -1,0 +1,42 @@
+"""What a stack of networks does on data: loss, error, predictions. Nothing here trains."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from butterfly.models import Model
+from butterfly.stack import blocks
+
+# Members and examples that go through the network at once: small enough for a CPU's cache, large enough for a GPU.
+_MEMBERS = {"cpu": 16, "cuda": 128}
+_EXAMPLES = {"cpu": 256, "cuda": 1024}
+
+
+def outputs(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """Logits of every member on every example, in blocks: (members, examples, logits `[m, b, C]`)."""
+    with torch.no_grad():
+        for rows in blocks(len(theta), _MEMBERS[x.device.type]):
+            for some in blocks(len(x), _EXAMPLES[x.device.type]):
+                yield rows, some, model.logits(theta[rows], x[some])
+
+
+def evaluate(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy `[M]` and error rate `[M]` of a stack `theta [M, P]` on all examples, summed in float64."""
+    loss = torch.zeros(len(theta), dtype=torch.float64, device=x.device)
+    wrong = torch.zeros_like(loss)
+    for rows, some, logits in outputs(model, theta, x):
+        truth = y[some].expand(len(logits), -1)
+        each = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view(truth.shape)
+        loss[rows] += each.sum(1, dtype=torch.float64)
+        wrong[rows] += (logits.argmax(2) != truth).sum(1)
+    return loss / len(y), wrong / len(y)
+
+
+def predictions(model: Model, theta: Tensor, x: Tensor) -> Tensor:
+    """The class each member gives each example `[M, N]`."""
+    found = torch.empty(len(theta), len(x), dtype=torch.long, device=x.device)
+    for rows, some, logits in outputs(model, theta, x):
+        found[rows, some] = logits.argmax(2)
+    return found

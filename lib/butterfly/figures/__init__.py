@@ -1,0 +1,1 @@
+"""One module a notebook: how its tables become pictures."""

@@ -1,0 +1,192 @@
+"""The architectures: each declares its parameters and says how a stack of it maps inputs to logits."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor
+
+from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_weight, norm
+from butterfly.streams import generator
+
+Tensors = dict[str, Tensor]
+Drop = Callable[[Tensor], Tensor]
+Loss = Callable[[Tensor], Tensor]
+
+
+def keep(h: Tensor) -> Tensor:
+    """No dropout."""
+    return h
+
+
+@dataclass(frozen=True)
+class Model:
+    """What every architecture has: the shape of one input, the number of classes, and a layout."""
+
+    input_shape: tuple[int, ...]
+    classes: int
+
+    @property
+    def layout(self) -> Layout:
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+        """Logits `[M, B, C]` of a stack with tensors `p` on inputs `x [M, B, *input_shape]`."""
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+
+    def logits(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Logits `[M, B, C]` of the stack `theta [M, P]` on shared inputs `x [B, *input_shape]`."""
+        return self.forward(self.layout.tensors(theta), x.expand(len(theta), *x.shape))
+
+    def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
+        """Gradient `[M, P]` of `loss(logits)`, a sum over members, at the stack `theta` on inputs `x [M, B, ...]`."""
+        leaves = {name: view.detach().requires_grad_() for name, view in self.layout.tensors(theta).items()}
+        parts = torch.autograd.grad(loss(self.forward(leaves, x, drop)), list(leaves.values()))
+        return self.layout.stack(dict(zip(leaves, parts, strict=True)))
+
+    def init(self, seeds: list[int]) -> Tensor:
+        """One freshly initialised network a seed: `[M, P]`."""
+        return self.layout.init([generator("init", seed) for seed in seeds])
+
+
+@dataclass(frozen=True)
+class MLP(Model):
+    """`depth` hidden layers of `width` ReLU units, with biases; dropout after each hidden layer where it is on."""
+
+    depth: int = 4
+    width: int = 64
+
+    @cached_property
+    def layout(self) -> Layout:
+        sizes = [prod(self.input_shape), *[self.width] * self.depth, self.classes]
+        parameters = []
+        for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
+            w = linear_weight(f"linear{layer}.weight", inputs, outputs)
+            parameters += [w, bias(f"linear{layer}.bias", w)]
+        return Layout(parameters)
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+        h = x.flatten(2)
+        for layer in range(self.depth):
+            h = drop(torch.relu(linear(h, p[f"linear{layer}.weight"], p[f"linear{layer}.bias"])))
+        return linear(h, p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
+
+    def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
+        """As in `Model`, to the bit, but written out: no graph, and products go straight to their place in the row."""
+        if drop is not keep:
+            return super().gradient(theta, x, loss, drop)
+        gradient = torch.zeros_like(theta)
+        p, g = self.layout.tensors(theta), self.layout.tensors(gradient)
+        with torch.no_grad():
+            inputs = [x.flatten(2)]  # of each layer
+            for layer in range(self.depth):
+                inputs.append(linear(inputs[-1], p[f"linear{layer}.weight"], p[f"linear{layer}.bias"]).relu_())
+            logits = linear(inputs[-1], p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
+        (slope,) = torch.autograd.grad(loss(logits.requires_grad_()), logits)
+        for layer in reversed(range(self.depth + 1)):
+            torch.bmm(inputs[layer].mT, slope, out=g[f"linear{layer}.weight"])
+            torch.sum(slope, 1, out=g[f"linear{layer}.bias"])
+            if layer:
+                slope = torch.bmm(slope, p[f"linear{layer}.weight"].mT)
+                slope.mul_(inputs[layer].sign())  # a ReLU output is positive where the slope passes
+        return gradient
+
+
+@dataclass(frozen=True)
+class CNN1d(Model):
+    """Three strided convolutions and a linear head, for signals (the shape of the MNIST-1D paper's CNN)."""
+
+    width: int = 25
+
+    @cached_property
+    def layout(self) -> Layout:
+        channels, length = self.input_shape
+        parameters = []
+        for layer, kernel in enumerate((5, 3, 3)):
+            w = conv_weight(f"conv{layer}.weight", self.width, channels, kernel)
+            parameters += [w, bias(f"conv{layer}.bias", w)]
+            channels, length = self.width, (length + 2 - kernel) // 2 + 1
+        head = linear_weight("head.weight", channels * length, self.classes)
+        return Layout([*parameters, head, bias("head.bias", head)])
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+        h = x
+        for layer in range(3):
+            h = conv(h, p[f"conv{layer}.weight"], stride=2, padding=1)
+            h = drop(torch.relu(h + p[f"conv{layer}.bias"][:, None, :, None]))
+        return linear(h.flatten(2), p["head.weight"], p["head.bias"])
+
+
+@dataclass(frozen=True)
+class ResNet(Model):
+    """CIFAR ResNet of the Butterfly paper: 3x3 stem, stages of widths w, 2w, 4w, projection shortcuts, channel norm."""
+
+    depth: int = 20
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        if self.depth < 8 or (self.depth - 2) % 6:
+            raise ValueError(f"a CIFAR ResNet has depth 6n + 2 (8, 14, 20, 26, ...), not {self.depth}")
+
+    @property
+    def _blocks(self) -> list[tuple[str, int, int, int]]:
+        """Name, input channels, output channels and stride of each basic block."""
+        found, channels = [], self.width
+        for stage in range(3):
+            for block in range((self.depth - 2) // 6):
+                outputs, stride = self.width << stage, 2 if stage and not block else 1
+                found.append((f"stage{stage}.block{block}", channels, outputs, stride))
+                channels = outputs
+        return found
+
+    @cached_property
+    def layout(self) -> Layout:
+        stem = conv_weight("stem.weight", self.width, self.input_shape[0], 3, 3)
+        parameters = [stem, *norm("stem.norm", stem)]
+        for name, inputs, outputs, _ in self._blocks:
+            first = conv_weight(f"{name}.conv0.weight", outputs, inputs, 3, 3)
+            second = conv_weight(f"{name}.conv1.weight", outputs, outputs, 3, 3)
+            parameters += [first, *norm(f"{name}.norm0", first), second, *norm(f"{name}.norm1", second)]
+            if inputs != outputs:
+                shortcut = conv_weight(f"{name}.shortcut.weight", outputs, inputs, 1, 1)
+                parameters += [shortcut, *norm(f"{name}.shortcut.norm", shortcut)]
+        head = linear_weight("head.weight", 4 * self.width, self.classes)
+        return Layout([*parameters, head, bias("head.bias", head)])
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+        def normed(h: Tensor, name: str) -> Tensor:
+            return channel_norm(h, p[f"{name}.gain"], p[f"{name}.bias"])
+
+        h = torch.relu(normed(conv(x, p["stem.weight"], padding=1), "stem.norm"))
+        for name, inputs, outputs, stride in self._blocks:
+            skip = h
+            if inputs != outputs:
+                skip = normed(conv(h, p[f"{name}.shortcut.weight"], stride=stride), f"{name}.shortcut.norm")
+            h = normed(conv(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0")
+            h = normed(conv(drop(torch.relu(h)), p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1")
+            h = torch.relu(h + skip)
+        return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
+
+
+_NAMES = {
+    r"mlp-(?P<depth>\d+)x(?P<width>\d+)": MLP,
+    r"cnn1d-(?P<width>\d+)": CNN1d,
+    r"resnet(?P<depth>\d+)-(?P<width>\d+)": ResNet,
+}
+
+
+def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
+    """The architecture of that name: `mlp-DEPTHxWIDTH` (hidden layers), `cnn1d-WIDTH` or `resnetDEPTH-WIDTH`."""
+    for pattern, kind in _NAMES.items():
+        if match := re.fullmatch(pattern, name):
+            sizes = {key: int(value) for key, value in match.groupdict().items()}
+            if 0 in sizes.values():
+                raise ValueError(f"model '{name}' has a size of 0")
+            if (kind is CNN1d and len(input_shape) != 2) or (kind is ResNet and len(input_shape) != 3):
+                raise ValueError(f"model '{name}' does not fit inputs of shape {input_shape}")
+            return kind(tuple(input_shape), classes, **sizes)
+    raise ValueError(f"unknown model '{name}'; try mlp-4x64, cnn1d-25 or resnet20-32")

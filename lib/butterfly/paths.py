@@ -1,0 +1,19 @@
+"""Where things are: every path starts from the package, never from the current directory."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ROOT / "notebooks"
+PARAMS = ROOT / "params"
+FIGURES = ROOT / "figures"
+
+
+def runs() -> Path:
+    """The folder of finished shards: `BUTTERFLY_RUNS`, or `.runs` in the project."""
+    return Path(os.environ.get("BUTTERFLY_RUNS", ROOT / ".runs"))
+
+
+def topics() -> list[str]:
+    """The notebooks by name, in order: `00_index`, `01_butterfly_effect`, ..."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))

@@ -1,0 +1,56 @@
+"""Named settings: a data set, an architecture and a recipe that belong together."""
+
+from butterfly.strict import Strict
+from butterfly.train import Augment, Recipe
+
+
+class Setting(Strict):
+    """What is trained, on what, and how."""
+
+    data: str
+    model: str
+    recipe: Recipe
+
+
+SETTINGS = {
+    # A laptop's setting: trains in under a second a network, and its early phase is chaotic.
+    "mnist1d": Setting(
+        data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1860, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
+    ),
+    "digits": Setting(
+        data="digits", model="mlp-3x64", recipe=Recipe(steps=800, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
+    ),
+    "mnist": Setting(
+        data="mnist", model="mlp-3x128", recipe=Recipe(steps=4680, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02)
+    ),
+    # A small CIFAR-10 run for a GPU; not a setting of the paper.
+    "cifar10-small": Setting(
+        data="cifar10",
+        model="resnet8-16",
+        recipe=Recipe(
+            steps=4000, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02, augment=Augment(flip=True, rotate=10.0)
+        ),
+    ),
+    # The "standard" arm of the Butterfly paper, first learning rate of 0 included.
+    "cifar10-paper": Setting(
+        data="cifar10",
+        model="resnet20-32",
+        recipe=Recipe(
+            steps=20_000,
+            batch_size=128,
+            lr=0.1,
+            momentum=0.9,
+            warmup=0.02,
+            first_lr_zero=True,
+            weight_decay=1e-4,
+            augment=Augment(flip=True, rotate=10.0),
+        ),
+    ),
+}
+
+
+def setting(name: str) -> Setting:
+    """The setting of that name."""
+    if name not in SETTINGS:
+        raise ValueError(f"unknown setting '{name}'; known: {', '.join(SETTINGS)}")
+    return SETTINGS[name]

@@ -1,0 +1,165 @@
+"""A stack: many networks of one architecture as the rows of one matrix.
+
+`theta [M, P]` holds `M` networks ("members"), each a row of `P` numbers. Distances, kicks, optimiser steps and straight
+lines between networks are then row arithmetic; only the forward pass needs to know where each tensor lies in the row,
+and that is the `Layout`.
+
+The layers below take a stack of inputs `x [M, B, ...]` and a stack of parameters, and leave the order of the members
+alone. How a layer runs many members at once is its own choice, by device, and the result does not depend on it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Rows are padded so that every member starts on a vector boundary: vectorised kernels then treat all members alike, to
+# the last bit. Padding stays zero.
+_PAD = 16
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a network: its shape, how it starts, and how large a unit kick of it is."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str  # "weight", "bias" or "norm"
+    std: float = 0.0  # standard deviation at initialisation (Kaiming normal for weights)
+    value: float = 0.0  # constant at initialisation (1 for norm gains)
+    scale: float = 0.0  # size of a unit kick per entry: `std` for weights; for biases and norms, that of their layer
+    outputs: int = 0  # units or channels it produces
+
+    @property
+    def numel(self) -> int:
+        return prod(self.shape)
+
+
+class Layout:
+    """Where each tensor of an architecture lies in the row of a stack."""
+
+    def __init__(self, parameters: list[Parameter]):
+        self.parameters = tuple(parameters)
+        self.count = sum(p.numel for p in parameters)
+        self.size = -(-self.count // _PAD) * _PAD
+
+    @cached_property
+    def _slices(self) -> dict[str, slice]:
+        ends = torch.tensor([0] + [p.numel for p in self.parameters]).cumsum(0).tolist()
+        return {p.name: slice(a, b) for p, a, b in zip(self.parameters, ends, ends[1:], strict=False)}
+
+    def tensors(self, theta: Tensor) -> dict[str, Tensor]:
+        """Views of `theta [M, P]` by name, each `[M, *shape]`; writing to a view writes to the stack."""
+        return {p.name: theta[:, self._slices[p.name]].view(-1, *p.shape) for p in self.parameters}
+
+    def stack(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """The inverse of `tensors`: a new stack `[M, P]`."""
+        first = next(iter(tensors.values()))
+        theta = first.new_zeros(len(first), self.size)
+        for name, view in self.tensors(theta).items():
+            view.copy_(tensors[name])
+        return theta
+
+    def init(self, generators: list[torch.Generator]) -> Tensor:
+        """One network a generator, at initialisation `[M, P]`, float32 on the CPU."""
+        theta = torch.zeros(len(generators), self.size)
+        for row, generator in zip(theta, generators, strict=True):
+            for p in self.parameters:
+                if p.std:
+                    row[self._slices[p.name]] = p.std * torch.randn(p.numel, generator=generator)
+                else:
+                    row[self._slices[p.name]] = p.value
+        return theta
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """Size of a unit kick of each entry `[P]`, float64; zero on the padding."""
+        scale = torch.zeros(self.size, dtype=torch.float64)
+        for p in self.parameters:
+            scale[self._slices[p.name]] = p.scale
+        return scale
+
+    def select(self, layers: tuple[str, ...] = (), norms_and_biases: bool = False) -> Tensor:
+        """Mask `[P]` of the entries of the named layers (glob patterns; none means all), weights only unless asked."""
+        mask = torch.zeros(self.size, dtype=torch.bool)
+        for p in self.parameters:
+            named = not layers or any(fnmatchcase(p.name, pattern) for pattern in layers)
+            mask[self._slices[p.name]] = named and (norms_and_biases or p.kind == "weight")
+        if not mask.any():
+            names = ", ".join(p.name for p in self.parameters)
+            raise ValueError(f"no parameter matches {list(layers)}; the tensors are: {names}")
+        return mask
+
+
+def blocks(members: int, size: int) -> list[slice]:
+    """Cut `members` rows into the fewest runs of at most `size`, as equal as can be."""
+    count = -(-members // size)
+    ends = [members * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(ends)]
+
+
+# --- parameters of a layer -------------------------------------------------------------------------------------------
+
+
+def linear_weight(name: str, inputs: int, outputs: int) -> Parameter:
+    """A Kaiming-normal matrix `[in, out]`: standard deviation sqrt(2 / in)."""
+    # Not transposed as in `torch.nn.Linear`: the gradient of a batched product comes out in this order, and copying a
+    # transposed one costs a tenth of a step.
+    return _kaiming(name, (inputs, outputs), fan_in=inputs, outputs=outputs)
+
+
+def conv_weight(name: str, outputs: int, inputs: int, *kernel: int) -> Parameter:
+    """A Kaiming-normal kernel `[out, in, *kernel]`: standard deviation sqrt(2 / (in * kernel size))."""
+    return _kaiming(name, (outputs, inputs, *kernel), fan_in=inputs * prod(kernel), outputs=outputs)
+
+
+def _kaiming(name: str, shape: tuple[int, ...], fan_in: int, outputs: int) -> Parameter:
+    std = (2.0 / fan_in) ** 0.5
+    return Parameter(name, shape, "weight", std=std, scale=std, outputs=outputs)
+
+
+def bias(name: str, of: Parameter) -> Parameter:
+    """A zero bias; a kick of it, if asked for, has the scale of the weight it belongs to."""
+    return Parameter(name, (of.outputs,), "bias", scale=of.scale)
+
+
+def norm(name: str, after: Parameter) -> list[Parameter]:
+    """Gain and bias of a normalisation layer; kicks, if asked for, have the scale of the convolution before it."""
+    shape = (after.outputs,)
+    return [
+        Parameter(f"{name}.gain", shape, "norm", value=1.0, scale=after.scale),
+        Parameter(f"{name}.bias", shape, "norm", scale=after.scale),
+    ]
+
+
+# --- layers on stacks ------------------------------------------------------------------------------------------------
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Affine layer: `x [M, B, I]`, `weight [M, I, O]`, `bias [M, O]` -> `[M, B, O]`."""
+    return torch.baddbmm(bias.unsqueeze(1), x, weight)
+
+
+def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
+    """Convolution in 1 or 2 dimensions: `x [M, B, I, *space]`, `weight [M, O, I, *kernel]` -> `[M, B, O, *space]`."""
+    one = F.conv1d if weight.dim() == 4 else F.conv2d
+    if x.device.type == "cpu":
+        # A grouped convolution on a CPU is slower than one convolution after another.
+        return torch.stack([one(a, w, stride=stride, padding=padding) for a, w in zip(x, weight, strict=True)])
+    members, batch, channels, *space = x.shape
+    grouped = x.transpose(0, 1).reshape(batch, members * channels, *space)
+    y = one(grouped, weight.flatten(0, 1), stride=stride, padding=padding, groups=members)
+    return y.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+def channel_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-7) -> Tensor:
+    """Normalise over the channels at each pixel (no batch statistics): `x [M, B, C, H, W]`, `gain, bias [M, C]`."""
+    centred = x - x.mean(2, keepdim=True)
+    scaled = centred / (centred.square().mean(2, keepdim=True).sqrt() + eps)
+    return scaled * gain[:, None, :, None, None] + bias[:, None, :, None, None]

@@ -1,0 +1,344 @@
+"""Training a population in lockstep, with forks inside the run.
+
+All members take step number k together. Members of one seed see the same minibatches, augmentation and dropout masks;
+each seed has its own. A fork copies a member and its optimiser state just before step number t, kicks the copy, and
+both train on: no prefix is trained twice, and parent and twin share everything but the kick.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, model_validator
+from torch import Tensor
+
+from butterfly.augment import Augment, augment
+from butterfly.data import Data
+from butterfly.evaluate import evaluate
+from butterfly.models import Drop, Model, keep
+from butterfly.perturb import Batch, Kick, displacement
+from butterfly.stack import blocks
+from butterfly.streams import generator
+from butterfly.strict import Strict
+
+
+class Recipe(Strict):
+    """How a network is trained: optimiser, schedule, batches, augmentation, dropout."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    lr: float = Field(gt=0)  # the peak
+    schedule: Literal["triangle", "cosine", "constant"] = "triangle"
+    warmup: float = Field(0.02, ge=0, lt=1)  # fraction of the steps
+    first_lr_zero: bool = False  # the authors' schedule: the first update has learning rate 0
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    momentum: float = Field(0.9, ge=0, lt=1)
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = Field(1e-8, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    augment: Augment = Augment()
+
+    @model_validator(mode="after")
+    def _warmup_for_zero(self) -> Self:
+        if self.first_lr_zero and round(self.warmup * self.steps) < 1:
+            raise ValueError("first_lr_zero needs a warm-up of at least one step")
+        return self
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """Learning rate of update number `step`, the first being 0.
+
+    Warm-up over W updates rises linearly, `lr * (step + 1) / W`, so that the first update already moves the network;
+    with `first_lr_zero` it is `lr * step / W`, and the first update does nothing. Then, at fraction u of the remaining
+    updates: triangle `lr * (1 - u)`, cosine `lr * (1 + cos(pi u)) / 2`, or constant `lr`.
+    """
+    warmup = round(recipe.warmup * recipe.steps)
+    if step < warmup:
+        return recipe.lr * (step if recipe.first_lr_zero else step + 1) / warmup
+    rest = (step - warmup) / (recipe.steps - warmup)
+    match recipe.schedule:
+        case "triangle":
+            return recipe.lr * (1 - rest)
+        case "cosine":
+            return recipe.lr * (1 + math.cos(math.pi * rest)) / 2
+        case _:
+            return recipe.lr
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Copy the parent of `seed` just before update number `step`, and kick the copy."""
+
+    seed: int
+    step: int
+    kick: Kick
+
+
+@dataclass(frozen=True)
+class Member:
+    """One row of the stack: a parent (no fork) or a twin."""
+
+    seed: int
+    fork: Fork | None = None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The population as an observer sees it, after `step` updates. `theta` is the live stack: copy what you keep."""
+
+    step: int
+    theta: Tensor  # [M, P]
+    members: tuple[Member, ...]
+    model: Model
+    data: Data
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Records `measure(snapshot)` after each of the given numbers of updates (0 is the start, after kicks at 0)."""
+
+    name: str
+    measure: Callable[[Snapshot], Any]
+    steps: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Records `measure(snapshot, rows)` when members first cross a level, looking every `every` updates.
+
+    The mean training loss has to fall to `level`, or the training accuracy to rise to it; `rows [K]` are the members
+    that crossed since the last look. Twins start unseen: one made after its parent crossed crosses at the next look.
+    """
+
+    name: str
+    measure: Callable[[Snapshot, Tensor], Any]
+    metric: Literal["loss", "accuracy"]
+    level: float
+    every: int
+
+
+@dataclass
+class Population:
+    """A trained stack: `theta [M, P]`, who its members are, and what the observers saw, as (name, step, value)."""
+
+    theta: Tensor
+    members: tuple[Member, ...]
+    records: list[tuple[str, int, Any]] = field(default_factory=list)
+
+    def recorded(self, name: str) -> list[tuple[int, Any]]:
+        """The (step, value) pairs of one observer, in order."""
+        return [(step, value) for label, step, value in self.records if label == name]
+
+
+def train(
+    model: Model,
+    data: Data,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    forks: Sequence[Fork] = (),
+    observers: Sequence[Observer | Crossing] = (),
+    init: Tensor | None = None,
+    block: int = 32,
+) -> Population:
+    """Train one parent a seed and all its forks, in lockstep, on the device and in the precision of `data`.
+
+    Members stand in the order of `seeds`, then of the steps of the forks, then of `forks`. `init [S, P]` starts from
+    given networks (fine-tuning) instead of fresh ones. `block` is how many members go through the network at once; it
+    changes speed, and results in the last bits.
+    """
+    _check(model, data, recipe, seeds, forks)
+    theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
+    run = _Run(model, data, recipe, list(seeds), theta)
+    waiting = sorted(forks, key=lambda fork: fork.step)
+    records: list[tuple[str, int, Any]] = []
+    crossed: dict[str, set[Member]] = {}
+    for step in range(recipe.steps + 1):
+        due = [fork for fork in waiting if fork.step == step]
+        if due:
+            run.fork(due)
+        for observer in observers:
+            records += _observe(observer, run.snapshot(step), recipe.steps, crossed.setdefault(observer.name, set()))
+        if step < recipe.steps:
+            run.update(step, block)
+    return Population(run.theta, tuple(run.members), records)
+
+
+def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks: Sequence[Fork]) -> None:
+    if len(set(seeds)) != len(seeds) or not seeds:
+        raise ValueError(f"seeds must be one or more different numbers, not {list(seeds)}")
+    if model.input_shape != data.input_shape or model.classes != data.classes:
+        raise ValueError(f"the model expects inputs {model.input_shape}, {data.name} has {data.input_shape}")
+    if recipe.batch_size > len(data.y):
+        raise ValueError(f"batch size {recipe.batch_size} is larger than the {len(data.y)} examples of {data.name}")
+    for fork in forks:
+        if fork.seed not in seeds:
+            raise ValueError(f"a fork of seed {fork.seed}, which is not trained here: {list(seeds)}")
+        if not 0 <= fork.step <= recipe.steps:
+            raise ValueError(f"a fork at step {fork.step} of a run of {recipe.steps} steps")
+
+
+def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[Member]) -> list[tuple]:
+    """What one observer records at this step: nothing, or one (name, step, value)."""
+    if isinstance(observer, Observer):
+        return [(observer.name, now.step, observer.measure(now))] if now.step in observer.steps else []
+    if now.step % observer.every and now.step != last:
+        return []
+    loss, error = evaluate(now.model, now.theta, now.data.x, now.data.y)
+    beyond = loss <= observer.level if observer.metric == "loss" else 1 - error >= observer.level
+    rows = [row for row, member in enumerate(now.members) if beyond[row] and member not in crossed]
+    crossed.update(now.members[row] for row in rows)
+    return [(observer.name, now.step, observer.measure(now, torch.tensor(rows)))] if rows else []
+
+
+class _Run:
+    """The moving parts of one training run: parameters, optimiser state, and who is who."""
+
+    def __init__(self, model: Model, data: Data, recipe: Recipe, seeds: list[int], theta: Tensor):
+        self.model, self.data, self.recipe, self.seeds = model, data, recipe, seeds
+        self.theta = theta  # [M, P]
+        slots = 1 if recipe.optimizer == "sgd" else 2
+        self.state = [torch.zeros_like(theta) for _ in range(slots)]  # momentum, or Adam's two moments
+        self.members = [Member(seed) for seed in seeds]
+        self.family = torch.arange(len(seeds))  # [M]: position in `seeds` of each member's seed
+        self._order: dict[int, Tensor] = {}
+
+    def snapshot(self, step: int) -> Snapshot:
+        return Snapshot(step, self.theta, tuple(self.members), self.model, self.data)
+
+    def fork(self, forks: list[Fork]) -> None:
+        """Append kicked copies of their parents, optimiser state copied."""
+        parents = torch.tensor([self.seeds.index(fork.seed) for fork in forks])
+        twins = self.theta[parents]
+        for row, fork in enumerate(forks):
+            twins[row] += displacement(self.model, twins[row], fork.kick, fork.seed, self._noise_batch)
+        self.theta = torch.cat([self.theta, twins])
+        self.state = [torch.cat([slot, slot[parents]]) for slot in self.state]
+        self.members += [Member(fork.seed, fork) for fork in forks]
+        self.family = torch.cat([self.family, parents])
+
+    def update(self, step: int, block: int) -> None:
+        """One optimiser step of every member."""
+        batch = self._batch(step)
+        drop = _Dropout(self.recipe.dropout, self.seeds, step)
+        for rows in blocks(len(self.members), block):
+            self._descend(rows, self._gradient(rows, batch, drop), step)
+
+    def _gradient(self, rows: slice, batch: "_Batch", drop: "_Dropout") -> Tensor:
+        """Gradient `[m, P]` of each member's mean loss on its seed's minibatch, for a block of members."""
+        family = self.family[rows]
+
+        # The members' losses are summed: each depends on its own parameters only, so their gradients stay apart.
+        def loss(logits: Tensor) -> Tensor:
+            return _losses(logits, batch, family).sum()
+
+        return self.model.gradient(self.theta[rows], _spread(batch.x, family), loss, drop.of(family))
+
+    def _descend(self, rows: slice, gradient: Tensor, step: int) -> None:
+        """The optimiser, on whole rows, as in `torch.optim.SGD` and `torch.optim.AdamW`."""
+        theta, recipe, lr = self.theta[rows], self.recipe, learning_rate(self.recipe, step)
+        if recipe.optimizer == "sgd":
+            momentum = self.state[0][rows]
+            if recipe.weight_decay:
+                gradient.add_(theta, alpha=recipe.weight_decay)
+            torch.add(gradient, momentum, alpha=recipe.momentum, out=momentum)
+            theta.add_(momentum, alpha=-lr)
+            return
+        first, second = (slot[rows] for slot in self.state)
+        theta.mul_(1 - lr * recipe.weight_decay)
+        first.lerp_(gradient, 1 - recipe.betas[0])
+        second.mul_(recipe.betas[1]).addcmul_(gradient, gradient, value=1 - recipe.betas[1])
+        corrections = [1 - beta ** (step + 1) for beta in recipe.betas]
+        scale = (second / corrections[1]).sqrt_().add_(recipe.eps)
+        theta.addcdiv_(first, scale, value=-lr / corrections[0])
+
+    def _batch(self, step: int) -> "_Batch":
+        """The minibatch of this step, one row a seed."""
+        count = len(self.data.y)
+        epoch, place = divmod(step, count // self.recipe.batch_size)  # an incomplete last batch is left out
+        if epoch not in self._order:
+            orders = [torch.randperm(count, generator=generator("order", seed, epoch)) for seed in self.seeds]
+            self._order = {epoch: torch.stack(orders).to(self.data.y.device)}
+        at = self._order[epoch][:, place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
+        x = self.data.x[at]
+        if self.recipe.augment.active:
+            streams = [generator("augment", seed, step) for seed in self.seeds]
+            x = torch.stack([augment(a, self.recipe.augment, s) for a, s in zip(x, streams, strict=True)])
+        targets = self.data.y if self.data.targets is None else self.data.targets
+        weights = self.data.weights
+        return _Batch(
+            x,
+            _pick(targets, at, per_seed=targets.dim() == 3),
+            None if weights is None else _pick(weights, at, per_seed=weights.dim() == 2),
+        )
+
+    def _noise_batch(self, random: torch.Generator) -> Batch:
+        """One other minibatch, augmented like the rest, for a batch kick."""
+        at = torch.randperm(len(self.data.y), generator=random)[: self.recipe.batch_size].to(self.data.y.device)
+        x = self.data.x[at]
+        if self.recipe.augment.active:
+            x = augment(x, self.recipe.augment, random)
+        return x, self.data.y[at]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or soft targets `[S, B, C]`, weights `[S, B]`."""
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+
+class _Dropout:
+    """The masks of one step: one a seed and layer, shared by all members of the seed."""
+
+    def __init__(self, rate: float, seeds: list[int], step: int):
+        self.rate = rate
+        self.streams = [generator("dropout", seed, step) for seed in seeds] if rate else []
+        self.masks: list[Tensor] = []  # one a layer, [S, B, ...]
+
+    def of(self, family: Tensor) -> Drop:
+        """The dropout function for a block of members; its calls are the layers, in order."""
+        if not self.rate:
+            return keep
+        layers = itertools.count()
+
+        def drop(h: Tensor) -> Tensor:
+            layer = next(layers)
+            if layer == len(self.masks):
+                kept = [torch.rand(h.shape[1:], generator=stream) >= self.rate for stream in self.streams]
+                self.masks.append(torch.stack(kept).to(h) / (1 - self.rate))
+            return h * _spread(self.masks[layer], family)
+
+        return drop
+
+
+def _losses(logits: Tensor, batch: _Batch, family: Tensor) -> Tensor:
+    """Mean cross-entropy `[m]` of each member, weighted where examples have weights."""
+    target = _spread(batch.target, family)
+    each = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="none").view(logits.shape[:2])
+    if batch.weight is None:
+        return each.mean(1)
+    weight = _spread(batch.weight, family)
+    # A minibatch whose weights are all zero moves nothing.
+    return (each * weight).sum(1) / weight.sum(1).clamp_min(1e-12)
+
+
+def _pick(values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
+    """Rows `at [S, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
+    if not per_seed:
+        return values[at]
+    return values[torch.arange(len(at), device=at.device)[:, None], at]
+
+
+def _spread(per_seed: Tensor, family: Tensor) -> Tensor:
+    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; a block of one seed needs no copy."""
+    first = int(family[0])
+    if bool((family == first).all()):
+        return per_seed[first].expand(len(family), *per_seed.shape[1:])
+    return per_seed[family.to(per_seed.device)]
