@@ -7,12 +7,13 @@ margin named beforehand, never a missing significance. The unit of replication i
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from IPython.display import Markdown
 from scipy import stats
 
 LEVEL = 0.95
@@ -149,7 +150,7 @@ def read(path: Path) -> list[Claim]:
     return [Claim(**{k: math.nan if v is None else v for k, v in row.items()}) for row in rows]
 
 
-def table(claims: Sequence[Claim]) -> pd.DataFrame:
+def table(claims: Iterable[Claim]) -> pd.DataFrame:
     """The ledger as a table for reading."""
     rows = [
         {
@@ -163,6 +164,13 @@ def table(claims: Sequence[Claim]) -> pd.DataFrame:
         for c in claims
     ]
     return pd.DataFrame(rows, columns=["id", "claim", "estimate", "95 % interval", "n", "verdict"])
+
+
+def markdown(claims: Iterable[Claim]) -> Markdown:
+    """The ledger as a table in a notebook."""
+    rows = table(claims)
+    lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
+    return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 
 
 def summary(claims: Sequence[Claim]) -> str:

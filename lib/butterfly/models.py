@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_weight, norm
+from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_gradient, linear_weight, norm
 from butterfly.streams import generator
 
 Tensors = dict[str, Tensor]
@@ -76,7 +76,7 @@ class MLP(Model):
         return linear(h, p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
 
     def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
-        """As in `Model`, to the bit, but written out: no graph, and products go straight to their place in the row."""
+        """As in `Model`, but written out: without a graph, activations are overwritten and less memory is touched."""
         if drop is not keep:
             return super().gradient(theta, x, loss, drop)
         gradient = torch.zeros_like(theta)
@@ -88,7 +88,7 @@ class MLP(Model):
             logits = linear(inputs[-1], p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
         (slope,) = torch.autograd.grad(loss(logits.requires_grad_()), logits)
         for layer in reversed(range(self.depth + 1)):
-            torch.bmm(inputs[layer].mT, slope, out=g[f"linear{layer}.weight"])
+            g[f"linear{layer}.weight"].copy_(linear_gradient(inputs[layer], slope))
             torch.sum(slope, 1, out=g[f"linear{layer}.bias"])
             if layer:
                 slope = torch.bmm(slope, p[f"linear{layer}.weight"].mT)

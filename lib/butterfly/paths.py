@@ -17,3 +17,8 @@ def runs() -> Path:
 def topics() -> list[str]:
     """The notebooks by name, in order: `00_index`, `01_butterfly_effect`, ..."""
     return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
+
+
+def reference(profile: str) -> Path:
+    """The results that ship with the repository."""
+    return FIGURES / "reference" / profile

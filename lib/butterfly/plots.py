@@ -2,6 +2,7 @@
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -9,8 +10,24 @@ from matplotlib.figure import Figure
 
 from butterfly import paths
 
-# A band is a 95 % bootstrap interval of the mean over seeds; the resampling has a fixed seed.
-BAND = {"errorbar": ("ci", 95), "n_boot": 1000, "seed": 0, "err_kws": {"alpha": 0.18, "linewidth": 0}}
+
+def band(values: pd.Series) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean over seeds, resampled the same way every time."""
+    x = np.asarray(values, dtype=float)
+    draws = x[np.random.default_rng(0).integers(len(x), size=(1000, len(x)))].mean(1)
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def log_band(values: pd.Series) -> tuple[float, float]:
+    """The same for the geometric mean, for a logarithmic axis."""
+    low, high = band(np.log(values))
+    return float(np.exp(low)), float(np.exp(high))
+
+
+_SHADE = {"alpha": 0.18, "linewidth": 0}
+BAND = {"errorbar": band, "err_kws": _SHADE}
+LOG_BAND = {"errorbar": log_band, "estimator": lambda values: np.exp(np.log(values).mean()), "err_kws": _SHADE}
 
 SEQUENCE = "viridis_r"  # ordered quantities: kick times and kick sizes; readable without colour vision
 
@@ -30,8 +47,6 @@ def style() -> None:
             "axes.titlesize": "medium",
             "axes.titlelocation": "left",
             "legend.frameon": False,
-            "svg.hashsalt": "butterfly",
-            "pdf.fonttype": 42,
         }
     )
 
@@ -43,12 +58,18 @@ def panels(count: int, width: float = 5.0, height: float = 3.9, sharey: bool = F
     return figure, list(axes[0])
 
 
-def save(figure: Figure, name: str, numbers: pd.DataFrame, profile: str) -> Figure:
+def save(figure: Figure, numbers: pd.DataFrame, name: str, profile: str) -> Figure:
     """Write `figures/<profile>/<name>.png`, `.pdf` and `.csv`, the same bytes for the same content."""
+    save_table(numbers, name, profile)
     folder = paths.FIGURES / profile
-    folder.mkdir(parents=True, exist_ok=True)
-    numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     plt.close(figure)
     return figure
+
+
+def save_table(numbers: pd.DataFrame, name: str, profile: str) -> None:
+    """Write `figures/<profile>/<name>.csv`."""
+    folder = paths.FIGURES / profile
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")

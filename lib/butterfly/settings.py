@@ -18,7 +18,7 @@ SETTINGS = {
         data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1860, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
     ),
     "digits": Setting(
-        data="digits", model="mlp-3x64", recipe=Recipe(steps=800, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
+        data="digits", model="mlp-2x64", recipe=Recipe(steps=800, batch_size=16, lr=0.1, momentum=0.9, warmup=0.1)
     ),
     "mnist": Setting(
         data="mnist", model="mlp-3x128", recipe=Recipe(steps=4680, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02)

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -18,7 +19,7 @@ _SHELL = {"In", "Out"}
 class Common(Strict):
     """Parameters that every notebook has."""
 
-    profile: str = Field("smoke", pattern=r"^[a-z][a-z0-9/-]*$")  # names the folder of figures
+    profile: str = Field("smoke", pattern=r"^[a-z][a-z0-9-]*$")  # names the folder of figures
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$")
 
     @classmethod
@@ -36,25 +37,45 @@ class Common(Strict):
 def check_device(device: str) -> None:
     """A clear error where the machine lacks the device asked for."""
     if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ParameterError(
-            f"device = '{device}', but torch sees no GPU here; use DEVICE=cpu, or a CUDA build of torch"
-        )
+        raise ParameterError(f"device = '{device}', but torch sees no GPU; use DEVICE=cpu, or a CUDA build of torch")
 
 
-def compute(function: runs.Compute, configs: Sequence[runs.Config], jobs: int | None = None) -> list[runs.Arrays]:
-    """All shards, from the store or computed in `jobs` processes (as many as `BUTTERFLY_JOBS` or the cores).
+def compute(function: runs.Compute, configs: Sequence[runs.Config]) -> list[runs.Arrays]:
+    """All shards, from the store or computed in `BUTTERFLY_JOBS` processes (by default, one a core).
 
     On a GPU they are computed one after another in this process.
     """
     store = runs.Store(paths.runs())
-    on_gpu = any(config.get("device", "cpu") != "cpu" for config in configs)
-    jobs = min(len(configs), jobs or int(os.environ.get("BUTTERFLY_JOBS", "0")) or os.cpu_count() or 1)
     runs.single_thread()
-    if jobs <= 1 or on_gpu:
-        return runs.collect(function, configs, store, report=_report)
-    with runs.workers(jobs) as pool:
-        return runs.collect(function, configs, store, executor=pool, report=_report)
+    jobs = min(len(configs), _jobs())
+    with _progress() as report:
+        if jobs == 1 or any(config["device"] != "cpu" for config in configs):
+            return runs.collect(function, configs, store, report=report)
+        with runs.workers(jobs) as pool:
+            return runs.collect(function, configs, store, executor=pool, report=report)
 
 
-def _report(line: str) -> None:
-    print(f"  {line}", file=sys.stderr, flush=True)
+def _jobs() -> int:
+    text = os.environ.get("BUTTERFLY_JOBS") or str(os.cpu_count() or 1)
+    if not text.isdigit() or int(text) < 1:
+        raise ParameterError(f"JOBS = {text!r}: give the number of processes, 1 or more")
+    return int(text)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Lines on the terminal; in a notebook, one line that is replaced and is gone at the end."""
+    try:
+        shell = get_ipython()  # type: ignore[name-defined]
+    except NameError:
+        yield lambda line: print(f"  {line}", file=sys.stderr, flush=True)
+        return
+    from IPython.display import clear_output
+
+    def replace(line: str) -> None:
+        clear_output(wait=True)
+        print(line)
+
+    yield replace
+    if shell:
+        clear_output()

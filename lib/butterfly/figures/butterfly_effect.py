@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from butterfly.plots import BAND, SEQUENCE, panels
+from butterfly.plots import BAND, LOG_BAND, SEQUENCE, panels
 
 Drawn = tuple[Figure, pd.DataFrame]
 TITLES = {"mnist1d": "MNIST-1D", "digits": "handwritten digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -69,13 +69,14 @@ def growth(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     numbers = _per_seed(start, ["kind", "size", "step"], ["distance", "travelled"])
     numbers["kick"] = [_size(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
     figure, (axis,) = panels(1, width=7.2, height=4.3)
-    seen = numbers[numbers.distance > 0]
-    sns.lineplot(seen, x="step", y="distance", hue="kick", palette=_palette(seen.kick), ax=axis, estimator=_geo, **BAND)
+    first = numbers[numbers.step == 0].groupby("kick").distance.mean()
+    seen = numbers[numbers.distance > 0].sort_values("kick", key=lambda kick: kick.map(first), kind="stable")
+    sns.lineplot(seen, x="step", y="distance", hue="kick", palette=_palette(seen.kick), ax=axis, **LOG_BAND)
     scale = numbers.groupby("step").travelled.mean()
     axis.plot(scale.index[1:], scale.iloc[1:], color="black", linestyle="--", label="parent from its start")
     axis.set(yscale="log", xlabel="update", ylabel="L2 distance of the weights")
     axis.set_title(f"Distance between twin and parent, kicked at time 0 ({scope(twins)})")
-    axis.legend(title="kick (Gaussian by size)", loc="center left", bbox_to_anchor=(1, 0.5))
+    axis.legend(title="kick (Gaussian: size)", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="kick")
 
 
@@ -153,8 +154,3 @@ def _middle(sizes: pd.Series) -> float:
 
 def _first_positive(values: pd.Series) -> float:
     return float(values[values > 0].min()) if (values > 0).any() else 1.0
-
-
-def _geo(values: pd.Series) -> float:
-    """Geometric mean, for a logarithmic axis."""
-    return float(np.exp(np.log(values).mean()))

@@ -1,0 +1,83 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # How neural networks train: a companion to read and to run
+#
+# Papers on training dynamics make claims about *many* networks: how far two runs drift apart, how noisy a score is from
+# run to run, whether two solutions lie in one valley. This companion states such claims in plain words, shows the figure
+# that tests each one, and lets you run it: on a laptop in minutes, on a GPU at the papers' scale, with the same code.
+#
+# Nothing here is typed by hand. Every claim has a statistic with an interval over independent seeds, a region fixed
+# before the run, and a verdict that follows from the two. A claim that does not reproduce is reported as it is.
+#
+# ## The papers
+#
+# | paper | what it says | notebook |
+# |---|---|---|
+# | Altıntaş, Kwok, Raffel, Rolnick: *The Butterfly Effect* (ICML 2025, [arXiv 2506.13234](https://arxiv.org/abs/2506.13234)) | early in training, tiny changes make identical runs diverge; the effect fades quickly | [01](01_butterfly_effect.ipynb) |
+# | Kwok, Anand, Frankle, Dziugaite, Rolnick: *Dataset Difficulty and the Role of Inductive Bias* ([arXiv 2401.01867](https://arxiv.org/abs/2401.01867)) | difficulty scores are noisy, share one notion, and betray the architecture | planned |
+# | Sharma, Kwok, Denton, Roy, Rolnick, Dziugaite: *Simultaneous Linear Connectivity of Neural Networks Modulo Permutation* ([arXiv 2404.06498](https://arxiv.org/abs/2404.06498)) | one permutation aligns two whole training runs | planned |
+# | Lange, Kwok, Matelsky, Wang, Rolnick, Kording: *Neural Networks as Paths through the Space of Representations* ([arXiv 2206.10999](https://arxiv.org/abs/2206.10999)) | layers are steps of a path from the inputs to the answers | planned |
+#
+# ## The one idea in the code
+#
+# A **stack** is many networks of one architecture, held as the rows of one matrix. Training, kicking, interpolating and
+# comparing take stacks to stacks, so a whole figure (seeds x kick times x kick sizes) is one computation, not a loop of
+# runs. Read `lib/butterfly` in this order: `stack`, `models`, `train`, `perturb`, `interpolate`, then
+# `experiments/butterfly_effect`.
+
+# %%
+from butterfly import claims
+from butterfly.experiments import index as experiment
+
+# %% tags=["parameters"]
+profile = "smoke"
+device = "cpu"
+
+# %%
+params = experiment.Params.of(globals())
+
+# %% [markdown]
+# ## The ledger at a glance
+#
+# *Supported*: the whole 95 % interval lies in the claimed region. *Contradicted*: it lies wholly outside.
+# *Inconclusive*: neither. The regions stand beside each statistic in `claims.json`.
+
+# %% tags=["nbval-ignore-output"]
+ledger, source = experiment.ledger(params)
+print(f"from {source}:", claims.summary(ledger))
+claims.markdown(ledger)
+
+# %% [markdown]
+# ## Where to go from here
+#
+# - **Read**: open [01](01_butterfly_effect.ipynb). The figures you see first are those of the reference run.
+# - **Run**: `make figures` redoes every figure at laptop scale and tells whether the verdicts agree with the reference.
+#   `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU, `PROFILE=paper` with the papers' own recipes.
+# - **Change**: copy a file of `params/laptop/`, change what you like, and run it as a profile of your own.
+# - **Build**: the primitives know no notebook. A kick of your own is a few lines:
+#
+# ```python
+# from butterfly import data, models
+# from butterfly.interpolate import barriers
+# from butterfly.perturb import Kick
+# from butterfly.train import Fork, Recipe, train
+#
+# task = data.load("mnist1d")
+# model = models.build("mlp-4x64", task.input_shape, task.classes)
+# recipe = Recipe(steps=600, batch_size=64, lr=0.2)
+# forks = [Fork(seed=0, step=step, kick=Kick(size=1e-4)) for step in (0, 60, 300)]
+# stack = train(model, task, recipe, seeds=[0], forks=forks).theta      # a parent and three twins
+# print(barriers(model, stack[[0, 0, 0]], stack[1:], task.x, task.y).of_loss)
+# ```
