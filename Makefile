@@ -47,9 +47,7 @@ $(READY): pyproject.toml requirements.lock
 	@touch $@
 
 figures: $(OUT)/00_index.ipynb ## regenerate every figure and claim of PROFILE, then compare with the reference
-	@$(RUN) claims --profile $(PROFILE)
-	@$(RUN) compare --profile $(PROFILE) || true
-	@echo "Figures, their data and claims.json are in $(OUT)/"
+	@$(RUN) report --profile $(PROFILE)
 
 figure-%: $(READY) FORCE
 	@$(MAKE) --no-print-directory $(filter $(OUT)/$*_%,$(DRAWN) $(OUT)/00_index.ipynb) $(if $(filter $(OUT)/$*_%,$(DRAWN) $(OUT)/00_index.ipynb),,no-notebook-$*)

@@ -8,19 +8,21 @@ import resource
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from butterfly import claims, notebooks, paths
-from butterfly.data import DataError
-from butterfly.strict import ParameterError
+from butterfly import claims, paths
+from butterfly.strict import ParameterError, UserError
 
 _VERSIONS = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "mnist1d", "scikit-learn")
 
 
 def run(topic: str, profile: str, device: str | None) -> None:
     """Compute the shards of a notebook with progress on the terminal, then draw it."""
+    from butterfly import notebooks  # slow to import, and the ledger does without
+
     params, values = notebooks.profile(topic, profile, device)
     print(f"{topic} ({profile})", file=sys.stderr, flush=True)
     folder = paths.FIGURES / profile
@@ -41,17 +43,15 @@ def run(topic: str, profile: str, device: str | None) -> None:
 
 def ledger(profile: str) -> None:
     """Gather what the notebooks claimed into `figures/<profile>/claims.json`."""
-    folder = paths.FIGURES / profile
-    found = [c for path in sorted(folder.glob("[0-9][0-9]_*.claims.json")) for c in claims.read(path)]
-    claims.write(folder / "claims.json", found)
+    claims.write(paths.FIGURES / profile / "claims.json", _ledger(profile))
 
 
 def show(profile: str) -> None:
     """Print the ledger as a table."""
     found = _ledger(profile)
-    with_width = claims.table(found)
-    with_width["claim"] = with_width["claim"].str.slice(0, 78)
-    print(with_width.to_string(index=False))
+    rows = claims.table(found)
+    rows["claim"] = [textwrap.shorten(text, 84, placeholder=" ...") for text in rows["claim"]]
+    print(rows.to_string(index=False))
     print(claims.summary(found))
 
 
@@ -84,10 +84,11 @@ def reference(profile: str) -> None:
 
 
 def _ledger(profile: str) -> list[claims.Claim]:
-    path = paths.FIGURES / profile / "claims.json"
-    if not path.exists():
-        raise ParameterError(f"{path.relative_to(paths.ROOT)} is missing; run 'make figures PROFILE={profile}' first")
-    return claims.read(path)
+    """What the notebooks of a profile claimed so far, by id."""
+    parts = sorted((paths.FIGURES / profile).glob("[0-9][0-9]_*.claims.json"))
+    if not parts:
+        raise ParameterError(f"figures/{profile}/ has no claims yet; run 'make figures PROFILE={profile}' first")
+    return sorted((c for path in parts for c in claims.read(path)), key=lambda c: c.id)
 
 
 def _machine() -> dict[str, object]:
@@ -128,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do one thing; faults of the user end in one clear message."""
     parser = argparse.ArgumentParser(prog="python -m butterfly", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("run", "ledger", "claims", "compare", "reference"):
+    for name in ("run", "ledger", "claims", "compare", "report", "reference"):
         command = commands.add_parser(name)
         if name == "run":
             command.add_argument("topic", help="a notebook, such as 01_butterfly_effect")
@@ -146,12 +147,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 show(given.profile)
             case "compare":
                 return 0 if compare(given.profile) else 1
+            case "report":
+                show(given.profile)
+                compare(given.profile)
+                print(f"Figures, their data and claims.json are in figures/{given.profile}/")
             case "reference":
                 reference(given.profile)
             case "build":
+                from butterfly import notebooks
+
                 for topic in given.topics or paths.topics():
                     print(notebooks.build(topic).relative_to(paths.ROOT))
-    except (ParameterError, DataError) as error:
+    except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from butterfly.streams import generator
+from butterfly.strict import UserError
 
 
-class DataError(RuntimeError):
+class DataError(UserError):
     """A data set is missing, damaged or not what it claims to be; the message says what to do."""
 
 

@@ -18,6 +18,8 @@ from butterfly import paths
 from butterfly.experiments.common import Common
 from butterfly.strict import ParameterError
 
+_QUIET = ["--log-level=ERROR"]  # for the kernel, which warns about every local connection
+
 
 def read(topic: str) -> nbformat.NotebookNode:
     """The notebook of a topic from its source, unexecuted, the same bytes every time."""
@@ -73,7 +75,7 @@ def execute(topic: str, values: dict[str, Any], output: Path) -> None:
     try:
         nbformat.write(read(topic), source)
         papermill.execute_notebook(
-            source, draft, parameters=values, progress_bar=False, cwd=str(paths.ROOT), log_output=False
+            source, draft, parameters=values, progress_bar=False, cwd=str(paths.ROOT), extra_arguments=_QUIET
         )
         os.replace(draft, output)
     finally:
@@ -84,9 +86,8 @@ def execute(topic: str, values: dict[str, Any], output: Path) -> None:
 def build(topic: str) -> Path:
     """Execute a notebook at its defaults and write the committed `.ipynb`, the same bytes on the same machine."""
     notebook = read(topic)
-    client = NotebookClient(
-        notebook, record_timing=False, timeout=600, resources={"metadata": {"path": str(paths.NOTEBOOKS)}}
-    )
+    where = {"metadata": {"path": str(paths.NOTEBOOKS)}}
+    client = NotebookClient(notebook, record_timing=False, timeout=600, resources=where, extra_arguments=_QUIET)
     client.execute()
     notebook.metadata.language_info = {"name": "python"}
     output = paths.NOTEBOOKS / f"{topic}.ipynb"

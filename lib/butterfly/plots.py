@@ -46,15 +46,16 @@ def style() -> None:
             "grid.alpha": 0.25,
             "axes.titlesize": "medium",
             "axes.titlelocation": "left",
+            "figure.titlesize": "medium",
             "legend.frameon": False,
         }
     )
 
 
-def panels(count: int, width: float = 5.0, height: float = 3.9, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+def panels(count: int, width: float = 5.0, height: float = 3.9, share: bool = False) -> tuple[Figure, list[Axes]]:
     """A figure with `count` panels side by side."""
     style()
-    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, sharey=sharey)
+    figure, axes = plt.subplots(1, count, figsize=(width * count, height), squeeze=False, sharex=share, sharey=share)
     return figure, list(axes[0])
 
 

@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from butterfly import fingerprint
+from butterfly.strict import UserError
 
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
@@ -102,11 +103,12 @@ def collect(
     store: Store,
     executor: Executor | None = None,
     report: Report = lambda line: None,
+    cost: Callable[[Config], float] = lambda config: 1.0,
 ) -> list[Arrays]:
     """The results of all shards, in order: from the store where they are there and sound, else computed and kept.
 
     `executor` is any `concurrent.futures.Executor`; without one, shards are computed here, one after another. `report`
-    is told in words how far things are.
+    is told in words how far things are; `cost` says how long a shard takes relative to the others.
     """
     store.sweep()
     keys = [key_of(compute, config) for config in configs]
@@ -115,12 +117,13 @@ def collect(
     if not waiting:
         return [found[key] for key in keys]
     report(f"{len(configs)} shards: {len(found)} stored, {len(waiting)} to compute")
-    began = time.monotonic()
+    began, spent, total = time.monotonic(), 0.0, sum(map(cost, waiting.values()))
     for done, (key, result) in enumerate(_compute(compute, waiting, executor), start=1):
         arrays, about = result
         store.save(key, arrays, about | {"config": waiting[key]})
         found[key] = arrays
-        left = (time.monotonic() - began) / done * (len(waiting) - done)
+        spent += cost(waiting[key])
+        left = (time.monotonic() - began) * (total - spent) / spent
         report(f"shard {done}/{len(waiting)} done in {about['seconds']:.0f} s, about {_clock(left)} left")
     return [found[key] for key in keys]
 
@@ -146,7 +149,7 @@ def _compute(compute: Compute, waiting: dict[str, Config], executor: Executor | 
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
-        raise RuntimeError(
+        raise UserError(
             "a worker process was killed (out of memory?). Finished shards are kept: run the same command again, "
             "with fewer JOBS if memory was short."
         ) from None

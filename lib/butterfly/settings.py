@@ -15,7 +15,7 @@ class Setting(Strict):
 SETTINGS = {
     # A laptop's setting: trains in under a second a network, and its early phase is chaotic.
     "mnist1d": Setting(
-        data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1860, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
+        data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1550, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
     ),
     "digits": Setting(
         data="digits", model="mlp-2x64", recipe=Recipe(steps=800, batch_size=16, lr=0.1, momentum=0.9, warmup=0.1)

@@ -8,7 +8,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
-class ParameterError(ValueError):
+class UserError(Exception):
+    """Something the user can mend; the message says how. The driver prints it without a traceback."""
+
+
+class ParameterError(UserError, ValueError):
     """A parameter is misspelt, missing, of the wrong type or out of range; the message says what to type."""
 
 

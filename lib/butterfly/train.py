@@ -143,7 +143,7 @@ def train(
     forks: Sequence[Fork] = (),
     observers: Sequence[Observer | Crossing] = (),
     init: Tensor | None = None,
-    block: int = 32,
+    block: int = 64,
 ) -> Population:
     """Train one parent a seed and all its forks, in lockstep, on the device and in the precision of `data`.
 

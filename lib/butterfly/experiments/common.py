@@ -40,7 +40,9 @@ def check_device(device: str) -> None:
         raise ParameterError(f"device = '{device}', but torch sees no GPU; use DEVICE=cpu, or a CUDA build of torch")
 
 
-def compute(function: runs.Compute, configs: Sequence[runs.Config]) -> list[runs.Arrays]:
+def compute(
+    function: runs.Compute, configs: Sequence[runs.Config], cost: Callable[[runs.Config], float]
+) -> list[runs.Arrays]:
     """All shards, from the store or computed in `BUTTERFLY_JOBS` processes (by default, one a core).
 
     On a GPU they are computed one after another in this process.
@@ -50,9 +52,9 @@ def compute(function: runs.Compute, configs: Sequence[runs.Config]) -> list[runs
     jobs = min(len(configs), _jobs())
     with _progress() as report:
         if jobs == 1 or any(config["device"] != "cpu" for config in configs):
-            return runs.collect(function, configs, store, report=report)
+            return runs.collect(function, configs, store, report=report, cost=cost)
         with runs.workers(jobs) as pool:
-            return runs.collect(function, configs, store, executor=pool, report=report)
+            return runs.collect(function, configs, store, executor=pool, report=report, cost=cost)
 
 
 def _jobs() -> int:

@@ -25,12 +25,12 @@ def barrier_by_size(twins: pd.DataFrame) -> Drawn:
     # One place on the axis for all seeds of a cell: the tiny kicks differ a little in size.
     place = numbers.groupby(["kind", "time", "size"]).relative_size
     numbers["place"] = np.exp(place.transform(lambda s: np.log(s).mean()))
-    figure, axes = panels(2, sharey=True)
+    figure, axes = panels(2, share=True)
     palette = _palette(numbers.when)
     for axis, kind, title in zip(axes, ("gaussian", "batch"), ("Gaussian kick", "batch kick"), strict=True):
         chosen = numbers[numbers.kind == kind]
         sns.lineplot(chosen, x="place", y="barrier", hue="when", palette=palette, marker="o", ax=axis, **BAND)
-        axis.set(xscale="log", title=f"{title} ({scope(twins)})", ylabel="loss barrier at the end (train, nats)")
+        axis.set(xscale="log", title=title, ylabel="loss barrier at the end (train, nats)")
         axis.set_xlabel("size of the kick (1 = norm of the weights at initialisation)")
     for kind, marker in (("one ulp", "v"), ("one weight", "s")):
         means = numbers[numbers.kind == kind].groupby(["when", "place"], sort=False).barrier.mean().reset_index()
@@ -39,7 +39,8 @@ def barrier_by_size(twins: pd.DataFrame) -> Drawn:
         if len(means):
             top = means.loc[means.barrier.idxmax()]
             axes[0].annotate(kind, (top.place, top.barrier), (0, 9), textcoords="offset points", ha="center")
-    _legend(axes[0], "kicked at", remove=axes[1])
+    figure.suptitle(f"Barrier at the end against the size of the kick ({scope(twins)})")
+    _legend(axes[1], "kicked at", remove=axes[0])
     return figure, numbers.drop(columns="when")
 
 
@@ -48,18 +49,19 @@ def barrier_by_time(twins: pd.DataFrame) -> Drawn:
     values = ["barrier", "step", "cumulative_lr"]
     numbers = _per_seed(twins[twins.kind.isin(["gaussian", "one ulp"])], ["kind", "size", "time"], values)
     numbers["kick"] = [_size(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
-    figure, axes = panels(2, sharey=True)
+    figure, axes = panels(2)
+    axes[1].sharey(axes[0])
     palette = _palette(numbers.kick)
     clocks = (
-        ("step", "update at which the network is kicked"),
-        ("cumulative_lr", "learning rate summed up to the kick"),
+        ("step", "update at which the kick comes (square-root axis)"),
+        ("cumulative_lr", "learning rate summed up to the kick (square-root axis)"),
     )
     for axis, (clock, label) in zip(axes, clocks, strict=True):
         sns.lineplot(numbers, x=clock, y="barrier", hue="kick", palette=palette, marker="o", ax=axis, **BAND)
-        axis.set(xlabel=label, ylabel="loss barrier at the end (train, nats)", title=f"{scope(twins)}")
-    axes[0].set_xscale("symlog", linthresh=_first_positive(numbers.step))
-    axes[0].set_xlabel(axes[0].get_xlabel() + " (log axis from the second time on)")
-    _legend(axes[1], "Gaussian kick of size", remove=axes[0])
+        axis.set(xlabel=label, ylabel="loss barrier at the end (train, nats)")
+        _root_axis(axis, numbers[clock])
+    figure.suptitle(f"Barrier at the end against the time of the kick ({scope(twins)})")
+    _legend(axes[1], "Gaussian kick, size", remove=axes[0])
     return figure, numbers.drop(columns="kick")
 
 
@@ -74,7 +76,8 @@ def growth(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     sns.lineplot(seen, x="step", y="distance", hue="kick", palette=_palette(seen.kick), ax=axis, **LOG_BAND)
     scale = numbers.groupby("step").travelled.mean()
     axis.plot(scale.index[1:], scale.iloc[1:], color="black", linestyle="--", label="parent from its start")
-    axis.set(yscale="log", xlabel="update", ylabel="L2 distance of the weights")
+    axis.set(yscale="log", xlabel="update (square-root axis)", ylabel="L2 distance of the weights")
+    _root_axis(axis, numbers.step)
     axis.set_title(f"Distance between twin and parent, kicked at time 0 ({scope(twins)})")
     axis.legend(title="kick (Gaussian: size)", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="kick")
@@ -90,7 +93,7 @@ def along_the_path(paths: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     palette = _palette(numbers.when)
     sns.lineplot(numbers, x="alpha", y="loss", hue="when", palette=palette, marker=".", ax=axis, **BAND)
     axis.set(xlabel="place on the line: 0 = parent, 1 = twin", ylabel="training loss (nats)")
-    axis.set_title(f"Gaussian kick of size {size:g} ({scope(twins)})")
+    axis.set_title(f"Loss between parent and twin, Gaussian kick of size {size:g} ({scope(twins)})")
     axis.legend(title="kicked at", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="when")
 
@@ -109,9 +112,9 @@ def disagreement(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     shown = numbers[numbers.when != "parent"]
     sns.lineplot(shown, x="step", y="disagreement", hue="when", palette=palette, ax=axes[0], **BAND)
     sns.lineplot(numbers, x="step", y="accuracy_during", hue="when", palette=palette, ax=axes[1], **BAND)
-    axes[0].set(xlabel="update", ylabel="test examples on which twin and parent differ")
-    axes[0].set_title(f"Gaussian kick of size {size:g} ({scope(twins)})")
-    axes[1].set(xlabel="update", ylabel="test accuracy", title="accuracy of the twins")
+    axes[0].set(xlabel="update", ylabel="test examples answered differently")
+    figure.suptitle(f"Twins and parent during training, Gaussian kick of size {size:g} ({scope(twins)})")
+    axes[1].set(xlabel="update", ylabel="test accuracy")
     for axis in axes:
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     _legend(axes[1], "kicked at", remove=axes[0])
@@ -133,7 +136,7 @@ def _palette(labels: pd.Series) -> dict[str, tuple]:
 
 
 def _legend(axis: Axes, title: str, remove: Axes) -> None:
-    axis.legend(title=title)
+    axis.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5))
     if remove.get_legend():
         remove.get_legend().remove()
 
@@ -152,5 +155,9 @@ def _middle(sizes: pd.Series) -> float:
     return values[len(values) // 2]
 
 
-def _first_positive(values: pd.Series) -> float:
-    return float(values[values > 0].min()) if (values > 0).any() else 1.0
+def _root_axis(axis: Axes, values: pd.Series) -> None:
+    """A square-root axis: early times, where most happens, get room, and 0 has a place."""
+    axis.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
+    top = values.max()
+    axis.set_xlim(-top / 1000, top * 1.03)
+    axis.set_xticks([round(top * share**2, 1 if top < 100 else -1) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)])
