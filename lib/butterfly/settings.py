@@ -13,9 +13,10 @@ class Setting(Strict):
 
 
 SETTINGS = {
-    # A laptop's setting: trains in under a second a network, and its early phase is chaotic.
+    # A laptop's setting: a third of a second a network, trained to 97 % of the training set, and early on chaotic.
+    # With half the learning rate one ulp no longer suffices; with a quarter more, networks are lost now and then.
     "mnist1d": Setting(
-        data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1550, batch_size=64, lr=0.2, momentum=0.9, warmup=0.02)
+        data="mnist1d", model="mlp-4x64", recipe=Recipe(steps=1550, batch_size=64, lr=0.15, momentum=0.9, warmup=0.05)
     ),
     "digits": Setting(
         data="digits", model="mlp-2x64", recipe=Recipe(steps=800, batch_size=16, lr=0.1, momentum=0.9, warmup=0.1)

@@ -273,6 +273,7 @@ def _long(key: pd.DataFrame, axis: np.ndarray, values: dict[str, np.ndarray], na
 
 # Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
 BARRIER = 0.05  # below it two networks count as linearly connected
+LARGEST = 1e-2  # the paper's largest kick: claims do not reach beyond it, the figures do
 MARGINS = {
     "B01": Region(low=0.5),
     "B02": Region(low=0.5),
@@ -288,7 +289,7 @@ MARGINS = {
 def make_claims(params: Params, tables: Tables, name: str | None = None) -> list[Claim]:
     """Every claim of this notebook, judged on one data set (the main one, unless named)."""
     name = name or setting(params.setting).data
-    twins = tables["twins"].query("data == @name")
+    twins = tables["twins"].query("data == @name and size <= @LARGEST")
     control = _control(twins)
     rest = [
         _smallest_kick(twins),
@@ -358,19 +359,19 @@ def _fades(twins: pd.DataFrame) -> Claim:
 
 
 def _late_kicks(twins: pd.DataFrame) -> Claim:
-    late = twins[(twins.time >= 10) & twins.kind.isin(["gaussian", "batch"]) & (twins["size"] <= 1e-2)]
+    late = twins[(twins.time >= 10) & twins.kind.isin(["gaussian", "batch"])]
     limit = np.where(late.time >= 50, 0.01, BARRIER)
     worst = (late.barrier / limit).groupby(late.seed).max()
     return _claim(
         "B04",
         "Late kicks change nothing: barrier below 0.05 from 10 % of training on, below 0.01 from 50 % on",
-        "largest barrier of a seed, over those limits, after kicks of size up to 0.01",
+        "largest barrier of a seed divided by those limits, Gaussian and batch kicks up to 0.01",
         claims.geometric_mean(worst + EPSILON),
     )
 
 
 def _size_at_start(twins: pd.DataFrame) -> Claim:
-    kicked = twins[(twins.time == 0) & (twins.kind == "gaussian") & twins["size"].between(0.99e-4, 1.01e-2)]
+    kicked = twins[(twins.time == 0) & (twins.kind == "gaussian") & (twins["size"] > 0.99e-4)]
     return _claim(
         "B05",
         "At the start the size of a Gaussian kick does not matter",
@@ -384,7 +385,7 @@ def _size_of_batch_kicks(twins: pd.DataFrame) -> Claim:
     return _claim(
         "B07",
         "After the start, larger batch kicks end in larger barriers",
-        "slope of log barrier on log size, batch kicks after time 0",
+        "slope of log barrier on log size, batch kicks up to 0.01 after time 0",
         claims.mean(_size_slopes(kicked)),
     )
 

@@ -1,0 +1,32 @@
+"""Shared pieces of the tests: a small task, and one thread."""
+
+import pytest
+import torch
+
+from butterfly import models
+from butterfly.data import Data
+from butterfly.streams import generator
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def task() -> Data:
+    """A learnable task of 96 + 40 examples: 3 classes, inputs of shape (1, 12)."""
+    return make_task((1, 12))
+
+
+@pytest.fixture
+def model(task: Data) -> models.Model:
+    return models.build("mlp-2x16", task.input_shape, task.classes)
+
+
+def make_task(shape: tuple[int, ...], classes: int = 3, dtype: torch.dtype = torch.float32) -> Data:
+    random = generator("test-task", *shape)
+    centres = torch.randn(classes, *shape, generator=random)
+    y = torch.arange(136) % classes
+    x = (centres[y] + 0.7 * torch.randn(136, *shape, generator=random)).to(dtype)
+    return Data("test", x[:96], y[:96], x[96:], y[96:], classes, torch.arange(96))

@@ -1,0 +1,120 @@
+"""The rule of verdicts, the intervals, and the ledger."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from butterfly import claims, paths
+from butterfly.claims import Claim, Interval, Region
+
+
+def interval(low, high, n=10):
+    return Interval((low + high) / 2, low, high, n)
+
+
+@pytest.mark.parametrize(
+    ("region", "supported", "contradicted", "inconclusive"),
+    [
+        (Region(high=0.0), (-2, -1), (1, 2), (-1, 1)),
+        (Region(low=0.5), (0.6, 1.0), (0.1, 0.4), (0.4, 0.6)),
+        (Region(-0.1, 0.1), (-0.05, 0.09), (0.2, 0.3), (0.05, 0.2)),
+        (Region(-0.1, 0.1), (-0.05, 0.09), (-0.5, -0.1), (-1.0, 1.0)),
+        (Region(0.0, 0.0), (0.0, 0.0), (1e-9, 1e-9), (math.nan, math.nan)),
+    ],
+)
+def test_each_verdict_can_be_said(region, supported, contradicted, inconclusive):
+    assert region.judge(interval(*supported)) == "supported"
+    assert region.judge(interval(*contradicted)) == "contradicted"
+    assert region.judge(interval(*inconclusive)) == "inconclusive"
+
+
+def test_touching_a_bound_is_not_inside():
+    assert Region(high=0.0).judge(interval(-1.0, 0.0)) == "inconclusive"
+    assert Region(high=0.0).judge(interval(0.0, 0.0)) == "contradicted"
+
+
+def test_no_data_is_inconclusive():
+    for missing in (claims.mean([]), claims.mean([1.0]), claims.mean([1.0, math.nan]), claims.share([])):
+        assert Region(low=0.0).judge(missing) == "inconclusive"
+
+
+def test_mean_interval_is_students():
+    x = np.array([1.0, 2.0, 4.0, 3.0])
+    found = claims.mean(x)
+    half = stats.t.ppf(0.975, 3) * x.std(ddof=1) / 2
+    assert (found.estimate, found.low, found.high, found.n) == pytest.approx((2.5, 2.5 - half, 2.5 + half, 4))
+
+
+def test_intervals_cover_as_often_as_they_say():
+    random = np.random.default_rng(0)
+    hits = [c.low < 0.3 < c.high for c in (claims.mean(random.normal(0.3, 2.0, 8)) for _ in range(2000))]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
+    hits = [c.low < 0.3 < c.high for c in (claims.share(random.random(20) < 0.3) for _ in range(2000))]
+    assert np.mean(hits) >= 0.94
+    hits = [c.low < 1.5 < c.high for c in (claims.geometric_mean(1.5 * random.lognormal(0, 1, 8)) for _ in range(2000))]
+    assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
+
+
+def test_exact_share():
+    found = claims.share([True] * 10)
+    assert found.estimate == 1.0
+    assert found.low == pytest.approx(0.025**0.1)
+
+
+def test_slopes_are_least_squares():
+    x, y = np.array([0.0, 1.0, 3.0]), np.array([[1.0, 2.0, 9.0], [0.0, 0.0, 0.0]])
+    expected = [stats.linregress(x, row).slope for row in y]
+    assert claims.slopes(x, y) == pytest.approx(expected)
+
+
+def line(id="B01", verdict="supported", estimate=1.0, low=0.5, high=1.5):
+    return Claim(id, "nb", "s", "src", "stat", estimate, low, high, 10, verdict)
+
+
+def test_ledger_round_trip_and_null_for_what_could_not_be_had(tmp_path):
+    file = tmp_path / "deep" / "claims.json"
+    claims.write(file, [line("B02"), line("B01", "inconclusive", math.nan, math.nan, math.nan)])
+    rows = json.loads(file.read_text())
+    assert [row["id"] for row in rows] == ["B01", "B02"]
+    assert rows[0]["low"] is None
+    assert list(rows[0]) == [field.name for field in dataclasses.fields(Claim)]
+    back = claims.read(file)
+    assert math.isnan(back[0].low)
+    assert back[1] == line("B02")
+
+
+def test_compare_says_what_departs():
+    assert claims.compare([line()], [line()]) == []
+    assert claims.compare([line(estimate=1.4)], [line()]) == []
+    (moved,) = claims.compare([line(estimate=1.6)], [line()])
+    assert "outside the reference's 0.5 to 1.5" in moved
+    (turned,) = claims.compare([line(verdict="contradicted")], [line()])
+    assert "contradicted here, supported in the reference" in turned
+    assert len(claims.compare([line("B02")], [line("B01")])) == 2
+
+
+def test_summary_counts_and_warns_of_chance():
+    text = claims.summary([line(), line(), line(verdict="inconclusive")])
+    assert "2 supported, 0 contradicted, 1 inconclusive" in text
+    assert "0.2 misled by chance" in text or "0.1 misled by chance" in text
+
+
+def test_void_claims_lose_their_verdict():
+    (voided,) = claims.void([line()], "control twins differ")
+    assert voided.verdict == "inconclusive"
+    assert "control twins differ" in voided.statistic
+
+
+def test_markdown_has_a_row_a_claim():
+    assert claims.markdown([line(), line("B02")]).data.count("\n") == 3
+
+
+def test_the_reference_ledger_is_complete():
+    ledger = claims.read(paths.reference("laptop") / "claims.json")
+    assert {"B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"} <= {c.id for c in ledger}
+    assert all(c.verdict in claims.VERDICTS for c in ledger)
+    assert next(c for c in ledger if c.id == "B00").verdict == "supported"

@@ -1,0 +1,189 @@
+"""Loaders on tiny files of the real layout; and on the real files, where they are."""
+
+import io
+import os
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from pyarrow import parquet
+
+from butterfly import data
+from butterfly.data import HUBS, DataError
+
+
+def write_split(path: Path, column: str, shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
+    """A parquet file as the hub has them: images as encoded bytes with a path, and labels."""
+    images = np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype=np.uint8)
+    records = []
+    for number, image in enumerate(images):
+        buffer = io.BytesIO()
+        Image.fromarray(image).save(buffer, format="PNG")
+        records.append({"bytes": buffer.getvalue(), "path": f"{number}.png"})
+    labels = np.arange(count) % 10
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet.write_table(pa.table({column: records, "label": labels}), path)
+    return images
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A BUTTERFLY_DATA folder with 30 + 20 images of each data set, and loaders that expect so many."""
+    monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
+    originals = {}
+    for name, hub in HUBS.items():
+        small = replace(hub, files={"train": (hub.files["train"][0], 30), "test": (hub.files["test"][0], 20)})
+        monkeypatch.setitem(HUBS, name, small)
+        for seed, split in enumerate(("train", "test")):
+            count = small.files[split][1]
+            originals[name, split] = write_split(tmp_path / name / hub.file(split), hub.column, hub.shape, count, seed)
+    data._from_hub.cache_clear()
+    data._sha256.cache_clear()
+    yield tmp_path, originals
+    data._from_hub.cache_clear()
+    data._sha256.cache_clear()
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
+def test_parquet_images_arrive_whole_normalised_and_in_order(tiny, name, shape):
+    loaded = data.load(name)
+    assert loaded.x.shape == (30, *shape)
+    assert loaded.x_test.shape == (20, *shape)
+    assert loaded.x.dtype == torch.float32
+    assert loaded.y.tolist() == [i % 10 for i in range(30)]
+    assert loaded.x.mean((0, 2, 3)).abs().max() < 1e-5
+    assert (loaded.x.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5
+    raw = torch.from_numpy(tiny[1][name, "train"].reshape(30, *shape[1:], -1)).permute(0, 3, 1, 2).double()
+    mean, std = raw.mean((0, 2, 3), keepdim=True), raw.std((0, 2, 3), keepdim=True, correction=0)
+    torch.testing.assert_close(loaded.x, ((raw - mean) / std).float())
+    # The test set is normalised by the training set's statistics.
+    raw_test = torch.from_numpy(tiny[1][name, "test"].reshape(20, *shape[1:], -1)).permute(0, 3, 1, 2).double()
+    torch.testing.assert_close(loaded.x_test, ((raw_test - mean) / std).float())
+    assert set(loaded.source) == {"train", "test"}
+
+
+def test_a_missing_file_says_what_to_do(tiny):
+    (tiny[0] / "mnist" / HUBS["mnist"].file("test")).unlink()
+    with pytest.raises(DataError, match=r"is missing; put it there, or unset BUTTERFLY_DATA"):
+        data.load("mnist")
+
+
+def test_damaged_and_wrong_files_are_refused(tiny):
+    folder, _ = tiny
+    file = folder / "mnist" / HUBS["mnist"].file("train")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-100])
+    with pytest.raises(DataError, match="not a parquet file with columns 'image' and 'label'"):
+        data.load("mnist")
+    write_split(file, "img", (28, 28), 30, 0)
+    with pytest.raises(DataError, match="not a parquet file with columns 'image' and 'label'"):
+        data.load("mnist")
+    write_split(file, "image", (28, 28), 29, 0)
+    with pytest.raises(DataError, match=r"holds \(29, 28, 28\), expected \(30, 28, 28\)"):
+        data.load("mnist")
+
+
+def test_without_data_and_network_the_error_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.delenv("BUTTERFLY_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(data.Hub, "url", lambda self, split: f"http://127.0.0.1:9/{split}")
+    data._from_hub.cache_clear()
+    with pytest.raises(DataError, match=r"could not fetch mnist(.|\n)*set BUTTERFLY_DATA=FOLDER"):
+        data.load("mnist")
+
+
+def test_a_download_with_a_wrong_checksum_is_refused(monkeypatch, tmp_path):
+    """Served from a local server: the content differs from the pinned checksum."""
+    import http.server
+    import threading
+
+    (tmp_path / "www").mkdir()
+    (tmp_path / "www" / "train").write_bytes(b"something else")
+    handler = lambda *a: http.server.SimpleHTTPRequestHandler(*a, directory=str(tmp_path / "www"))  # noqa: E731
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.delenv("BUTTERFLY_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(data.Hub, "url", lambda self, split: f"http://127.0.0.1:{server.server_port}/{split}")
+    try:
+        with pytest.raises(DataError, match=r"hash|checksum"):
+            data._download("mnist", "train")
+    finally:
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("name", "count", "shape"), [("mnist", 60_000, (1, 28, 28)), ("cifar10", 50_000, (3, 32, 32))])
+def test_the_real_files(name, count, shape):
+    folder = os.environ.get("BUTTERFLY_DATA")
+    if not folder or not (Path(folder) / name).exists():
+        pytest.skip(f"the real {name} is not here: BUTTERFLY_DATA does not name a folder with it")
+    data._from_hub.cache_clear()
+    loaded = data.load(name)
+    data._from_hub.cache_clear()
+    assert loaded.x.shape == (count, *shape)
+    assert len(loaded.y_test) == 10_000
+    assert loaded.classes == 10
+    if name == "cifar10":
+        assert torch.bincount(loaded.y).tolist() == [5000] * 10
+
+
+def test_generated_data_are_the_same_every_time():
+    random.seed(1)
+    np.random.seed(1)
+    expected = random.random(), np.random.rand()
+    random.seed(1)
+    np.random.seed(1)
+    data._mnist1d.cache_clear()
+    first = data.load("mnist1d")
+    assert (random.random(), np.random.rand()) == expected  # the global states are put back
+    data._mnist1d.cache_clear()
+    assert torch.equal(first.x, data.load("mnist1d").x)
+    assert first.x.shape == (4000, 1, 40)
+    assert first.x_test.shape == (1000, 1, 40)
+    assert first.x.mean().abs() < 1e-5
+
+
+def test_digits_are_split_once_and_for_all():
+    digits = data.load("digits")
+    assert digits.x.shape == (1297, 1, 8, 8)
+    assert digits.x_test.shape == (500, 1, 8, 8)
+    assert torch.bincount(digits.y).min() > 100
+
+
+def test_subsets_keep_ids_weights_and_targets():
+    digits = data.load("digits")
+    full = replace(digits, weights=torch.rand(2, 1297), targets=torch.rand(1297, 10))
+    rows = torch.tensor([5, 3, 900])
+    some = full.subset(rows).subset(torch.tensor([2, 0]))
+    assert some.ids.tolist() == [900, 5]
+    assert torch.equal(some.weights, full.weights[:, [900, 5]])
+    assert torch.equal(some.targets, full.targets[[900, 5]])
+    assert some.label_hash != digits.label_hash
+
+
+def test_label_noise_moves_exactly_the_recorded_labels():
+    digits = data.load("digits")
+    noisy, moved = data.with_label_noise(digits, 0.2, seed=1)
+    assert moved.sum() == round(0.2 * 1297)
+    assert torch.equal(noisy.y != digits.y, moved)
+    assert noisy.label_hash != digits.label_hash
+    again, _ = data.with_label_noise(digits, 0.2, seed=1)
+    assert torch.equal(again.y, noisy.y)
+    other, _ = data.with_label_noise(digits, 0.2, seed=2)
+    assert not torch.equal(other.y, noisy.y)
+
+
+def test_conversion_touches_only_numbers():
+    digits = data.load("digits").to("cpu", torch.float64)
+    assert digits.x.dtype == digits.x_test.dtype == torch.float64
+    assert digits.y.dtype == digits.ids.dtype == torch.long
+
+
+def test_an_unknown_name_lists_the_known():
+    with pytest.raises(DataError, match="known: mnist1d, digits, mnist, cifar10"):
+        data.load("minst")

@@ -1,0 +1,221 @@
+"""The butterfly experiment: its cells, its tables, and claims that can come out either way."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from time import sleep
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from butterfly import paths
+from butterfly.experiments import butterfly_effect as experiment
+from butterfly.experiments.butterfly_effect import Params, Tables
+
+TINY = Params(
+    steps=30, seeds=2, seeds_per_shard=1, kick_times=(0.0, 50.0), one_weights=2, points=5, looks=4, real_settings=()
+)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A tiny run with its own store."""
+    os.environ["BUTTERFLY_RUNS"] = str(tmp_path_factory.mktemp("runs"))
+    os.environ["BUTTERFLY_JOBS"] = "1"
+    yield experiment.run(TINY)
+    del os.environ["BUTTERFLY_RUNS"], os.environ["BUTTERFLY_JOBS"]
+
+
+def test_every_cell_is_there_once(results):
+    twins = results["twins"]
+    assert not twins.duplicated(["data", "seed", "time", "kind", "size", "draw"]).any()
+    per_seed = twins.groupby(["time", "kind"]).size() / TINY.seeds
+    assert per_seed[0.0].to_dict() == {"batch": 1, "control": 1, "gaussian": 2, "one ulp": 1, "one weight": 2}
+    assert per_seed[50.0].to_dict() == {"batch": 1, "control": 1, "gaussian": 2, "one ulp": 1, "one weight": 1}
+
+
+def test_controls_are_identical_and_kicks_have_their_size(results):
+    twins = results["twins"]
+    assert (twins[twins.kind == "control"].largest_difference == 0).all()
+    growth = results["growth"].merge(twins[["seed", "time", "kind", "size", "draw", "step", "unit"]], "left")
+    # `step` is the look in one table and the kick in the other, so the merge keeps the look at the kick.
+    at_kick = growth[growth.unit.notna() & growth.kind.isin(["gaussian", "batch"])]
+    assert len(at_kick) == 12
+    np.testing.assert_allclose(at_kick.distance, at_kick["size"] * at_kick.unit, rtol=2e-3)
+
+
+def test_tables_fit_together(results):
+    twins, path = results["twins"], results["paths"]
+    ends = path[path.alpha.isin([0.0, 1.0])].pivot_table("loss", ["seed", "time", "kind", "size", "draw"], "alpha")
+    merged = ends.reset_index().merge(twins)
+    np.testing.assert_allclose(merged[0.0], merged.loss_parent)
+    np.testing.assert_allclose(merged[1.0], merged.loss_twin)
+    assert np.isfinite(twins.drop(columns=["kind", "data"]).to_numpy(float)).all()
+
+
+def test_results_do_not_depend_on_the_number_of_processes(results, monkeypatch, tmp_path):
+    monkeypatch.setenv("BUTTERFLY_RUNS", str(tmp_path))
+    monkeypatch.setenv("BUTTERFLY_JOBS", "2")
+    again = experiment.run(TINY)
+    for name, table in results.items():
+        pd.testing.assert_frame_equal(table, again[name], check_exact=True)
+
+
+def test_a_run_killed_with_all_its_workers_goes_on(results, tmp_path, monkeypatch):
+    """Killed while it computes; what was finished is not computed again, and the results are the same."""
+    monkeypatch.setenv("BUTTERFLY_RUNS", str(tmp_path))
+    values = TINY.model_copy(update={"seeds": 3}).model_dump_json()
+    code = "import json, sys; from butterfly.experiments import butterfly_effect as e; " + (
+        "e.run(e.Params.read(json.loads(sys.argv[1])))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, values], start_new_session=True, stderr=subprocess.DEVNULL)
+    for _ in range(600):
+        if process.poll() is not None or any(tmp_path.glob("*.shard")):
+            break
+        sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.shard")}
+    assert kept
+    finished = experiment.run(TINY)
+    for name, table in results.items():
+        pd.testing.assert_frame_equal(table, finished[name], check_exact=True)
+    for name, when in kept.items():
+        assert (tmp_path / name).stat().st_mtime_ns == when
+
+
+def test_shards_do_not_depend_on_unrelated_parameters():
+    few, many = experiment.shards(TINY), experiment.shards(TINY.model_copy(update={"seeds": 5, "profile": "other"}))
+    assert many[:2] == few
+    json.dumps(few)
+
+
+# --- claims on made-up worlds ----------------------------------------------------------------------------------------
+
+
+def world(barrier, accuracy=lambda time, seed: 0.6, test=0.9, control=0.0, seeds=10) -> Tables:
+    """A table of twins in which the barrier is a given function of time, size and kind, with a little noise."""
+    noise = np.random.default_rng(0)
+    kinds = [("control", 0.0, 1), ("one weight", 0.01, 4), ("gaussian", None, 1), ("batch", None, 1)]
+    rows = []
+    for seed in range(seeds):
+        for time in (0.0, 10.0, 50.0):
+            for kind, fixed, draws in kinds:
+                for size in [fixed] if fixed is not None else [1e-6, 1e-4, 1e-3, 1e-2]:
+                    for draw in range(draws):
+                        b = 0.0 if kind == "control" else barrier(time, size, kind) * noise.lognormal(0, 0.1)
+                        rows.append(
+                            dict(
+                                data="mnist1d",
+                                seed=seed,
+                                time=time,
+                                kind=kind,
+                                size=size,
+                                draw=draw,
+                                barrier=b,
+                                barrier_test=test * b,
+                                largest_difference=control if kind == "control" else 1.0,
+                                accuracy_twin=accuracy(time, seed) + noise.normal(0, 0.001),
+                                accuracy_parent=0.6,
+                            )
+                        )
+    return Tables(twins=pd.DataFrame(rows))  # fmt: skip
+
+
+def verdicts(tables):
+    return {c.id: c.verdict for c in experiment.make_claims(Params(), tables)}
+
+
+def fading(time, size, kind):
+    grows = size**0.3 if kind == "batch" and time > 0 else 1.0
+    return 3.0 * math.exp(-time / 1.0) * grows + 1e-6
+
+
+def test_a_world_as_the_paper_says():
+    assert set(verdicts(world(fading)).values()) == {"supported"} or verdicts(world(fading)) == {
+        **dict.fromkeys(verdicts(world(fading)), "supported"),
+        "B07": "inconclusive",  # barriers below the resolution have no slope
+    }
+
+
+@pytest.mark.parametrize(
+    ("id", "tables"),
+    [
+        ("B00", world(fading, control=1e-9)),
+        ("B01", world(lambda time, size, kind: 1e-3)),
+        ("B02", world(lambda time, size, kind: 1e-3 if kind == "one weight" else fading(time, size, kind))),
+        ("B03", world(lambda time, size, kind: 0.1 + time / 10)),
+        ("B04", world(lambda time, size, kind: 1.0)),
+        ("B05", world(lambda time, size, kind: 3.0 * (size or 1) ** 0.3)),
+        ("B07", world(lambda time, size, kind: (size or 1) ** -0.2)),
+        ("B16", world(fading, accuracy=lambda time, seed: 0.6 - 0.01 * (time > 0))),
+        ("B21", world(fading, test=0.4)),
+    ],
+)
+def test_every_claim_can_be_contradicted(id, tables):
+    assert verdicts(tables)[id] == "contradicted"
+
+
+def test_a_world_with_two_seeds_decides_little():
+    decided = verdicts(world(fading, seeds=2))
+    assert decided["B01"] == decided["B02"] == "inconclusive"
+
+
+def test_broken_controls_void_everything_else():
+    decided = verdicts(world(fading, control=1e-9))
+    assert decided.pop("B00") == "contradicted"
+    assert set(decided.values()) == {"inconclusive"}
+
+
+def test_claims_without_their_cells_are_inconclusive():
+    only = world(fading)["twins"].query("time == 50")
+    assert set(verdicts(Tables(twins=only)).values()) <= {"inconclusive", "supported", "contradicted"}
+    assert verdicts(Tables(twins=only))["B01"] == "inconclusive"
+
+
+def test_the_driver_runs_a_profile_end_to_end(tmp_path):
+    """In a copy of the project: parameters, shards, notebook, figures, ledger, comparison; and a misspelt profile."""
+    import shutil
+
+    project = tmp_path / "project"
+    keep = shutil.ignore_patterns(".*", "__pycache__", "laptop", "smoke", "*.egg-info")
+    shutil.copytree(paths.ROOT, project, ignore=lambda d, names: keep(d, names) if "reference" not in d else [])
+    (project / "params" / "tiny").mkdir()
+    (project / "params" / "tiny" / "01_butterfly_effect.yaml").write_text("seeds: 2\nsteps: 60\nlooks: 4\npoints: 5\n")
+    environment = os.environ | {"PYTHONPATH": str(project / "lib"), "BUTTERFLY_JOBS": "1"}
+    environment.pop("BUTTERFLY_RUNS", None)
+
+    def butterfly(*arguments):
+        command = [sys.executable, "-m", "butterfly", *arguments]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    done = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
+    assert done.returncode == 0, done.stderr
+    assert "shard 1/1 done" in done.stderr
+    assert butterfly("ledger", "--profile", "tiny").returncode == 0
+    folder = project / "figures" / "tiny"
+    made = {path.name for path in folder.iterdir()}
+    for figure in ("01_a_barrier_by_size", "01_b_barrier_by_time", "01_c_growth", "01_d_path", "01_e_disagreement"):
+        assert {f"{figure}.png", f"{figure}.pdf", f"{figure}.csv"} <= made
+    ledger = json.loads((folder / "claims.json").read_text())
+    assert [row["id"] for row in ledger] == ["B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"]
+    assert not [name for name in made if name.startswith(".")]
+    assert "B00" in butterfly("claims", "--profile", "tiny").stdout
+    assert "no reference run" in butterfly("compare", "--profile", "tiny").stdout
+    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    again = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
+    assert "to compute" not in again.stderr  # everything comes from the store
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+
+    wrong = butterfly("run", "01_butterfly_effect", "--profile", "tyni")
+    assert wrong.returncode == 2
+    assert "there is no profile 'tyni'" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+    (project / "params" / "tiny" / "01_butterfly_effect.yaml").write_text("seedz: 2\n")
+    wrong = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
+    assert wrong.returncode == 2
+    assert "did you mean 'seeds'" in wrong.stderr

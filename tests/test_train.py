@@ -1,0 +1,340 @@
+"""The trainer against programs written from scratch in plain PyTorch, and against its own laws."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from butterfly import models
+from butterfly.augment import Augment, augment
+from butterfly.perturb import Kick
+from butterfly.streams import generator
+from butterfly.strict import ParameterError
+from butterfly.train import Crossing, Fork, Member, Observer, Recipe, learning_rate, train
+from tests.conftest import make_task
+
+RECIPE = Recipe(steps=40, batch_size=16, lr=0.05, warmup=0.1)
+
+
+# --- an independent implementation -----------------------------------------------------------------------------------
+
+
+def plain_mlp(model, theta):
+    """The same network as a `torch.nn.Sequential`."""
+    p = {name: tensor[0] for name, tensor in model.layout.tensors(theta[None]).items()}
+    layers = [nn.Flatten()]
+    for i in range(model.depth + 1):
+        w, b = p[f"linear{i}.weight"], p[f"linear{i}.bias"]
+        layer = nn.Linear(*w.shape)
+        layer.weight.data, layer.bias.data = w.T.clone(), b.clone()
+        layers += [layer, nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def plain_loop(model, task, recipe, seed, loss=None):
+    """Train one network with torch's own optimiser and a loop over minibatches."""
+    net = plain_mlp(model, model.init([seed])[0].to(task.x))
+    if recipe.optimizer == "sgd":
+        optimizer = torch.optim.SGD(net.parameters(), 1.0, recipe.momentum, weight_decay=recipe.weight_decay)
+    else:
+        optimizer = torch.optim.AdamW(net.parameters(), 1.0, recipe.betas, recipe.eps, recipe.weight_decay)
+    per_epoch = len(task.y) // recipe.batch_size
+    for step in range(recipe.steps):
+        order = torch.randperm(len(task.y), generator=generator("order", seed, step // per_epoch))
+        at = order[step % per_epoch * recipe.batch_size :][: recipe.batch_size]
+        optimizer.param_groups[0]["lr"] = learning_rate(recipe, step)
+        optimizer.zero_grad()
+        (loss or (lambda z, at: F.cross_entropy(z, task.y[at])))(net(task.x[at]), at).backward()
+        optimizer.step()
+    tensors = {}
+    for i, layer in enumerate(m for m in net if isinstance(m, nn.Linear)):
+        tensors |= {f"linear{i}.weight": layer.weight.data.T[None], f"linear{i}.bias": layer.bias.data[None]}
+    return model.layout.stack(tensors)[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"momentum": 0.0, "schedule": "constant"},
+        {"weight_decay": 0.01, "schedule": "cosine"},
+        {"optimizer": "adamw", "lr": 0.003, "weight_decay": 0.05},
+        {"first_lr_zero": True},
+    ],
+)
+def test_a_stack_trains_to_the_numbers_of_plain_loops(change):
+    task = make_task((1, 12), dtype=torch.float64)
+    model = models.build("mlp-2x16", task.input_shape, task.classes)
+    recipe = RECIPE.model_copy(update=change)
+    stack = train(model, task, recipe, seeds=[3, 5, 8]).theta
+    plain = torch.stack([plain_loop(model, task, recipe, seed) for seed in (3, 5, 8)])
+    torch.testing.assert_close(stack, plain, rtol=0, atol=1e-11)
+
+
+def test_float32_agrees_with_a_plain_loop_within_rounding(task, model):
+    short = RECIPE.model_copy(update={"steps": 10})
+    stack = train(model, task, short, seeds=[3, 5]).theta
+    plain = torch.stack([plain_loop(model, task, short, seed) for seed in (3, 5)])
+    torch.testing.assert_close(stack, plain, rtol=0, atol=1e-5)
+
+
+def test_weights_and_soft_targets_enter_the_loss():
+    task = make_task((1, 12), dtype=torch.float64)
+    model = models.build("mlp-2x16", task.input_shape, task.classes)
+    random = generator("test-weights")
+    weights = torch.rand(96, generator=random, dtype=torch.float64)
+    targets = torch.rand(96, 3, generator=random, dtype=torch.float64).softmax(1)
+
+    def loss(logits, at):
+        each = -(targets[at] * logits.log_softmax(1)).sum(1)
+        return (weights[at] * each).sum() / weights[at].sum()
+
+    from dataclasses import replace
+
+    ours = train(model, replace(task, weights=weights, targets=targets), RECIPE, [3]).theta[0]
+    torch.testing.assert_close(ours, plain_loop(model, task, RECIPE, 3, loss), rtol=0, atol=1e-11)
+    # One row of weights and targets a seed: the second seed must not feel the first one's.
+    both = replace(
+        task,
+        weights=torch.stack([torch.ones_like(weights), weights]),
+        targets=torch.stack([targets.flip(1), targets]),
+    )
+    torch.testing.assert_close(train(model, both, RECIPE, [7, 3]).theta[1], ours, rtol=0, atol=1e-11)
+
+
+def test_a_masked_example_changes_nothing(task, model):
+    from dataclasses import replace
+
+    weights = torch.ones(96)
+    weights[::7] = 0
+    other = task.y.clone()
+    other[::7] = (other[::7] + 1) % 3
+    masked = train(model, replace(task, weights=weights), RECIPE, [1]).theta
+    relabelled = train(model, replace(task, weights=weights, y=other), RECIPE, [1]).theta
+    assert torch.equal(masked, relabelled)
+
+
+def test_a_batch_of_weight_zero_moves_nothing(task, model):
+    from dataclasses import replace
+
+    still = train(model, replace(task, weights=torch.zeros(96)), RECIPE, [1]).theta
+    assert torch.equal(still, model.init([1]))
+
+
+# --- forks -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_fork_equals_training_both_from_scratch(optimizer):
+    task = make_task((1, 12), dtype=torch.float64)
+    model = models.build("mlp-2x16", task.input_shape, task.classes)
+    recipe = RECIPE.model_copy(update={"optimizer": optimizer, "lr": 0.01})
+    kick = Kick(size=0.3)
+    forked = train(model, task, recipe, [3], [Fork(3, 17, kick)]).theta
+    # From scratch: the twin exists from the start, unkicked, and is kicked at the same step by hand.
+    kicked = {}
+
+    def wing(now):
+        from butterfly.perturb import displacement
+
+        now.theta[1] += displacement(model, now.theta[1], kick, 3, lambda random: None)
+        kicked["done"] = True
+
+    scratch = train(model, task, recipe, [3], [Fork(3, 0, Kick())], [Observer("wing", wing, frozenset({17}))]).theta
+    assert kicked
+    torch.testing.assert_close(forked, scratch, rtol=0, atol=1e-11)
+    assert (forked[0] - forked[1]).norm() > 0.01
+
+
+@pytest.mark.parametrize("name", ["mlp-2x16", "cnn1d-4"])
+@pytest.mark.parametrize("block", [1, 3, 64])
+def test_an_unkicked_twin_stays_bit_identical(name, block):
+    task = make_task((1, 12))
+    model = models.build(name, task.input_shape, task.classes)
+    forks = [Fork(seed, step, Kick()) for seed in (3, 5) for step in (0, 11, 39)]
+    run = train(model, task, RECIPE.model_copy(update={"dropout": 0.2}), [3, 5], forks, block=block)
+    for row, member in enumerate(run.members):
+        assert torch.equal(run.theta[row], run.theta[[3, 5].index(member.seed)])
+
+
+def test_members_do_not_feel_one_another(task, model):
+    alone = train(model, task, RECIPE, [3]).theta[0]
+    crowd = train(model, task, RECIPE, [5, 3, 8], [Fork(8, 4, Kick(size=1.0))]).theta[1]
+    torch.testing.assert_close(alone, crowd, rtol=0, atol=1e-5)
+
+
+def test_a_kick_before_the_end_and_at_the_end(task, model):
+    run = train(model, task, RECIPE, [3], [Fork(3, 40, Kick(size=0.1))])
+    unit = float(model.layout.scale[model.layout.select()].norm())
+    assert (run.theta[1] - run.theta[0]).norm().item() == pytest.approx(0.1 * unit, rel=1e-5)
+
+
+# --- streams, dropout, augmentation ----------------------------------------------------------------------------------
+
+
+def test_dropout_is_shared_in_a_family_and_differs_between_seeds(task, model):
+    recipe = RECIPE.model_copy(update={"dropout": 0.5})
+    same_start = model.init([3]).expand(2, -1)
+    run = train(model, task, recipe, [3, 5], [Fork(3, 0, Kick())], init=same_start)
+    assert torch.equal(run.theta[0], run.theta[2])
+    assert not torch.equal(run.theta[0], train(model, task, RECIPE, [3], init=same_start[:1]).theta[0])
+
+
+def test_dropout_keeps_the_mean_and_drops_the_rate():
+    from butterfly.train import _Dropout
+
+    ones = torch.ones(1, 200, 50)
+    dropped = _Dropout(0.3, [0], step=0).of(torch.tensor([0]))(ones)
+    assert (dropped == 0).double().mean().item() == pytest.approx(0.3, abs=0.02)
+    assert dropped.mean().item() == pytest.approx(1.0, abs=0.03)
+
+
+def test_streams_are_named_and_repeatable():
+    draw = lambda *key: torch.rand(4, generator=generator(*key)).tolist()  # noqa: E731
+    assert draw("order", 1, 2) == draw("order", 1, 2)
+    assert len({tuple(draw(name, *key)) for name in ("init", "order") for key in ((1, 2), (12,), (2, 1))}) == 6
+
+
+def test_global_random_state_is_left_alone(task, model):
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    train(model, task, RECIPE.model_copy(update={"dropout": 0.1}), [1], [Fork(1, 3, Kick(size=0.1))])
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_augmentation_moves_images_as_it_says():
+    image = torch.zeros(64, 1, 7, 7)
+    image[:, 0, 2, 4] = 1.0
+    random = lambda: generator("test-augment")  # noqa: E731
+    assert torch.allclose(augment(image, Augment(), random()), image, atol=1e-6)
+    flipped = augment(image, Augment(flip=True), random())
+    columns = flipped[:, 0, 2].argmax(1)
+    assert set(columns.tolist()) == {2, 4}
+    shifted = augment(image, Augment(shift=1), random())
+    places = {divmod(int(i), 7) for i in shifted.flatten(1).argmax(1)}
+    assert places == {(r, c) for r in (1, 2, 3) for c in (3, 4, 5)}
+    assert shifted.flatten(1).amax(1).min() > 0.999
+    turned = augment(torch.rand(8, 1, 7, 7, generator=random()), Augment(rotate=30.0), random())
+    assert turned.shape == (8, 1, 7, 7)
+
+
+def test_rotation_turns_by_the_angle_drawn():
+    line = torch.zeros(200, 1, 21, 21)
+    line[:, 0, 10, :] = 1.0
+    turned = augment(line, Augment(rotate=20.0), generator("test-turn"))
+    rows = torch.arange(21.0) - 10
+    weight = turned[:, 0]
+    height = (weight * rows[:, None]).sum(1) / weight.sum(1)  # row of the line in each column
+    slope = (height[:, 16] - height[:, 4]) / 12
+    angles = torch.rad2deg(torch.atan(slope))
+    assert angles.abs().max() < 20.5
+    assert angles.abs().max() > 17
+    assert angles.mean().abs() < 3
+
+
+def test_augmentation_refuses_signals():
+    with pytest.raises(ValueError, match="augmentation is for images"):
+        augment(torch.zeros(2, 1, 40), Augment(flip=True), generator("x"))
+
+
+def test_twins_share_augmentation(model):
+    task = make_task((1, 4, 4))
+    net = models.build("mlp-1x8", task.input_shape, task.classes)
+    recipe = RECIPE.model_copy(update={"augment": Augment(flip=True, shift=1, rotate=10.0)})
+    run = train(net, task, recipe, [3], [Fork(3, 0, Kick())])
+    assert torch.equal(run.theta[0], run.theta[1])
+    assert not torch.equal(run.theta[0], train(net, task, RECIPE, [3]).theta[0])
+
+
+# --- schedules -------------------------------------------------------------------------------------------------------
+
+
+def test_schedules_in_closed_form():
+    triangle = Recipe(steps=100, batch_size=1, lr=2.0, warmup=0.1)
+    rates = [learning_rate(triangle, k) for k in range(100)]
+    assert rates[0] == pytest.approx(0.2)  # the first update already moves
+    assert rates[9] == rates[10] == 2.0
+    assert rates[55] == pytest.approx(1.0)
+    assert rates[99] == pytest.approx(2.0 / 90)
+    zero = triangle.model_copy(update={"first_lr_zero": True})
+    assert learning_rate(zero, 0) == 0.0
+    assert learning_rate(zero, 1) == pytest.approx(0.2)
+    cosine = triangle.model_copy(update={"schedule": "cosine"})
+    assert learning_rate(cosine, 40) == pytest.approx(1 + math.cos(math.pi / 3))
+    constant = triangle.model_copy(update={"schedule": "constant", "warmup": 0.0})
+    assert {learning_rate(constant, k) for k in range(100)} == {2.0}
+
+
+def test_first_rate_of_zero_does_nothing_in_the_first_update(task, model):
+    recipe = RECIPE.model_copy(update={"first_lr_zero": True})
+    kept = []
+    look = Observer("look", lambda now: kept.append(now.theta.clone()), frozenset({0, 1, 2}))
+    train(model, task, recipe, [1], observers=[look])
+    assert torch.equal(kept[0], kept[1])
+    assert not torch.equal(kept[1], kept[2])
+
+
+def test_first_rate_of_zero_needs_a_warmup():
+    with pytest.raises(ParameterError, match="warm-up of at least one step"):
+        Recipe.read({"steps": 10, "batch_size": 1, "lr": 1.0, "warmup": 0.0, "first_lr_zero": True})
+
+
+# --- observers -------------------------------------------------------------------------------------------------------
+
+
+def test_observers_see_the_steps_asked_for(task, model):
+    look = Observer("look", lambda now: (now.step, len(now.theta)), frozenset({0, 7, 40}))
+    run = train(model, task, RECIPE, [1], [Fork(1, 7, Kick())], [look])
+    assert run.recorded("look") == [(0, (0, 1)), (7, (7, 2)), (40, (40, 2))]
+    assert run.members == (Member(1), Member(1, Fork(1, 7, Kick())))
+
+
+@pytest.mark.parametrize(("metric", "level"), [("loss", 0.5), ("accuracy", 0.9)])
+def test_crossings_are_recorded_once_a_member_and_in_time(task, model, metric, level):
+    from butterfly.evaluate import evaluate
+
+    values = {}
+
+    def watch(now):
+        loss, error = evaluate(model, now.theta, task.x, task.y)
+        values[now.step] = (loss if metric == "loss" else error - 1).tolist()
+
+    everywhere = Observer("watch", watch, frozenset(range(41)))
+    crossing = Crossing("cross", lambda now, rows: rows.tolist(), metric, level, every=1)
+    run = train(model, task, RECIPE, [1, 2, 3], observers=[everywhere, crossing])
+    seen = {row: step for step, rows in run.recorded("cross") for row in rows}
+    bound = level if metric == "loss" else -level
+    expected = {
+        row: min(step for step, v in values.items() if v[row] <= bound)
+        for row in range(3)
+        if any(v[row] <= bound for v in values.values())
+    }
+    assert seen == expected
+    assert len(expected) == 3
+    assert sum(len(rows) for _, rows in run.recorded("cross")) == 3
+
+
+# --- faults of the user ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seeds": []}, "one or more different"),
+        ({"seeds": [1, 1]}, "one or more different"),
+        ({"recipe": RECIPE.model_copy(update={"batch_size": 97})}, "larger than the 96"),
+        ({"forks": [Fork(2, 0, Kick())]}, "seed 2, which is not trained"),
+        ({"forks": [Fork(1, 41, Kick())]}, "step 41 of a run of 40"),
+    ],
+)
+def test_impossible_runs_are_refused(task, model, change, message):
+    given = {"seeds": [1], "recipe": RECIPE} | change
+    with pytest.raises(ValueError, match=message):
+        train(model, task, **given)
+
+
+def test_a_model_of_another_shape_is_refused(task):
+    with pytest.raises(ValueError, match="expects inputs"):
+        train(models.build("mlp-1x4", (1, 13), 3), task, RECIPE, [1])
