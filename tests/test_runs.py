@@ -111,7 +111,7 @@ def test_objects_are_not_stored(tmp_path):
 
 
 def test_leftovers_of_killed_writers_are_swept(tmp_path):
-    old, new = tmp_path / ".k.abc", tmp_path / ".k.def"
+    old, new = tmp_path / ".k.abc.part", tmp_path / ".k.def.part"
     for path in (old, new):
         path.write_bytes(b"half")
     os.utime(old, (time.time() - 7200,) * 2)

@@ -79,7 +79,8 @@ class MLP(Model):
         """As in `Model`, but written out: without a graph, activations are overwritten and less memory is touched."""
         if drop is not keep:
             return super().gradient(theta, x, loss, drop)
-        gradient = torch.zeros_like(theta)
+        gradient = torch.empty_like(theta)
+        gradient[:, self.layout.count :] = 0  # the padding; the rest is written below
         p, g = self.layout.tensors(theta), self.layout.tensors(gradient)
         with torch.no_grad():
             inputs = [x.flatten(2)]  # of each layer

@@ -53,7 +53,7 @@ class Store:
         payload = body.getvalue()
         head = {"key": key, "sha256": hashlib.sha256(payload).hexdigest(), **about}
         self.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{key}.", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=self.folder, prefix=f".{key}.", suffix=".part", delete=False) as file:
             try:
                 file.write(json.dumps(head, sort_keys=True).encode() + b"\n" + payload)
                 file.flush()
@@ -81,7 +81,7 @@ class Store:
 
     def sweep(self, older_than: float = 3600.0) -> None:
         """Remove what writers that were killed left behind."""
-        for path in self.folder.glob(".*.shard.*") if self.folder.exists() else ():
+        for path in self.folder.glob(".*.part") if self.folder.exists() else ():
             if time.time() - path.stat().st_mtime > older_than:
                 path.unlink(missing_ok=True)
 

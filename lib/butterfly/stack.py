@@ -148,7 +148,7 @@ _NARROW = 16
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Affine layer: `x [M, B, I]`, `weight [M, I, O]`, `bias [M, O]` -> `[M, B, O]`."""
     if weight.shape[2] < _NARROW:
-        return torch.baddbmm(bias.unsqueeze(2), weight.mT, x.mT).mT
+        return torch.baddbmm(bias.unsqueeze(2), weight.mT, x.mT).mT.contiguous()
     return torch.baddbmm(bias.unsqueeze(1), x, weight)
 
 

@@ -39,6 +39,7 @@ def barrier_by_size(twins: pd.DataFrame) -> Drawn:
         if len(means):
             top = means.loc[means.barrier.idxmax()]
             axes[0].annotate(kind, (top.place, top.barrier), (0, 9), textcoords="offset points", ha="center")
+    axes[0].margins(x=0.12)
     figure.suptitle(f"Barrier at the end against the size of the kick ({scope(twins)})")
     _legend(axes[1], "kicked at", remove=axes[0])
     return figure, numbers.drop(columns="when")

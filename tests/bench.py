@@ -1,0 +1,158 @@
+"""Speed, as ratios within one run on one thread. `make bench` prints this; nothing here passes or fails.
+
+Every figure is the median over rounds; the contestants of a comparison take turns, so that a machine that slows down
+slows both.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from butterfly import data, models
+from butterfly.data import Data
+from butterfly.interpolate import barriers
+from butterfly.models import MLP, Model
+from butterfly.perturb import Kick
+from butterfly.streams import generator
+from butterfly.train import Fork, Recipe, train
+
+ROUNDS = 5
+WIDTHS = [40, 64, 64, 64, 64, 10]
+BATCH = 64
+
+
+def medians(contestants: dict[str, Callable[[], int]]) -> dict[str, float]:
+    """Seconds per unit of work; each contestant returns how many units it did."""
+    for contestant in contestants.values():
+        contestant()
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(ROUNDS):
+        for name, contestant in contestants.items():
+            began = time.perf_counter()
+            units = contestant()
+            times[name].append((time.perf_counter() - began) / units)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def plain_loop(task: Data, networks: int = 2, steps: int = 100) -> Callable[[], int]:
+    """One network after another, as `torch.nn` and `torch.optim` are used everywhere."""
+
+    def run() -> int:
+        for seed in range(networks):
+            layers = [m for i, o in pairwise(WIDTHS) for m in (nn.Linear(i, o), nn.ReLU())]
+            net = nn.Sequential(nn.Flatten(), *layers[:-1])
+            optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9)
+            order = torch.randperm(len(task.y), generator=generator("order", seed))
+            for step in range(steps):
+                at = order[step % 60 * BATCH :][:BATCH]
+                optimizer.zero_grad()
+                F.cross_entropy(net(task.x[at]), task.y[at]).backward()
+                optimizer.step()
+        return networks * steps
+
+    return run
+
+
+class GraphMLP(MLP):
+    """The same stack with its gradient left to autograd, to see what writing it out gains."""
+
+    gradient = Model.gradient
+
+
+def stack(task: Data, members: int, block: int, kind: type[MLP] = MLP, steps: int = 40) -> Callable[[], int]:
+    """`members` networks in lockstep, `block` at a time."""
+    model = kind(task.input_shape, task.classes, depth=4, width=64)
+    recipe = Recipe(steps=steps, batch_size=BATCH, lr=0.1)
+    forks = [Fork(0, 0, Kick(size=0.01, draw=draw)) for draw in range(members - 1)]
+
+    def run() -> int:
+        train(model, task, recipe, [0], forks, block=block)
+        return members * steps
+
+    return run
+
+
+def products(members: int = 64, repeats: int = 100) -> Callable[[], int]:
+    """Batched matrix products alone, of the size of a hidden layer; a unit is one floating-point operation."""
+    a, b, out = (torch.randn(members, 64, 64) for _ in range(3))
+
+    def run() -> int:
+        for _ in range(repeats):
+            torch.bmm(a, b, out=out)
+        return repeats * 2 * members * 64**3
+
+    return run
+
+
+def one_pair(images: Data) -> int:
+    """A pair as the program of the paper's authors trains it: 6,000 MNIST images, MLP 784-64-64-10, batch 128,
+    4 epochs, one kick at the start, a barrier of 11 points on the 6,000 images and the test images."""
+    model = models.build("mlp-2x64", images.input_shape, images.classes)
+    recipe = Recipe(steps=4 * (len(images.y) // 128), batch_size=128, lr=0.1)
+    theta = train(model, images, recipe, [0], [Fork(0, 0, Kick(size=0.01))]).theta
+    for x, y in ((images.x, images.y), (images.x_test, images.y_test)):
+        barriers(model, theta[:1], theta[1:], x, y)
+    return 1
+
+
+def wide_head(run: Callable[[], int]) -> Callable[[], int]:
+    """The same with the narrow last layer multiplied like the others, not transposed."""
+
+    def patched() -> int:
+        with mock.patch("butterfly.stack._NARROW", 0):
+            return run()
+
+    return patched
+
+
+def mnist_like() -> tuple[Data, str]:
+    """6,000 training and 1,000 test images of MNIST from `BUTTERFLY_DATA`, or random ones of its shape."""
+    if os.environ.get("BUTTERFLY_DATA"):
+        task, source = data.load("mnist").subset(torch.arange(6000)), "MNIST"
+    else:
+        random = generator("bench")
+        x, y = torch.randn(7000, 1, 28, 28, generator=random), torch.randint(10, (7000,), generator=random)
+        task, source = Data("random", x[:6000], y[:6000], x[6000:], y[6000:], 10, torch.arange(6000)), "random images"
+    return Data(task.name, task.x, task.y, task.x_test[:1000], task.y_test[:1000], 10, task.ids), source
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    task = data.load("mnist1d")
+    images, source = mnist_like()
+    flops = 3 * 2 * BATCH * sum(i * o for i, o in pairwise(WIDTHS))
+    seconds = medians(
+        {
+            "plain PyTorch loop, one network after another": plain_loop(task),
+            "stack of 16, autograd": stack(task, 16, 16, GraphMLP),
+            "stack of 16, gradient written out": stack(task, 16, 16),
+            "stack of 128 in blocks of 16, written out": stack(task, 128, 16),
+            "stack of 128 in blocks of 64, written out": stack(task, 128, 64),
+            "the same without transposing the narrow head": wide_head(stack(task, 128, 64)),
+            "products": products(),
+        }
+    )
+    peak = 1 / seconds.pop("products")
+    plain = next(iter(seconds.values()))
+    print(f"MLP 4x64, batch {BATCH}, SGD with momentum, one thread, torch {torch.__version__}; medians of {ROUNDS}")
+    print(f"batched matrix products alone: {peak / 1e9:.0f} GFLOP/s\n")
+    print(f"{'':48}{'steps/s a member':>18}{'times plain':>13}{'of products':>13}")
+    for name, value in seconds.items():
+        print(f"{name:48}{1 / value:18.0f}{plain / value:13.2f}{flops / value / peak:13.0%}")
+    pairs = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        one_pair(images)
+        pairs.append(time.process_time() - began)
+    print(f"\none pair by the design of the authors' program ({source}): {statistics.median(pairs):.2f} CPU seconds")
+
+
+if __name__ == "__main__":
+    main()
