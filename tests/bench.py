@@ -9,13 +9,12 @@ import statistics
 import time
 from collections.abc import Callable
 from itertools import pairwise
-from unittest import mock
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from butterfly import data, models
+from butterfly import data, models, runs
 from butterfly.data import Data
 from butterfly.interpolate import barriers
 from butterfly.models import MLP, Model
@@ -102,16 +101,6 @@ def one_pair(images: Data) -> int:
     return 1
 
 
-def wide_head(run: Callable[[], int]) -> Callable[[], int]:
-    """The same with the narrow last layer multiplied like the others, not transposed."""
-
-    def patched() -> int:
-        with mock.patch("butterfly.stack._NARROW", 0):
-            return run()
-
-    return patched
-
-
 def mnist_like() -> tuple[Data, str]:
     """6,000 training and 1,000 test images of MNIST from `BUTTERFLY_DATA`, or random ones of its shape."""
     if os.environ.get("BUTTERFLY_DATA"):
@@ -124,7 +113,7 @@ def mnist_like() -> tuple[Data, str]:
 
 
 def main() -> None:
-    torch.set_num_threads(1)
+    runs.prepare()
     task = data.load("mnist1d")
     images, source = mnist_like()
     flops = 3 * 2 * BATCH * sum(i * o for i, o in pairwise(WIDTHS))
@@ -135,7 +124,6 @@ def main() -> None:
             "stack of 16, gradient written out": stack(task, 16, 16),
             "stack of 128 in blocks of 16, written out": stack(task, 128, 16),
             "stack of 128 in blocks of 64, written out": stack(task, 128, 64),
-            "the same without transposing the narrow head": wide_head(stack(task, 128, 64)),
             "products": products(),
         }
     )

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from butterfly import models
+from butterfly import models, runs
 from butterfly.data import Data
 from butterfly.streams import generator
 
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
-    torch.set_num_threads(1)
+    runs.prepare()
 
 
 @pytest.fixture

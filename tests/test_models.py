@@ -133,6 +133,22 @@ def test_impossible_models_are_refused(name, message):
         models.build(name, (3, 8, 8), 10)
 
 
+def test_activations_count_what_a_forward_pass_keeps():
+    """Within a factor of two of what autograd saves, except for what all members share."""
+    for name, shape in (("mlp-3x64", (1, 40)), ("cnn1d-25", (1, 40)), ("resnet14-8", (3, 16, 16))):
+        model, saved = models.build(name, shape, 10), {}
+
+        def keep(tensor, saved=saved):
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes() // 4
+            return tensor
+
+        leaves = {k: v.requires_grad_() for k, v in model.layout.tensors(model.init([0])).items()}
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            model.forward(leaves, torch.randn(1, 50, *shape))
+        ratio = (sum(saved.values()) - model.layout.size) / (50 * model.activations)
+        assert 0.4 < ratio < 2.0, (name, ratio)
+
+
 def test_blocks_cover_everything_evenly():
     for members in (1, 5, 64, 65, 130):
         cut = blocks(members, 64)

@@ -9,16 +9,18 @@ from torch import Tensor
 from butterfly.models import Model
 from butterfly.stack import blocks
 
-# Members and examples that go through the network at once: small enough for a CPU's cache, large enough for a GPU.
-_MEMBERS = {"cpu": 16, "cuda": 128}
-_EXAMPLES = {"cpu": 256, "cuda": 1024}
+# Members and numbers that go through the network at once: within a CPU's cache, and within a GPU's memory.
+_MEMBERS = {"cpu": 16, "cuda": 256}
+_NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 31}
 
 
 def outputs(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Logits of every member on every example, in blocks: (members, examples, logits `[m, b, C]`)."""
+    members = min(len(theta), _MEMBERS[x.device.type])
+    examples = max(32, _NUMBERS[x.device.type] // (members * model.activations))
     with torch.no_grad():
-        for rows in blocks(len(theta), _MEMBERS[x.device.type]):
-            for some in blocks(len(x), _EXAMPLES[x.device.type]):
+        for rows in blocks(len(theta), members):
+            for some in blocks(len(x), examples):
                 yield rows, some, model.logits(theta[rows], x[some])
 
 

@@ -10,7 +10,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_gradient, linear_weight, norm
+from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_weight, norm
 from butterfly.streams import generator
 
 Tensors = dict[str, Tensor]
@@ -32,6 +32,11 @@ class Model:
 
     @property
     def layout(self) -> Layout:
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+
+    @property
+    def activations(self) -> int:
+        """Numbers kept for one example on its way through one network: what memory is counted in."""
         raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
@@ -69,6 +74,10 @@ class MLP(Model):
             parameters += [w, bias(f"linear{layer}.bias", w)]
         return Layout(parameters)
 
+    @property
+    def activations(self) -> int:
+        return prod(self.input_shape) + 2 * self.depth * self.width
+
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
         h = x.flatten(2)
         for layer in range(self.depth):
@@ -89,7 +98,7 @@ class MLP(Model):
             logits = linear(inputs[-1], p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
         (slope,) = torch.autograd.grad(loss(logits.requires_grad_()), logits)
         for layer in reversed(range(self.depth + 1)):
-            g[f"linear{layer}.weight"].copy_(linear_gradient(inputs[layer], slope))
+            torch.bmm(inputs[layer].mT, slope, out=g[f"linear{layer}.weight"])
             torch.sum(slope, 1, out=g[f"linear{layer}.bias"])
             if layer:
                 slope = torch.bmm(slope, p[f"linear{layer}.weight"].mT)
@@ -113,6 +122,10 @@ class CNN1d(Model):
             channels, length = self.width, (length + 2 - kernel) // 2 + 1
         head = linear_weight("head.weight", channels * length, self.classes)
         return Layout([*parameters, head, bias("head.bias", head)])
+
+    @property
+    def activations(self) -> int:
+        return 2 * self.width * self.input_shape[1]
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
         h = x
@@ -157,6 +170,12 @@ class ResNet(Model):
                 parameters += [shortcut, *norm(f"{name}.shortcut.norm", shortcut)]
         head = linear_weight("head.weight", 4 * self.width, self.classes)
         return Layout([*parameters, head, bias("head.bias", head)])
+
+    @property
+    def activations(self) -> int:
+        # About six tensors a convolution; a stage has half the numbers a tensor of the one before.
+        first_stage = self.width * prod(self.input_shape[1:])
+        return round(6 * (1 + (self.depth - 2) / 3 * (1 + 1 / 2 + 1 / 4)) * first_stage)
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
         def normed(h: Tensor, name: str) -> Tensor:

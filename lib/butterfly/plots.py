@@ -5,6 +5,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -59,14 +60,16 @@ def panels(count: int, width: float = 5.0, height: float = 3.9, share: bool = Fa
     return figure, list(axes[0])
 
 
-def save(figure: Figure, numbers: pd.DataFrame, name: str, profile: str) -> Figure:
-    """Write `figures/<profile>/<name>.png`, `.pdf` and `.csv`, the same bytes for the same content."""
+def save(figure: Figure, numbers: pd.DataFrame, name: str, profile: str) -> Image:
+    """Write `figures/<profile>/<name>.png`, `.pdf` and `.csv`, the same bytes for the same content; show the PNG."""
     save_table(numbers, name, profile)
     folder = paths.FIGURES / profile
+    figure.canvas.draw()
+    figure.set_layout_engine("none")  # laid out once, not again for every format
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     plt.close(figure)
-    return figure
+    return Image(folder / f"{name}.png")
 
 
 def save_table(numbers: pd.DataFrame, name: str, profile: str) -> None:

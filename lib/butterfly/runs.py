@@ -168,12 +168,21 @@ def _timed(compute: Compute, config: Config) -> tuple[Arrays, Config]:
 def workers(jobs: int) -> Executor:
     """A pool of `jobs` single-threaded processes."""
     # Not forked: a fork of a process that has used torch can hang.
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=single_thread)
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=prepare)
 
 
-def single_thread() -> None:
-    """One thread a process: two threads on a busy machine can be many times slower than one."""
+def prepare() -> None:
+    """Make this process compute the same bits every time, on one thread.
+
+    Two threads on a busy machine can be many times slower than one. On a GPU, kernels that add in a random order and
+    the short TF32 format are switched off: control twins would differ.
+    """
     torch.set_num_threads(1)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
 
 
 def peak_memory_mb() -> float:

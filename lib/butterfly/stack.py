@@ -141,22 +141,9 @@ def norm(name: str, after: Parameter) -> list[Parameter]:
 # --- layers on stacks ------------------------------------------------------------------------------------------------
 
 
-# Batched products with fewer columns than this are several times faster transposed (measured on CPUs, MKL).
-_NARROW = 16
-
-
 def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Affine layer: `x [M, B, I]`, `weight [M, I, O]`, `bias [M, O]` -> `[M, B, O]`."""
-    if weight.shape[2] < _NARROW:
-        return torch.baddbmm(bias.unsqueeze(2), weight.mT, x.mT).mT.contiguous()
     return torch.baddbmm(bias.unsqueeze(1), x, weight)
-
-
-def linear_gradient(x: Tensor, slope: Tensor) -> Tensor:
-    """Gradient `[M, I, O]` of the weight of `linear` at inputs `x [M, B, I]`, from that of its output `[M, B, O]`."""
-    if slope.shape[2] < _NARROW:
-        return torch.bmm(slope.mT, x).mT
-    return torch.bmm(x.mT, slope)
 
 
 def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:

@@ -32,16 +32,16 @@ class Params(Common):
     """Parameters of notebook 01; times are in percent of the training steps, sizes in units of the initial scale."""
 
     setting: str = "mnist1d"
-    steps: int | None = Field(300, gt=0)  # None: the setting's own
+    steps: int | None = Field(200, gt=0)  # None: the setting's own
     seeds: int = Field(3, ge=1)
     seeds_per_shard: int = Field(3, ge=1)  # trained in one stack: 1 on a CPU, many on a GPU
     kick_times: tuple[float, ...] = (0.0, 10.0, 50.0)
     gaussian_sizes: tuple[float, ...] = (1e-4, 1e-2)
     batch_sizes: tuple[float, ...] = (1e-2,)
     one_weight_size: float = Field(0.01, gt=0)
-    one_weights: int = Field(3, ge=1)  # how many different single weights are kicked at time 0
-    points: int = Field(11, ge=3)  # networks on each straight line, ends included
-    looks: int = Field(12, ge=2)  # how often distance and disagreement are recorded during training
+    one_weights: int = Field(2, ge=1)  # how many different single weights are kicked at time 0
+    points: int = Field(7, ge=3)  # networks on each straight line, ends included
+    looks: int = Field(10, ge=2)  # how often distance and disagreement are recorded during training
     real_settings: tuple[str, ...] = ()  # the thinner grid on real data
     real_seeds: int = Field(3, ge=1)
     real_kick_times: tuple[float, ...] = (0.0, 10.0, 50.0)

@@ -48,7 +48,7 @@ def compute(
     On a GPU they are computed one after another in this process.
     """
     store = runs.Store(paths.runs())
-    runs.single_thread()
+    runs.prepare()
     jobs = min(len(configs), _jobs())
     with _progress() as report:
         if jobs == 1 or any(config["device"] != "cpu" for config in configs):
