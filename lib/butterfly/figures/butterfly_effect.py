@@ -79,7 +79,7 @@ def growth(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     axis.plot(scale.index[1:], scale.iloc[1:], color="black", linestyle="--", label="parent from its start")
     axis.set(yscale="log", xlabel="update (square-root axis)", ylabel="L2 distance of the weights")
     _root_axis(axis, numbers.step)
-    axis.set_title(f"Distance between twin and parent, kicked at time 0 ({scope(twins)})")
+    figure.suptitle(f"Distance between twin and parent, kicked at time 0 ({scope(twins)})")
     axis.legend(title="kick (Gaussian: size)", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="kick")
 
@@ -94,7 +94,7 @@ def along_the_path(paths: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     palette = _palette(numbers.when)
     sns.lineplot(numbers, x="alpha", y="loss", hue="when", palette=palette, marker=".", ax=axis, **BAND)
     axis.set(xlabel="place on the line: 0 = parent, 1 = twin", ylabel="training loss (nats)")
-    axis.set_title(f"Loss between parent and twin, Gaussian kick of size {size:g} ({scope(twins)})")
+    figure.suptitle(f"Loss between parent and twin, Gaussian kick of {size:g} ({scope(twins)})")
     axis.legend(title="kicked at", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="when")
 
