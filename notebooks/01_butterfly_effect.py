@@ -81,7 +81,7 @@ tables = experiment.run(params)
 
 # %%
 twins = tables["twins"]
-main = twins[twins.data == twins.data.iloc[0]]
+main = twins[twins.setting == setting]
 main.groupby("kind").size().rename("networks").to_frame()
 
 # %% [markdown]
@@ -128,7 +128,7 @@ plots.save(*figures.barrier_by_time(main), "01_b_barrier_by_time", params.profil
 # The dashed line is how far the parent has moved from its own start: no distance can be much larger.
 
 # %%
-plots.save(*figures.growth(tables["growth"].query("data == @main.data.iloc[0]"), main), "01_c_growth", params.profile)
+plots.save(*figures.growth(tables["growth"].query("setting == @setting"), main), "01_c_growth", params.profile)
 
 # %% [markdown]
 # ![Distance between twins during training, reference run](../figures/reference/laptop/01_c_growth.png)
@@ -144,9 +144,7 @@ plots.save(*figures.growth(tables["growth"].query("data == @main.data.iloc[0]"),
 # The loss on the straight line from parent to twin, after kicks of one size at different times.
 
 # %%
-plots.save(
-    *figures.along_the_path(tables["paths"].query("data == @main.data.iloc[0]"), main), "01_d_path", params.profile
-)
+plots.save(*figures.along_the_path(tables["paths"].query("setting == @setting"), main), "01_d_path", params.profile)
 
 # %% [markdown]
 # ![Loss on the line between twins, reference run](../figures/reference/laptop/01_d_path.png)
@@ -161,7 +159,7 @@ plots.save(
 
 # %%
 plots.save(
-    *figures.disagreement(tables["growth"].query("data == @main.data.iloc[0]"), main),
+    *figures.disagreement(tables["growth"].query("setting == @setting"), main),
     "01_e_disagreement",
     params.profile,
 )
@@ -179,7 +177,7 @@ plots.save(
 # The defaults above leave it out.
 
 # %%
-for name, real in twins[twins.data != main.data.iloc[0]].groupby("data", sort=False):
+for name, real in twins[twins.setting != setting].groupby("setting", sort=False):
     plots.save(*figures.barrier_by_time(real), f"01_f_{name}", params.profile)
 
 # %% [markdown]
@@ -189,10 +187,10 @@ for name, real in twins[twins.data != main.data.iloc[0]].groupby("data", sort=Fa
 # digits (8 x 8 pixels). n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
 
 # %% [markdown]
-# The claims below, judged on these data too (in the reference run; the ledger keeps the main data set):
+# The claims below, judged on these data too (in the reference run; the ledger keeps the main setting):
 
 # %% tags=["nbval-ignore-output"]
-for name in twins.data.unique()[1:]:
+for name in real_settings:
     display(claims.markdown(experiment.make_claims(params, tables, name)))
 
 # %% [markdown]

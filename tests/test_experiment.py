@@ -32,7 +32,7 @@ def results(tmp_path_factory):
 
 def test_every_cell_is_there_once(results):
     twins = results["twins"]
-    assert not twins.duplicated(["data", "seed", "time", "kind", "size", "draw"]).any()
+    assert not twins.duplicated(["setting", "seed", "time", "kind", "size", "draw"]).any()
     per_seed = twins.groupby(["time", "kind"]).size() / TINY.seeds
     assert per_seed[0.0].to_dict() == {"batch": 1, "control": 1, "gaussian": 2, "one ulp": 1, "one weight": 2}
     assert per_seed[50.0].to_dict() == {"batch": 1, "control": 1, "gaussian": 2, "one ulp": 1, "one weight": 1}
@@ -54,7 +54,7 @@ def test_tables_fit_together(results):
     merged = ends.reset_index().merge(twins)
     np.testing.assert_allclose(merged[0.0], merged.loss_parent)
     np.testing.assert_allclose(merged[1.0], merged.loss_twin)
-    assert np.isfinite(twins.drop(columns=["kind", "data"]).to_numpy(float)).all()
+    assert np.isfinite(twins.drop(columns=["kind", "setting"]).to_numpy(float)).all()
 
 
 def test_results_do_not_depend_on_the_number_of_processes(results, monkeypatch, tmp_path):
@@ -110,7 +110,7 @@ def world(barrier, accuracy=lambda time, seed: 0.6, test=0.9, control=0.0, seeds
                         b = 0.0 if kind == "control" else barrier(time, size, kind) * noise.lognormal(0, 0.1)
                         rows.append(
                             dict(
-                                data="mnist1d",
+                                setting="mnist1d",
                                 seed=seed,
                                 time=time,
                                 kind=kind,

@@ -49,6 +49,16 @@ def test_cnn1d_and_resnet_agree_with_torch():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def test_pixels_without_contrast_have_finite_gradients():
+    """Rotation leaves corners of exactly 0, where a plain square root has an infinite slope."""
+    model = models.build("resnet8-4", (3, 8, 8), 10)
+    x = torch.randn(2, 5, 3, 8, 8, generator=generator("x"))
+    x[:, :, :, :4] = 0
+    gradient = model.gradient(model.init([1, 2]), x, lambda logits: logits.square().sum())
+    assert gradient.isfinite().all()
+    assert gradient.abs().max() > 0
+
+
 def test_grouped_convolution_equals_one_after_another(monkeypatch):
     """The path a GPU takes, on the CPU."""
     from butterfly import stack

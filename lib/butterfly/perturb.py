@@ -63,8 +63,11 @@ def displacement(
     else:
         direction = _gradient(model, theta, *batch(random)).to("cpu", torch.float64) * mask
     length = direction.norm()
-    if not length > 0:
-        raise ValueError(f"the {kick.kind} kick of seed {seed} has no direction: all {int(mask.sum())} entries are 0")
+    if not 0 < length < torch.inf:
+        fault = "all 0" if length == 0 else "not finite"
+        raise ValueError(
+            f"the {kick.kind} kick of seed {seed} has no direction: its {int(mask.sum())} entries are {fault}"
+        )
     return (kick.size * scale.norm() / length * direction).to(theta)
 
 

@@ -59,8 +59,11 @@ class Params(Common):
                 raise ValueError(f"{name} = {list(sizes)}: give rising sizes above 0")
         if not self.gaussian_sizes:
             raise ValueError("gaussian_sizes is empty: give at least one size")
-        for name in (self.setting, *self.real_settings):
+        names = [self.setting, *self.real_settings]
+        for name in names:
             setting(name)
+        if len(set(names)) < len(names):
+            raise ValueError(f"the settings {names} repeat; name each once")
         return self
 
 
@@ -99,17 +102,19 @@ def shards(params: Params) -> list[Config]:
     """What is to be computed: one shard for every few seeds of every setting. Seeds do not depend on the machine."""
     check_device(params.device)
     main = _grid(params, params.setting, params.steps, params.kick_times, params.gaussian_sizes)
-    grids = [(main, params.seeds)]
+    grids = [(params.setting, main, params.seeds)]
     for name in params.real_settings:
-        grids.append((_grid(params, name, None, params.real_kick_times, params.real_sizes), params.real_seeds))
+        grid = _grid(params, name, None, params.real_kick_times, params.real_sizes)
+        grids.append((name, grid, params.real_seeds))
     return [
         {
+            "setting": name,
             "grid": grid.model_dump(mode="json"),
             "source": data.provenance(grid.setting.data),
             "seeds": list(range(first, min(first + params.seeds_per_shard, seeds))),
             "device": params.device,
         }
-        for grid, seeds in grids
+        for name, grid, seeds in grids
         for first in range(0, seeds, params.seeds_per_shard)
     ]
 
@@ -247,16 +252,15 @@ def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
     configs = shards(params)
     results = compute(compute_shard, configs, _cost)
-    names = [config["grid"]["setting"]["data"] for config in configs]
     twins, paths, growth = [], [], []
-    for name, arrays in zip(names, results, strict=True):
-        one = pd.DataFrame({column: arrays[column] for column in TWIN_COLUMNS}).assign(data=name)
+    for config, arrays in zip(configs, results, strict=True):
+        one = pd.DataFrame({column: arrays[column] for column in TWIN_COLUMNS}).assign(setting=config["setting"])
         # The size of a kick relative to the whole network: its norm is known exactly but for one ulp, where it is seen.
         at_kick = arrays["distance"][np.arange(len(one)), np.searchsorted(arrays["looks"], arrays["step"])]
         one["relative_size"] = np.where(one.kind.isin(["gaussian", "batch"]), one["size"], at_kick / one.unit)
         one["distance"] = arrays["distance"][:, -1]
         twins.append(one)
-        key = one[["data", "seed", "time", "kind", "size", "draw"]]
+        key = one[["setting", "seed", "time", "kind", "size", "draw"]]
         paths.append(_long(key, arrays["alphas"], {"loss": arrays["path"]}, "alpha"))
         during = {n: arrays[n] for n in ("distance", "disagreement", "accuracy_during", "travelled")}
         growth.append(_long(key, arrays["looks"], during, "step"))
@@ -287,9 +291,9 @@ MARGINS = {
 
 
 def make_claims(params: Params, tables: Tables, name: str | None = None) -> list[Claim]:
-    """Every claim of this notebook, judged on one data set (the main one, unless named)."""
-    name = name or setting(params.setting).data
-    twins = tables["twins"].query("data == @name and size <= @LARGEST")
+    """Every claim of this notebook, judged on one setting (the main one, unless named)."""
+    name = name or params.setting
+    twins = tables["twins"].query("setting == @name and size <= @LARGEST")
     control = _control(twins)
     rest = [
         _smallest_kick(twins),

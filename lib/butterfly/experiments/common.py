@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
+from IPython import get_ipython
+from IPython.display import clear_output
 from pydantic import Field
 
 from butterfly import paths, runs
@@ -67,17 +69,13 @@ def _jobs() -> int:
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """Lines on the terminal; in a notebook, one line that is replaced and is gone at the end."""
-    try:
-        shell = get_ipython()  # type: ignore[name-defined]
-    except NameError:
+    if get_ipython() is None:
         yield lambda line: print(f"  {line}", file=sys.stderr, flush=True)
         return
-    from IPython.display import clear_output
 
     def replace(line: str) -> None:
         clear_output(wait=True)
         print(line)
 
     yield replace
-    if shell:
-        clear_output()
+    clear_output()

@@ -10,12 +10,18 @@ from matplotlib.ticker import PercentFormatter
 from butterfly.plots import BAND, LOG_BAND, SEQUENCE, panels
 
 Drawn = tuple[Figure, pd.DataFrame]
-TITLES = {"mnist1d": "MNIST-1D", "digits": "handwritten digits", "mnist": "MNIST", "cifar10": "CIFAR-10"}
+TITLES = {
+    "mnist1d": "MNIST-1D",
+    "digits": "handwritten digits",
+    "mnist": "MNIST",
+    "cifar10-small": "CIFAR-10, small network",
+    "cifar10-paper": "CIFAR-10, the paper's recipe",
+}
 
 
 def scope(twins: pd.DataFrame) -> str:
     """What a figure was made from, for its title."""
-    return f"{TITLES[twins.data.iloc[0]]}, n = {twins.seed.nunique()} seeds"
+    return f"{TITLES[twins.setting.iloc[0]]}, n = {twins.seed.nunique()} seeds"
 
 
 def barrier_by_size(twins: pd.DataFrame) -> Drawn:
