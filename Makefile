@@ -83,7 +83,7 @@ bench: $(READY) ## measure speed as ratios in one run, one thread
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python tests/bench.py
 
 lab: $(READY) ## open JupyterLab on the notebooks
-	@OMP_NUM_THREADS=1 $(BIN)/jupyter lab notebooks
+	@OMP_NUM_THREADS=1 $(BIN)/jupyter lab --ServerApp.root_dir=$(CURDIR) --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
 
 claims: $(READY) ## print the ledger of PROFILE as a table
 	@$(RUN) claims --profile $(PROFILE)

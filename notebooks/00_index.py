@@ -52,7 +52,7 @@ params = experiment.Params.of(globals())
 # ## The ledger at a glance
 #
 # *Supported*: the whole 95 % interval lies in the claimed region. *Contradicted*: it lies wholly outside.
-# *Inconclusive*: neither. The regions stand beside each statistic in `claims.json`.
+# *Inconclusive*: neither.
 
 # %% tags=["nbval-ignore-output"]
 ledger, source = experiment.ledger(params)
@@ -62,7 +62,7 @@ claims.markdown(ledger)
 # %% [markdown]
 # ## Where to go from here
 #
-# - **Read**: open [01](01_butterfly_effect.ipynb). The figures you see first are those of the reference run.
+# - **Read**: open [01](01_butterfly_effect.ipynb). Every figure stands beside that of the reference run.
 # - **Run**: `make figures` redoes every figure at laptop scale and tells whether the verdicts agree with the reference.
 #   `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU, `PROFILE=paper` with the papers' own recipes.
 # - **Change**: copy a file of `params/laptop/`, change what you like, and run it as a profile of your own.

@@ -92,6 +92,13 @@ def test_the_readme_quotes_the_reference_ledger():
         assert c.verdict in row
 
 
+def test_the_example_in_the_index_runs(capsys):
+    text = "\n".join(cell.source for cell in notebooks.read("00_index").cells)
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    exec(compile(example, "index", "exec"), {})
+    assert capsys.readouterr().out.startswith("tensor([")
+
+
 def test_the_reference_claims_follow_from_the_reference_data():
     """Judged again from the committed table, every claim comes out as committed."""
     from butterfly.experiments import butterfly_effect as experiment

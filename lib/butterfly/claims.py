@@ -167,8 +167,10 @@ def table(claims: Iterable[Claim]) -> pd.DataFrame:
 
 
 def markdown(claims: Iterable[Claim]) -> Markdown:
-    """The ledger as a table in a notebook."""
-    rows = table(claims)
+    """The ledger as a table in a notebook, with what was measured and the region claimed."""
+    found = list(claims)
+    rows = table(found)
+    rows.insert(2, "measured by", [c.statistic for c in found])
     lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
     return Markdown("\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines))
 

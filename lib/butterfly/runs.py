@@ -161,7 +161,7 @@ def _compute(compute: Compute, waiting: dict[str, Config], executor: Executor | 
 def _timed(compute: Compute, config: Config) -> tuple[Arrays, Config]:
     began = time.monotonic()
     arrays = compute(config)
-    about = {"seconds": time.monotonic() - began, "peak_mb": peak_memory_mb(), "pid": os.getpid()}
+    about = {"seconds": time.monotonic() - began, "peak_mb": peak_memory_mb()}
     return arrays, about
 
 

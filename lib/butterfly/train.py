@@ -157,7 +157,7 @@ def train(
     block = block or _block(model, recipe, data.x.device.type)
     waiting = sorted(forks, key=lambda fork: fork.step)
     records: list[tuple[str, int, Any]] = []
-    crossed: dict[str, set[Member]] = {}
+    crossed: dict[str, set[int]] = {}
     for step in range(recipe.steps + 1):
         due = [fork for fork in waiting if fork.step == step]
         if due:
@@ -188,7 +188,7 @@ def _block(model: Model, recipe: Recipe, device: str) -> int:
     return 64 if device == "cpu" else max(1, (1 << 32) // (recipe.batch_size * model.activations))
 
 
-def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[Member]) -> list[tuple]:
+def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[int]) -> list[tuple]:
     """What one observer records at this step: nothing, or one (name, step, value)."""
     if isinstance(observer, Observer):
         return [(observer.name, now.step, observer.measure(now))] if now.step in observer.steps else []
@@ -196,8 +196,8 @@ def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: s
         return []
     loss, error = evaluate(now.model, now.theta, now.data.x, now.data.y)
     beyond = loss <= observer.level if observer.metric == "loss" else 1 - error >= observer.level
-    rows = [row for row, member in enumerate(now.members) if beyond[row] and member not in crossed]
-    crossed.update(now.members[row] for row in rows)
+    rows = [row for row in range(len(now.members)) if beyond[row] and row not in crossed]
+    crossed.update(rows)
     return [(observer.name, now.step, observer.measure(now, torch.tensor(rows)))] if rows else []
 
 
