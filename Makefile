@@ -53,7 +53,7 @@ figure-%: $(READY) FORCE
 	@$(MAKE) --no-print-directory $(filter $(OUT)/$*_%,$(DRAWN) $(OUT)/00_index.ipynb) $(if $(filter $(OUT)/$*_%,$(DRAWN) $(OUT)/00_index.ipynb),,no-notebook-$*)
 
 no-notebook-%:
-	@echo "error: there is no notebook $*; there are: $(TOPICS)" >&2; exit 2
+	@echo "error: there is no notebook $*; use two digits, as in figure-01. There are: 00_index $(TOPICS)" >&2; exit 2
 
 $(DRAWN): $(OUT)/%.ipynb: notebooks/%.py params/$(PROFILE)/%.yaml $(LIB) $(READY)
 	@$(RUN) run $* --profile $(PROFILE) $(if $(DEVICE),--device $(DEVICE))
@@ -61,11 +61,12 @@ $(DRAWN): $(OUT)/%.ipynb: notebooks/%.py params/$(PROFILE)/%.yaml $(LIB) $(READY
 $(OUT)/claims.json: $(DRAWN)
 	@$(RUN) ledger --profile $(PROFILE)
 
-$(OUT)/00_index.ipynb: $(OUT)/claims.json notebooks/00_index.py params/$(PROFILE)/00_index.yaml
+$(OUT)/00_index.ipynb: $(OUT)/claims.json notebooks/00_index.py
 	@$(RUN) run 00_index --profile $(PROFILE) $(if $(DEVICE),--device $(DEVICE))
 
 params/%.yaml:
-	@echo "error: params/$*.yaml is missing; PROFILE is one of: $$(ls params | xargs)" >&2; exit 2
+	@if [ -d params/$(PROFILE) ]; then echo "error: params/$*.yaml is missing; copy it from params/laptop/" >&2; \
+	else echo "error: there is no params/$(PROFILE)/; PROFILE is one of: $$(ls params | xargs)" >&2; fi; exit 2
 
 notebooks: $(READY) ## execute the notebooks at their defaults and rewrite the committed .ipynb
 	@$(RUN) build

@@ -65,7 +65,7 @@ claims.markdown(ledger)
 # - **Read**: open [01](01_butterfly_effect.ipynb). Every figure stands beside that of the reference run.
 # - **Run**: `make figures` redoes every figure at laptop scale and tells whether the verdicts agree with the reference.
 #   `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU, `PROFILE=paper` with the papers' own recipes.
-# - **Change**: copy a file of `params/laptop/`, change what you like, and run it as a profile of your own.
+# - **Change**: copy the folder `params/laptop` to `params/mine`, change what you like, and `make figures PROFILE=mine`.
 # - **Build**: the primitives know no notebook. A kick of your own is a few lines:
 #
 # ```python

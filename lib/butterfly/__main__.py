@@ -74,7 +74,8 @@ def compare(profile: str) -> bool:
 def reference(profile: str) -> None:
     """Keep the results of a profile as the reference that ships with the repository."""
     folder, kept = paths.FIGURES / profile, paths.reference(profile)
-    found = [path for kind in ("png", "csv") for path in sorted(folder.glob(f"[0-9][0-9]_*.{kind}"))]
+    kinds = ("[0-9][0-9]_*.png", "[0-9][0-9]_*.csv", "[0-9][0-9]_?_*.json")
+    found = [path for kind in kinds for path in sorted(folder.glob(kind))]
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     for path in [*found, folder / "claims.json"]:
@@ -93,14 +94,18 @@ def _ledger(profile: str) -> list[claims.Claim]:
 
 def _machine() -> dict[str, object]:
     """What the reference was made on."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=paths.ROOT, capture_output=True, text=True, check=False)
+    sources = ["lib", "notebooks", "params", "requirements.lock"]
+    commit, changed = (
+        subprocess.run(["git", *words], cwd=paths.ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *sources])
+    )
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "versions": {name: version(name) for name in _VERSIONS},
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": f"{commit or 'unknown'}{' with changes' if changed else ''}",
     }
 
 
@@ -161,6 +166,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("stopped; finished shards are kept, and the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 

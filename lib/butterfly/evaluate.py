@@ -16,8 +16,9 @@ _NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 31}
 
 def outputs(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Logits of every member on every example, in blocks: (members, examples, logits `[m, b, C]`)."""
-    members = min(len(theta), _MEMBERS[x.device.type])
-    examples = max(32, _NUMBERS[x.device.type] // (members * model.activations))
+    budget = _NUMBERS[x.device.type] // model.activations  # members times examples
+    members = max(1, min(len(theta), _MEMBERS[x.device.type], budget // 32))
+    examples = max(32, budget // members)
     with torch.no_grad():
         for rows in blocks(len(theta), members):
             for some in blocks(len(x), examples):

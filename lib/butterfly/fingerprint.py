@@ -75,10 +75,18 @@ def _imported_names(tree: ast.Module, node: ast.stmt, module: ModuleType) -> set
     used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
     found = set()
     for statement in tree.body:
-        names = getattr(statement, "names", []) if isinstance(statement, ast.Import | ast.ImportFrom) else []
-        if used & {alias.asname or alias.name.partition(".")[0] for alias in names}:
-            found |= _imported(statement, module)
+        if isinstance(statement, ast.Import | ast.ImportFrom):
+            aliases = [alias for alias in statement.names if (alias.asname or alias.name.partition(".")[0]) in used]
+            if aliases:
+                found |= _imported(_only(statement, aliases), module)
     return found
+
+
+def _only(statement: ast.Import | ast.ImportFrom, aliases: list[ast.alias]) -> ast.stmt:
+    """The import of some of the names of a statement."""
+    if isinstance(statement, ast.Import):
+        return ast.Import(names=aliases)
+    return ast.ImportFrom(module=statement.module, names=aliases, level=statement.level)
 
 
 def _imported(tree: ast.AST, module: ModuleType) -> set[str]:

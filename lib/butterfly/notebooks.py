@@ -54,12 +54,13 @@ def experiment(topic: str) -> ModuleType:
 def profile(topic: str, name: str, device: str | None = None) -> tuple[Common, dict[str, Any]]:
     """The validated parameters of a profile, and those values that differ from the notebook's defaults."""
     file = paths.PARAMS / name / f"{topic}.yaml"
-    if not file.exists():
+    own_fields = set(experiment(topic).Params.model_fields) - set(Common.model_fields)
+    if not file.exists() and own_fields:
         known = sorted(path.parent.name for path in paths.PARAMS.glob(f"*/{topic}.yaml"))
         raise ParameterError(f"there is no profile '{name}' of {topic}; there are: {', '.join(known)}")
     where = str(file.relative_to(paths.ROOT))
     try:
-        values = yaml.safe_load(file.read_text()) or {}
+        values = yaml.safe_load(file.read_text() if own_fields else "") or {}
     except yaml.YAMLError as error:
         raise ParameterError(f"{where} is not YAML: {error}") from None
     if not isinstance(values, dict):

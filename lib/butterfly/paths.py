@@ -10,8 +10,8 @@ FIGURES = ROOT / "figures"
 
 
 def runs() -> Path:
-    """The folder of finished shards: `BUTTERFLY_RUNS`, or `.runs` in the project."""
-    return Path(os.environ.get("BUTTERFLY_RUNS", ROOT / ".runs"))
+    """The folder of finished shards: `BUTTERFLY_RUNS` (from the project's root), or `.runs`."""
+    return ROOT / (os.environ.get("BUTTERFLY_RUNS") or ".runs")
 
 
 def topics() -> list[str]:

@@ -11,10 +11,11 @@ import json
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -145,17 +146,30 @@ def _compute(compute: Compute, waiting: dict[str, Config], executor: Executor | 
             yield key, _timed(compute, config)
         return
     futures: dict[Future, str] = {executor.submit(_timed, compute, config): key for key, config in waiting.items()}
+    failure: Exception | None = None
     try:
         for future in as_completed(futures):
+            if future.cancelled():
+                continue
+            if error := future.exception():
+                failure = failure or error
+                _cancel(futures)  # what runs already is waited for and kept
+                continue
             yield futures[future], future.result()
-    except BrokenProcessPool:
+    finally:
+        _cancel(futures)
+    if isinstance(failure, BrokenProcessPool):
         raise UserError(
             "a worker process was killed (out of memory?). Finished shards are kept: run the same command again, "
             "with fewer JOBS if memory was short."
-        ) from None
-    finally:
-        for future in futures:
-            future.cancel()
+        )
+    if failure:
+        raise failure
+
+
+def _cancel(futures: Iterable[Future]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 def _timed(compute: Compute, config: Config) -> tuple[Arrays, Config]:
@@ -168,7 +182,12 @@ def _timed(compute: Compute, config: Config) -> tuple[Arrays, Config]:
 def workers(jobs: int) -> Executor:
     """A pool of `jobs` single-threaded processes."""
     # Not forked: a fork of a process that has used torch can hang.
-    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=prepare)
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+
+
+def _prepare_worker() -> None:
+    prepare()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once, without a traceback
 
 
 def prepare() -> None:

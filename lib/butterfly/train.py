@@ -152,6 +152,8 @@ def train(
     default as many as suit the device; it changes speed, and results in the last bits.
     """
     _check(model, data, recipe, seeds, forks)
+    if init is not None and init.shape != (len(seeds), model.layout.size):
+        raise ValueError(f"init has shape {tuple(init.shape)}, expected {(len(seeds), model.layout.size)}")
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
     run = _Run(model, data, recipe, list(seeds), theta)
     block = block or _block(model, recipe, data.x.device.type)
@@ -176,6 +178,9 @@ def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks
         raise ValueError(f"the model expects inputs {model.input_shape}, {data.name} has {data.input_shape}")
     if recipe.batch_size > len(data.y):
         raise ValueError(f"batch size {recipe.batch_size} is larger than the {len(data.y)} examples of {data.name}")
+    for name, values, dims in (("weights", data.weights, 1), ("targets", data.targets, 2)):
+        if values is not None and values.dim() > dims and len(values) != len(seeds):
+            raise ValueError(f"{name} have {len(values)} rows for {len(seeds)} seeds; give one row a seed, or none")
     for fork in forks:
         if fork.seed not in seeds:
             raise ValueError(f"a fork of seed {fork.seed}, which is not trained here: {list(seeds)}")
@@ -184,8 +189,8 @@ def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks
 
 
 def _block(model: Model, recipe: Recipe, device: str) -> int:
-    """Members that go through the network at once: 64 on a CPU (measured); on a GPU, what fits in 16 GB."""
-    return 64 if device == "cpu" else max(1, (1 << 32) // (recipe.batch_size * model.activations))
+    """Members that go through the network at once: 64 on a CPU (measured); on a GPU, 8 GiB of activations."""
+    return 64 if device == "cpu" else max(1, (1 << 31) // (recipe.batch_size * model.activations))
 
 
 def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[int]) -> list[tuple]:

@@ -1,5 +1,6 @@
 """What every experiment shares: strict parameters read from a notebook or a profile, and running its shards."""
 
+import ast
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from butterfly.strict import ParameterError, Strict
 
 # What IPython keeps in a notebook's namespace.
 _SHELL = {"In", "Out"}
+_READ = "_butterfly_parameters_read"
 
 
 class Common(Strict):
@@ -26,14 +28,32 @@ class Common(Strict):
 
     @classmethod
     def of(cls, namespace: dict[str, Any]) -> Self:
-        """Read the parameters from a notebook's globals: every plain value defined there must be one."""
+        """Read the parameters from a notebook's globals: every plain value defined there must be one.
+
+        When a reader changes a value and runs the cell again, the results of later cells are there too; then only what
+        cells assign together with a parameter counts.
+        """
         plain = bool, int, float, str, list, tuple, dict, type(None)
-        values = {
-            name: value
-            for name, value in namespace.items()
-            if not name.startswith("_") and name not in _SHELL and isinstance(value, plain)
-        }
-        return cls.read(values, "parameters of the notebook")
+        names = {name for name, value in namespace.items() if isinstance(value, plain) and not name.startswith("_")}
+        if _READ in namespace:
+            names &= _assigned_beside(set(cls.model_fields), namespace.get("In", []))
+        params = cls.read({name: namespace[name] for name in names - _SHELL}, "parameters of the notebook")
+        namespace[_READ] = True
+        return params
+
+
+def _assigned_beside(fields: set[str], cells: Sequence[str]) -> set[str]:
+    """Names that cells assign which assign one of the fields."""
+    found = set()
+    for cell in cells:
+        try:
+            statements = ast.parse(cell).body
+        except SyntaxError:  # a cell of shell commands, or one that failed
+            continue
+        targets = [t for s in statements if isinstance(s, ast.Assign) for t in s.targets]
+        names = {t.id for t in targets if isinstance(t, ast.Name)}
+        found |= names if names & fields else set()
+    return found
 
 
 def check_device(device: str) -> None:
