@@ -75,7 +75,28 @@ def test_a_notebook_reads_its_own_cell_and_refuses_strays():
     namespace = GOOD | {"_hidden": 1, "In": [], "Out": {}, "Params": Params, "common": common}
     assert Params.of(namespace) == Params()
     with pytest.raises(ParameterError, match="did you mean 'seeds'"):
-        Params.of(namespace | {"seedz": 5})
+        Params.of(GOOD | {"seedz": 5})
+
+
+def test_the_cell_can_be_run_again_after_the_others():
+    """A reader changes a value and runs on: results of later cells are no parameters, a new misspelling still is."""
+    cells = ["", "seeds = 3\nprofile = 'smoke'", "params = Params.of(globals())"]
+    namespace = dict(GOOD) | {"In": cells}
+    Params.of(namespace)
+    namespace |= {"tables": {}, "ledger": [], "name": "digits"}
+    cells += ["%matplotlib inline", "ledger = []\nname = 'digits'", "seeds = 4\nprofile = 'smoke'"]
+    namespace["seeds"] = 4
+    assert Params.of(namespace).seeds == 4
+    namespace["seedz"] = 5
+    cells.append("seedz = 5\nprofile = 'smoke'")
+    with pytest.raises(ParameterError, match="did you mean 'seeds'"):
+        Params.of(namespace)
+
+
+def test_kick_times_must_be_different_updates_before_the_last():
+    for times in ((0.0, 0.1), (0.0, 99.9)):
+        with pytest.raises(ParameterError, match="fall on different updates before the last"):
+            butterfly_effect.shards(Params(kick_times=times))
 
 
 def test_a_gpu_that_is_not_there_is_explained(monkeypatch):
@@ -114,6 +135,7 @@ def test_profiles_are_read_from_files_and_faults_name_the_file(tmp_path, monkeyp
         notebooks.profile("01_butterfly_effect", "mine")
     file.write_text("")
     assert notebooks.profile("01_butterfly_effect", "mine")[0].seeds == Params().seeds
+    assert notebooks.profile("00_index", "mine")[1] == {"profile": "mine"}  # it has no parameters of its own
     with pytest.raises(ParameterError, match="there is no profile 'laptpo' of 01_butterfly_effect; there are: mine"):
         notebooks.profile("01_butterfly_effect", "laptpo")
     with pytest.raises(ParameterError, match="there is no notebook '01_butterfly'"):

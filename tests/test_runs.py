@@ -128,6 +128,20 @@ def test_a_failing_shard_keeps_the_finished_ones(tmp_path):
     assert CALLS == []
 
 
+def test_shards_that_run_while_another_fails_are_kept(tmp_path):
+    """Two workers: one fails at once, the other finishes later; its result must not be lost."""
+    with runs.workers(2) as pool, pytest.raises(TypeError):
+        runs.collect(slow_square, configs("two", 3, 4), Store(tmp_path), executor=pool)
+    kept = [Store(tmp_path).load(path.stem)[0]["square"].tolist() for path in tmp_path.glob("*.shard")]
+    assert [9] in kept
+
+
+def slow_square(config):
+    if config["x"] != "two":
+        time.sleep(2.0)
+    return {"square": np.array([config["x"] ** 2])}
+
+
 def die(config):
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -212,6 +226,8 @@ def test_no_change_to_what_a_shard_computes_goes_unnoticed(tmp_path):
         (experiment, "Region(-0.1, 0.1)", "Region(-0.2, 0.2)"),  # claims are judged after the shards
         ("interpolate.py", '"""The straight line between two networks, and', '"""The line and'),
         ("plots.py", "0.18", "0.2"),
+        ("claims.py", "misled by chance", "wrong by chance"),
+        ("runs.py", "shards: {len(found)} stored", "shards: {len(found)} kept"),
     ]
     different = [
         (experiment, "np.linspace(0, 1, grid.looks) ** 2", "np.linspace(0, 1, grid.looks) ** 3"),

@@ -1,6 +1,7 @@
 """The trainer against programs written from scratch in plain PyTorch, and against its own laws."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -91,8 +92,6 @@ def test_weights_and_soft_targets_enter_the_loss():
         each = -(targets[at] * logits.log_softmax(1)).sum(1)
         return (weights[at] * each).sum() / weights[at].sum()
 
-    from dataclasses import replace
-
     ours = train(model, replace(task, weights=weights, targets=targets), RECIPE, [3]).theta[0]
     torch.testing.assert_close(ours, plain_loop(model, task, RECIPE, 3, loss), rtol=0, atol=1e-11)
     # One row of weights and targets a seed: the second seed must not feel the first one's.
@@ -105,8 +104,6 @@ def test_weights_and_soft_targets_enter_the_loss():
 
 
 def test_a_masked_example_changes_nothing(task, model):
-    from dataclasses import replace
-
     weights = torch.ones(96)
     weights[::7] = 0
     other = task.y.clone()
@@ -117,8 +114,6 @@ def test_a_masked_example_changes_nothing(task, model):
 
 
 def test_a_batch_of_weight_zero_moves_nothing(task, model):
-    from dataclasses import replace
-
     still = train(model, replace(task, weights=torch.zeros(96)), RECIPE, [1]).theta
     assert torch.equal(still, model.init([1]))
 
@@ -180,6 +175,37 @@ def test_dropout_is_shared_in_a_family_and_differs_between_seeds(task, model):
     run = train(model, task, recipe, [3, 5], [Fork(3, 0, Kick())], init=same_start)
     assert torch.equal(run.theta[0], run.theta[2])
     assert not torch.equal(run.theta[0], train(model, task, RECIPE, [3], init=same_start[:1]).theta[0])
+
+
+def test_masks_and_augmentation_differ_between_seeds_and_steps():
+    from butterfly.train import _Dropout, _Run
+
+    ones = torch.ones(2, 8, 50)
+    masks = [_Dropout(0.5, [3, 5], step).of(torch.tensor([0, 1]))(ones) for step in (0, 1)]
+    drawn = [mask[row] for mask in masks for row in (0, 1)]
+    same_images = make_task((1, 6, 6))
+    same_images = replace(same_images, x=same_images.x[:1].expand(96, -1, -1, -1).clone())
+    net = models.build("mlp-1x4", (1, 6, 6), 3)
+    recipe = RECIPE.model_copy(update={"augment": Augment(flip=True, shift=2)})
+    run = _Run(net, same_images, recipe, [3, 5], net.init([3, 5]))
+    moved = [run._batch(step).x[row] for step in (0, 1) for row in (0, 1)]
+    orders = [run._batch(step).target[row] for step in (0, 1) for row in (0, 1)]
+    for batches in (drawn, moved, orders):
+        for i, a in enumerate(batches):
+            assert not any(torch.equal(a, b) for b in batches[:i])
+
+
+def test_a_batch_kick_in_training_uses_the_minibatch_of_its_own_stream(task, model):
+    from butterfly.perturb import displacement
+
+    kick = Kick(kind="batch", size=0.5)
+    twin, parent = train(model, task, RECIPE, [3], [Fork(3, 40, kick)]).theta.flip(0)
+
+    def by_hand(random):
+        at = torch.randperm(96, generator=random)[:16]
+        return task.x[at], task.y[at]
+
+    torch.testing.assert_close(twin - parent, displacement(model, parent, kick, 3, by_hand), rtol=0, atol=1e-6)
 
 
 def test_dropout_keeps_the_mean_and_drops_the_rate():
@@ -326,6 +352,7 @@ def test_crossings_are_recorded_once_a_member_and_in_time(task, model, metric, l
         ({"seeds": [1, 1]}, "one or more different"),
         ({"recipe": RECIPE.model_copy(update={"batch_size": 97})}, "larger than the 96"),
         ({"forks": [Fork(2, 0, Kick())]}, "seed 2, which is not trained"),
+        ({"init": torch.zeros(2, 512)}, "init has shape"),
         ({"forks": [Fork(1, 41, Kick())]}, "step 41 of a run of 40"),
     ],
 )
@@ -333,6 +360,12 @@ def test_impossible_runs_are_refused(task, model, change, message):
     given = {"seeds": [1], "recipe": RECIPE} | change
     with pytest.raises(ValueError, match=message):
         train(model, task, **given)
+
+
+def test_weights_and_targets_for_other_seeds_are_refused(task, model):
+    for change in ({"weights": torch.ones(3, 96)}, {"targets": torch.ones(3, 96, 3) / 3}):
+        with pytest.raises(ValueError, match="3 rows for 1 seeds"):
+            train(model, replace(task, **change), RECIPE, [1])
 
 
 def test_a_model_of_another_shape_is_refused(task):
