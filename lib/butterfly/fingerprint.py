@@ -16,10 +16,10 @@ _PACKAGE = __name__.partition(".")[0]
 
 @cache
 def code(function: Callable) -> str:
-    """Fingerprint of a function and of everything in this package it can reach; comments and docstrings do not count.
+    """Fingerprint of a function and of everything in this package it can reach.
 
-    Of the function's own module only the definitions it uses count, so that claims and tables can change freely; of the
-    modules it imports from, all of it counts.
+    Comments, docstrings and the types in signatures do not count. Of the function's own module only the definitions it
+    uses count, so that claims and tables can change freely; of the modules it imports from, all of it counts.
     """
     module = sys.modules[function.__module__]
     tree = _parse(module)
@@ -40,11 +40,15 @@ def environment(device: str) -> dict[str, str]:
 
 
 def _parse(module: ModuleType) -> ast.Module:
-    """The syntax tree of a module without docstrings (comments are not in it anyway)."""
+    """The syntax tree of a module without docstrings and signatures' types (comments are not in it anyway)."""
     tree = ast.parse(Path(module.__file__).read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
     return tree
 
 
