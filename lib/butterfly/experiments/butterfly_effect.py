@@ -40,7 +40,7 @@ class Params(Common):
     batch_sizes: tuple[float, ...] = (1e-2,)
     one_weight_size: float = Field(0.01, gt=0)
     one_weights: int = Field(2, ge=1)  # how many different single weights are kicked at time 0
-    points: int = Field(7, ge=3)  # networks on each straight line, ends included
+    points: int = Field(5, ge=3)  # networks on each straight line, ends included
     looks: int = Field(10, ge=2)  # how often distance and disagreement are recorded during training
     real_settings: tuple[str, ...] = ()  # the thinner grid on real data
     real_seeds: int = Field(3, ge=1)
