@@ -10,9 +10,7 @@ import io
 import json
 import multiprocessing
 import os
-import resource
 import signal
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -175,7 +173,7 @@ def _cancel(futures: Iterable[Future]) -> None:
 def _timed(compute: Compute, config: Config) -> tuple[Arrays, Config]:
     began = time.monotonic()
     arrays = compute(config)
-    about = {"seconds": time.monotonic() - began, "peak_mb": peak_memory_mb()}
+    about = {"seconds": time.monotonic() - began}
     return arrays, about
 
 
@@ -202,12 +200,6 @@ def prepare() -> None:
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-
-
-def peak_memory_mb() -> float:
-    """Largest memory this process has held, in MB."""
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes on a Mac, KiB elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def _clock(seconds: float) -> str:
