@@ -16,6 +16,7 @@ from butterfly.streams import generator
 Tensors = dict[str, Tensor]
 Drop = Callable[[Tensor], Tensor]
 Loss = Callable[[Tensor], Tensor]
+See = Callable[[str, Tensor], object]
 
 
 def keep(h: Tensor) -> Tensor:
@@ -23,9 +24,18 @@ def keep(h: Tensor) -> Tensor:
     return h
 
 
+def overlook(name: str, h: Tensor) -> None:
+    """Nobody looks at the hidden layers."""
+
+
 @dataclass(frozen=True)
 class Model:
-    """What every architecture has: the shape of one input, the number of classes, and a layout."""
+    """What every architecture has: the shape of one input, the number of classes, and a layout.
+
+    The layout names the hidden layer that each axis of each tensor runs over. Tensors that name the same layer share a
+    permutation of its units (a residual stream is one layer). `forward` shows each hidden layer, `[M, B, units, *space]`
+    after its activation function, under its name; a permutable layer is named after the last place that writes to it.
+    """
 
     input_shape: tuple[int, ...]
     classes: int
@@ -39,13 +49,21 @@ class Model:
         """Numbers kept for one example on its way through one network: what memory is counted in."""
         raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
 
-    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
-        """Logits `[M, B, C]` of a stack with tensors `p` on inputs `x [M, B, *input_shape]`."""
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
+        """Logits `[M, B, C]` of a stack with tensors `p` on inputs `x [M, B, *input_shape]`; `see` gets hidden layers."""
         raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
 
     def logits(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits `[M, B, C]` of the stack `theta [M, P]` on shared inputs `x [B, *input_shape]`."""
         return self.forward(self.layout.tensors(theta), x.expand(len(theta), *x.shape))
+
+    def features(self, theta: Tensor, x: Tensor) -> Tensors:
+        """Every hidden layer `[M, B, units, *space]` and the logits, by name and in order of depth; inputs shared."""
+        found: Tensors = {}
+        with torch.no_grad():
+            inputs = x.expand(len(theta), *x.shape)
+            found["logits"] = self.forward(self.layout.tensors(theta), inputs, see=found.__setitem__)
+        return found
 
     def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
         """Gradient `[M, P]` of `loss(logits)`, a sum over members, at the stack `theta` on inputs `x [M, B, ...]`."""
@@ -68,9 +86,10 @@ class MLP(Model):
     @cached_property
     def layout(self) -> Layout:
         sizes = [prod(self.input_shape), *[self.width] * self.depth, self.classes]
+        names = ["", *(f"hidden{layer}" for layer in range(self.depth)), ""]
         parameters = []
         for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
-            w = linear_weight(f"linear{layer}.weight", inputs, outputs)
+            w = linear_weight(f"linear{layer}.weight", inputs, outputs, names[layer], names[layer + 1])
             parameters += [w, bias(f"linear{layer}.bias", w)]
         return Layout(parameters)
 
@@ -78,10 +97,12 @@ class MLP(Model):
     def activations(self) -> int:
         return prod(self.input_shape) + 2 * self.depth * self.width
 
-    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x.flatten(2)
         for layer in range(self.depth):
-            h = drop(torch.relu(linear(h, p[f"linear{layer}.weight"], p[f"linear{layer}.bias"])))
+            h = torch.relu(linear(h, p[f"linear{layer}.weight"], p[f"linear{layer}.bias"]))
+            see(f"hidden{layer}", h)
+            h = drop(h)
         return linear(h, p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
 
     def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
@@ -115,23 +136,26 @@ class CNN1d(Model):
     @cached_property
     def layout(self) -> Layout:
         channels, length = self.input_shape
-        parameters = []
+        parameters, before = [], ""
         for layer, kernel in enumerate((5, 3, 3)):
-            w = conv_weight(f"conv{layer}.weight", self.width, channels, kernel)
+            here = f"hidden{layer}"
+            w = conv_weight(f"conv{layer}.weight", self.width, channels, kernel, reads=before, writes=here)
             parameters += [w, bias(f"conv{layer}.bias", w)]
-            channels, length = self.width, (length + 2 - kernel) // 2 + 1
-        head = linear_weight("head.weight", channels * length, self.classes)
+            channels, length, before = self.width, (length + 2 - kernel) // 2 + 1, here
+        head = linear_weight("head.weight", channels * length, self.classes, reads=before)
         return Layout([*parameters, head, bias("head.bias", head)])
 
     @property
     def activations(self) -> int:
         return 2 * self.width * self.input_shape[1]
 
-    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x
         for layer in range(3):
             h = conv(h, p[f"conv{layer}.weight"], stride=2, padding=1)
-            h = drop(torch.relu(h + p[f"conv{layer}.bias"][:, None, :, None]))
+            h = torch.relu(h + p[f"conv{layer}.bias"][:, None, :, None])
+            see(f"hidden{layer}", h)
+            h = drop(h)
         return linear(h.flatten(2), p["head.weight"], p["head.bias"])
 
 
@@ -147,11 +171,15 @@ class ResNet(Model):
             raise ValueError(f"a CIFAR ResNet has depth 6n + 2 (8, 14, 20, 26, ...), not {self.depth}")
 
     @property
+    def _blocks_a_stage(self) -> int:
+        return (self.depth - 2) // 6
+
+    @property
     def _blocks(self) -> list[tuple[str, int, int, int]]:
         """Name, input channels, output channels and stride of each basic block."""
         found, channels = [], self.width
         for stage in range(3):
-            for block in range((self.depth - 2) // 6):
+            for block in range(self._blocks_a_stage):
                 outputs, stride = self.width << stage, 2 if stage and not block else 1
                 found.append((f"stage{stage}.block{block}", channels, outputs, stride))
                 channels = outputs
@@ -159,16 +187,20 @@ class ResNet(Model):
 
     @cached_property
     def layout(self) -> Layout:
-        stem = conv_weight("stem.weight", self.width, self.input_shape[0], 3, 3)
-        parameters = [stem, *norm("stem.norm", stem)]
+        # The skip connections make all blocks of a stage write to one stream, named after the last of them.
+        last = f"block{self._blocks_a_stage - 1}"
+        stem = conv_weight("stem.weight", self.width, self.input_shape[0], 3, 3, writes=f"stage0.{last}")
+        parameters, before = [stem, *norm("stem.norm", stem)], stem.writes
         for name, inputs, outputs, _ in self._blocks:
-            first = conv_weight(f"{name}.conv0.weight", outputs, inputs, 3, 3)
-            second = conv_weight(f"{name}.conv1.weight", outputs, outputs, 3, 3)
+            inner, stream = f"{name}.inner", f"{name.partition('.')[0]}.{last}"
+            first = conv_weight(f"{name}.conv0.weight", outputs, inputs, 3, 3, reads=before, writes=inner)
+            second = conv_weight(f"{name}.conv1.weight", outputs, outputs, 3, 3, reads=inner, writes=stream)
             parameters += [first, *norm(f"{name}.norm0", first), second, *norm(f"{name}.norm1", second)]
             if inputs != outputs:
-                shortcut = conv_weight(f"{name}.shortcut.weight", outputs, inputs, 1, 1)
+                shortcut = conv_weight(f"{name}.shortcut.weight", outputs, inputs, 1, 1, reads=before, writes=stream)
                 parameters += [shortcut, *norm(f"{name}.shortcut.norm", shortcut)]
-        head = linear_weight("head.weight", 4 * self.width, self.classes)
+            before = stream
+        head = linear_weight("head.weight", 4 * self.width, self.classes, reads=before)
         return Layout([*parameters, head, bias("head.bias", head)])
 
     @property
@@ -177,18 +209,21 @@ class ResNet(Model):
         first_stage = self.width * prod(self.input_shape[1:])
         return round(6 * (1 + (self.depth - 2) / 3 * (1 + 1 / 2 + 1 / 4)) * first_stage)
 
-    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep) -> Tensor:
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         def normed(h: Tensor, name: str) -> Tensor:
             return channel_norm(h, p[f"{name}.gain"], p[f"{name}.bias"])
 
         h = torch.relu(normed(conv(x, p["stem.weight"], padding=1), "stem.norm"))
+        see("stem", h)
         for name, inputs, outputs, stride in self._blocks:
             skip = h
             if inputs != outputs:
                 skip = normed(conv(h, p[f"{name}.shortcut.weight"], stride=stride), f"{name}.shortcut.norm")
             h = normed(conv(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0")
-            h = normed(conv(drop(torch.relu(h)), p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1")
-            h = torch.relu(h + skip)
+            h = torch.relu(h)
+            see(f"{name}.inner", h)
+            h = torch.relu(normed(conv(drop(h), p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1") + skip)
+            see(name, h)
         return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
 
 

@@ -35,6 +35,8 @@ class Parameter:
     value: float = 0.0  # constant at initialisation (1 for norm gains)
     scale: float = 0.0  # size of a unit kick per entry: `std` for weights; for biases and norms, that of their layer
     outputs: int = 0  # units or channels it produces
+    writes: str = ""  # the hidden layer whose units those are; empty for the logits
+    axes: tuple[str, ...] = ()  # the hidden layer whose units each axis runs over; empty where the order is given
 
     @property
     def numel(self) -> int:
@@ -78,6 +80,11 @@ class Layout:
         return theta
 
     @cached_property
+    def groups(self) -> dict[str, int]:
+        """The hidden layers whose units may be permuted without changing the function, and how many units each has."""
+        return {p.writes: p.outputs for p in self.parameters if p.writes}
+
+    @cached_property
     def scale(self) -> Tensor:
         """Size of a unit kick of each entry `[P]`, float64; zero on the padding."""
         scale = torch.zeros(self.size, dtype=torch.float64)
@@ -107,34 +114,35 @@ def blocks(members: int, size: int) -> list[slice]:
 # --- parameters of a layer -------------------------------------------------------------------------------------------
 
 
-def linear_weight(name: str, inputs: int, outputs: int) -> Parameter:
-    """A Kaiming-normal matrix `[in, out]`: standard deviation sqrt(2 / in)."""
+def linear_weight(name: str, inputs: int, outputs: int, reads: str = "", writes: str = "") -> Parameter:
+    """A Kaiming-normal matrix `[in, out]` from the units of layer `reads` to those of layer `writes`: std sqrt(2 / in).
+
+    Where a layer with space is read flattened, `in` is a multiple of its channels, each channel in one run.
+    """
     # Not transposed as in `torch.nn.Linear`: the gradient of a batched product comes out in this order, and copying a
     # transposed one costs a tenth of a step.
-    return _kaiming(name, (inputs, outputs), fan_in=inputs, outputs=outputs)
+    std = (2.0 / inputs) ** 0.5
+    return Parameter(name, (inputs, outputs), "weight", std, 0.0, std, outputs, writes, (reads, writes))
 
 
-def conv_weight(name: str, outputs: int, inputs: int, *kernel: int) -> Parameter:
+def conv_weight(name: str, outputs: int, inputs: int, *kernel: int, reads: str = "", writes: str = "") -> Parameter:
     """A Kaiming-normal kernel `[out, in, *kernel]`: standard deviation sqrt(2 / (in * kernel size))."""
-    return _kaiming(name, (outputs, inputs, *kernel), fan_in=inputs * prod(kernel), outputs=outputs)
-
-
-def _kaiming(name: str, shape: tuple[int, ...], fan_in: int, outputs: int) -> Parameter:
-    std = (2.0 / fan_in) ** 0.5
-    return Parameter(name, shape, "weight", std=std, scale=std, outputs=outputs)
+    std = (2.0 / (inputs * prod(kernel))) ** 0.5
+    axes = (writes, reads, *("" for _ in kernel))
+    return Parameter(name, (outputs, inputs, *kernel), "weight", std, 0.0, std, outputs, writes, axes)
 
 
 def bias(name: str, of: Parameter) -> Parameter:
     """A zero bias; a kick of it, if asked for, has the scale of the weight it belongs to."""
-    return Parameter(name, (of.outputs,), "bias", scale=of.scale)
+    return Parameter(name, (of.outputs,), "bias", scale=of.scale, axes=(of.writes,))
 
 
 def norm(name: str, after: Parameter) -> list[Parameter]:
     """Gain and bias of a normalisation layer; kicks, if asked for, have the scale of the convolution before it."""
-    shape = (after.outputs,)
+    shape, axes = (after.outputs,), (after.writes,)
     return [
-        Parameter(f"{name}.gain", shape, "norm", value=1.0, scale=after.scale),
-        Parameter(f"{name}.bias", shape, "norm", scale=after.scale),
+        Parameter(f"{name}.gain", shape, "norm", value=1.0, scale=after.scale, axes=axes),
+        Parameter(f"{name}.bias", shape, "norm", scale=after.scale, axes=axes),
     ]
 
 

@@ -1,0 +1,236 @@
+"""Permutation alignment: the units of a hidden layer have no order of their own, so two networks may be one in disguise.
+
+A permutation is a dict from hidden layers to index vectors `[K, n]`, one row a pair of networks: unit `i` of the permuted
+network is unit `p[i]` of the old one. Which axes of which tensors a layer's permutation moves is declared once, in the
+model's layout; everything here follows from that declaration.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from butterfly.models import Model
+from butterfly.stack import Layout, Parameter, blocks
+from butterfly.streams import generator
+
+Permutation = Mapping[str, Tensor]
+
+_SWEEPS = 100  # a cap that is not reached in practice
+# Examples whose hidden layers are held at once, for all pairs.
+_EXAMPLES = 256
+
+
+def identity(layout: Layout, pairs: int) -> dict[str, Tensor]:
+    """The permutation that moves nothing, for `pairs` networks."""
+    return {layer: torch.arange(units).repeat(pairs, 1) for layer, units in layout.groups.items()}
+
+
+def shuffled(layout: Layout, generators: list[torch.Generator]) -> dict[str, Tensor]:
+    """A uniformly random permutation a generator."""
+    groups = layout.groups.items()
+    return {layer: torch.stack([torch.randperm(n, generator=g) for g in generators]) for layer, n in groups}
+
+
+def inverse(permutation: Permutation) -> dict[str, Tensor]:
+    """The permutation that undoes this one."""
+    return {layer: index.argsort(1) for layer, index in permutation.items()}
+
+
+def compose(first: Permutation, then: Permutation) -> dict[str, Tensor]:
+    """The one permutation that does what `first` and `then` do in turn."""
+    return {layer: index.gather(1, then[layer]) for layer, index in first.items()}
+
+
+def fixed_points(permutation: Permutation, other: Permutation | None = None) -> dict[str, Tensor]:
+    """Share of the units of each layer `[K]` that stay where they are, or that `other` puts in the same place."""
+    return {
+        layer: (index == (torch.arange(index.shape[1]) if other is None else other[layer])).double().mean(1)
+        for layer, index in permutation.items()
+    }
+
+
+def permute(layout: Layout, theta: Tensor, permutation: Permutation) -> Tensor:
+    """The networks `theta [K, P]` with the units of their hidden layers in another order; the functions are the same."""
+    # A permuted network is its row in another order.
+    order = torch.arange(layout.size).repeat(len(theta), 1)
+    for p, view in zip(layout.parameters, layout.tensors(order).values(), strict=True):
+        view.copy_(_permuted(view, p, permutation))
+    return theta.gather(1, order.to(theta.device))
+
+
+def _permuted(tensor: Tensor, p: Parameter, permutation: Permutation, but: str = "") -> Tensor:
+    """One tensor of each network `[K, *shape]`, every axis in its layer's new order; the axes of layer `but` stay."""
+    for axis, layer in enumerate(p.axes, start=1):
+        if layer and layer != but:
+            tensor = _along(tensor, axis, permutation[layer])
+    return tensor
+
+
+def _along(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
+    """Reorder one axis of each network's tensor; an axis longer than the layer holds each unit in one run."""
+    pairs, units = index.shape
+    runs = tensor.unflatten(axis, (units, -1))
+    shape = [1] * runs.dim()
+    shape[0], shape[axis] = pairs, units
+    return torch.take_along_dim(runs, index.view(shape).to(tensor.device), axis).flatten(axis, axis + 1)
+
+
+# --- weight matching -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Matching:
+    """What weight matching found for each pair: a permutation of `b`, and what it cost to find.
+
+    `objective [K]` is the inner product of `a` with the permuted `b`; `sweeps [K]` is how often the layers were gone
+    through in the restart that was kept.
+    """
+
+    permutation: dict[str, Tensor]
+    objective: Tensor
+    sweeps: Tensor
+
+
+def weight_matching(layout: Layout, a: Tensor, b: Tensor, restarts: int = 1) -> Matching:
+    """The permutation that brings each `b [K, P]` close to its `a [K, P]`, by coordinate ascent (Ainsworth et al. 2023).
+
+    One hidden layer at a time, all others held, the best order of its units is a linear assignment problem; sweeps over
+    the layers, in an order drawn from a named stream, go on until no layer improves. The result is a local optimum of
+    `<a, permuted b>` over all tensors, biases and norms included, and so of the distance. Every restart begins at the
+    identity and differs in the order; for each pair the best is kept. A network that is not finite is left as it is.
+    """
+    if restarts < 1:
+        raise ValueError(f"weight matching needs at least one start, not {restarts}")
+    best: Matching | None = None
+    for restart in range(restarts):
+        found = _ascent(layout, a, b, restart)
+        best = found if best is None else _better(best, found)
+    return best
+
+
+def _better(one: Matching, other: Matching) -> Matching:
+    """For each pair, the matching with the larger objective."""
+    wins = other.objective > one.objective
+    return Matching(
+        {layer: torch.where(wins[:, None], other.permutation[layer], p) for layer, p in one.permutation.items()},
+        torch.where(wins, other.objective, one.objective),
+        torch.where(wins, other.sweeps, one.sweeps),
+    )
+
+
+def _ascent(layout: Layout, a: Tensor, b: Tensor, restart: int) -> Matching:
+    """Coordinate ascent from the identity, all pairs at once."""
+    a, b = a.to("cpu", torch.float64), b.to("cpu", torch.float64)
+    permutation = identity(layout, len(a))
+    layers = list(layout.groups)
+    tolerance = 1e-12 * a.norm(dim=1) * b.norm(dim=1)
+    # A layer needs another look only after a neighbour has moved.
+    stale = {layer: torch.ones(len(a), dtype=torch.bool) for layer in layers}
+    sweeps = torch.zeros(len(a), dtype=torch.long)
+    for sweep in range(_SWEEPS):
+        sweeps += torch.stack(list(stale.values())).any(0)
+        for place in torch.randperm(len(layers), generator=generator("align", restart, sweep)).tolist():
+            layer = layers[place]
+            rows = stale[layer].nonzero().squeeze(1)
+            if len(rows):
+                current = {name: index[rows] for name, index in permutation.items()}
+                products = _products(layout, a[rows], b[rows], current, layer)
+                moved = rows[_assign(products, current[layer], tolerance[rows])]
+                permutation[layer][rows] = current[layer]
+                stale[layer][rows] = False
+                for neighbour in _neighbours(layout, layer):
+                    stale[neighbour][moved] = True
+        if not any(flags.any() for flags in stale.values()):
+            break
+    objective = (a * permute(layout, b, permutation)).sum(1)
+    return Matching(permutation, objective, sweeps)
+
+
+def _products(layout: Layout, a: Tensor, b: Tensor, permutation: Permutation, layer: str) -> Tensor:
+    """Inner products `[K, n, n]` of every unit of `a` with every unit of `b` in one layer, the others permuted."""
+    views = zip(layout.parameters, layout.tensors(a).values(), layout.tensors(b).values(), strict=True)
+    total = torch.zeros(len(a), layout.groups[layer], layout.groups[layer], dtype=a.dtype)
+    for p, of_a, of_b in views:
+        for axis, name in enumerate(p.axes, start=1):
+            if name == layer:
+                rows = _by_unit(of_a, axis, total.shape[1])
+                columns = _by_unit(_permuted(of_b, p, permutation, but=layer), axis, total.shape[1])
+                total.baddbmm_(rows, columns.mT)
+    return total
+
+
+def _by_unit(tensor: Tensor, axis: int, units: int) -> Tensor:
+    """`[K, ..., units (* run), ...]` -> `[K, units, everything else]`."""
+    return tensor.movedim(axis, 1).unflatten(1, (units, -1)).flatten(2)
+
+
+def _assign(products: Tensor, index: Tensor, tolerance: Tensor) -> Tensor:
+    """Improve `index [K, n]` in place to the best assignment; returns which pairs `[K]` gained more than rounding."""
+    before = products.gather(2, index[:, :, None]).sum((1, 2))
+    gained = torch.zeros(len(index), dtype=torch.bool)
+    for row in products.isfinite().all(2).all(1).nonzero().squeeze(1).tolist():
+        product = products[row].numpy()
+        units, best = linear_sum_assignment(product, maximize=True)
+        if product[units, best].sum() - before[row] > tolerance[row]:
+            index[row], gained[row] = torch.from_numpy(best), True
+    return gained
+
+
+def _neighbours(layout: Layout, layer: str) -> set[str]:
+    """The hidden layers that share a tensor with this one."""
+    return {name for p in layout.parameters if layer in p.axes for name in p.axes} - {"", layer}
+
+
+# --- activation matching ---------------------------------------------------------------------------------------------
+
+
+def activation_matching(model: Model, a: Tensor, b: Tensor, x: Tensor) -> dict[str, Tensor]:
+    """The permutation that pairs units by the correlation of their activations on the examples `x [N, ...]`.
+
+    Each layer is one linear assignment problem, with Pearson correlations over examples and places as the gain; a unit
+    that never varies correlates with nothing. Give it enough examples: with a few, chance correlations decide.
+    """
+    moments: dict[str, _Moments] = {}
+    for some in blocks(len(x), _EXAMPLES):
+        of_a, of_b = model.features(a, x[some]), model.features(b, x[some])
+        for layer, units in model.layout.groups.items():
+            moments.setdefault(layer, _Moments.zeros(len(a), units)).add(of_a[layer], of_b[layer])
+    found = identity(model.layout, len(a))
+    for layer, index in found.items():
+        _assign(moments[layer].correlation(), index, torch.full((len(a),), -torch.inf))
+    return found
+
+
+@dataclass
+class _Moments:
+    """Running sums of products of activations, in float64: all that a correlation needs."""
+
+    count: int
+    sums: Tensor  # [2, K, n]: of a and of b
+    squares: Tensor  # [2, K, n]
+    products: Tensor  # [K, n, n]
+
+    @classmethod
+    def zeros(cls, pairs: int, units: int) -> "_Moments":
+        shape = (2, pairs, units)
+        sums, squares = torch.zeros(shape, dtype=torch.float64), torch.zeros(shape, dtype=torch.float64)
+        return cls(0, sums, squares, torch.zeros(pairs, units, units, dtype=torch.float64))
+
+    def add(self, a: Tensor, b: Tensor) -> None:
+        """Count the activations `[K, b, n, *space]` of both networks."""
+        a, b = (h.reshape(*h.shape[:3], -1).movedim(2, 1).flatten(2).to("cpu", torch.float64) for h in (a, b))
+        self.count += a.shape[2]
+        self.sums += torch.stack([a.sum(2), b.sum(2)])
+        self.squares += torch.stack([a.square().sum(2), b.square().sum(2)])
+        self.products.baddbmm_(a, b.mT)
+
+    def correlation(self) -> Tensor:
+        """Pearson correlations `[K, n, n]`; 0 where a unit never varies."""
+        means = self.sums / self.count
+        deviations = (self.squares / self.count - means.square()).clamp_min(0).sqrt()
+        covariance = self.products / self.count - means[0][:, :, None] * means[1][:, None, :]
+        scale = deviations[0][:, :, None] * deviations[1][:, None, :]
+        return torch.where(scale > 0, covariance / scale.clamp_min(1e-300), 0.0)

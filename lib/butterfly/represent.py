@@ -1,0 +1,74 @@
+"""How alike two networks represent the same examples: linear CKA, its angle, disagreement, KL divergence.
+
+A representation is a matrix `[N, p]`, a row an example. Linear CKA (Kornblith et al. 2019) is the cosine between the
+centred Gram matrices of two representations. With U-centring (Székely & Rizzo 2014; Song et al. 2012) the same cosine is
+unbiased in both its parts: near 0 for unrelated representations however wide they are. U-centred matrices form a linear
+space, so `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams et al. 2021), is a distance between directions.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from butterfly.stack import blocks
+
+# Entries of Gram matrices held at once, for all representations: 64 MiB in float64.
+_ENTRIES = 1 << 23
+
+
+def cka(representations: Sequence[Tensor], debiased: bool = True) -> Tensor:
+    """Linear CKA `[M, M]` between all pairs of representations `[N, p_m]` of the same examples, in float64.
+
+    The Gram matrices of all `M` are built and compared a block of rows at a time, so that no `N x N` matrix is held.
+    `debiased` centres them by U-centring, which leaves the diagonal out; it may then be slightly below 0. A
+    representation that does not vary over the examples has no direction: its row and column are NaN.
+    """
+    centred = [_checked(x, len(representations[0])) for x in representations]
+    members, examples = len(centred), len(centred[0])
+    if examples < 4:
+        raise ValueError(f"CKA needs at least 4 examples, not {examples}")
+    # Sums over all pairs of different examples, and over the rows of each Gram matrix without its diagonal.
+    products = centred[0].new_zeros(members, members)
+    rows = centred[0].new_zeros(members, examples)
+    for some in blocks(examples, max(1, _ENTRIES // (members * examples))):
+        gram = torch.stack([x[some] @ x.T for x in centred])
+        gram[:, torch.arange(gram.shape[1]), torch.arange(some.start, some.stop)] = 0
+        rows[:, some] = gram.sum(2)
+        products += gram.flatten(1) @ gram.flatten(1).T
+    if debiased:
+        totals = rows.sum(1)
+        products += torch.outer(totals, totals) / ((examples - 1) * (examples - 2)) - 2 / (examples - 2) * rows @ rows.T
+    else:
+        diagonals = torch.stack([x.square().sum(1) for x in centred])
+        products += diagonals @ diagonals.T
+    norms = products.diagonal().clamp_min(0).sqrt()
+    return products / torch.outer(norms, norms)
+
+
+def angle(similarity: Tensor) -> Tensor:
+    """Angular CKA in radians: 0 for the same representation up to rotation and scale, pi / 2 for unrelated ones."""
+    return similarity.clamp(-1, 1).arccos()
+
+
+def disagreement(a: Tensor, b: Tensor) -> Tensor:
+    """Share of the examples that two networks put in different classes: logits `[..., N, C]` -> `[...]`."""
+    return (a.argmax(-1) != b.argmax(-1)).double().mean(-1)
+
+
+def kl_divergence(a: Tensor, b: Tensor) -> Tensor:
+    """Mean KL divergence, in nats, from the class probabilities of `a` to those of `b`: logits `[..., N, C]` -> `[...]`."""
+    log_a, log_b = a.double().log_softmax(-1), b.double().log_softmax(-1)
+    return (log_a.exp() * (log_a - log_b)).sum(-1).mean(-1)
+
+
+def _checked(x: Tensor, examples: int) -> Tensor:
+    """A representation as a centred float64 matrix; centring does not change CKA, and keeps its digits."""
+    if x.dim() < 2 or len(x) != examples:
+        raise ValueError(
+            f"a representation is a matrix with a row for each of {examples} examples, not {tuple(x.shape)}"
+        )
+    x = x.flatten(1).double()
+    if not x.isfinite().all():
+        raise ValueError("a representation holds values that are not finite")
+    return x - x.mean(0)

@@ -1,0 +1,173 @@
+"""Alignment against planted answers, brute force, and the law that a permuted network is the same function."""
+
+from itertools import permutations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from butterfly import align, models
+from butterfly.interpolate import barriers
+from butterfly.streams import generator
+from butterfly.train import Recipe, train
+from tests.conftest import make_task
+
+MODELS = [("mlp-3x16", (1, 20)), ("cnn1d-9", (1, 20)), ("resnet8-4", (3, 8, 8)), ("resnet14-4", (3, 8, 8))]
+
+
+def networks(name, shape, count=3):
+    """Untrained networks with every entry, biases and norms too, moved off its start."""
+    model = models.build(name, shape, 5)
+    noise = 0.1 * torch.randn(count, model.layout.count, generator=generator("noise"))
+    theta = model.init(list(range(count)))
+    theta[:, : model.layout.count] += noise
+    return model, theta
+
+
+def planted(layout, count, name="plant"):
+    return align.shuffled(layout, [generator(name, row) for row in range(count)])
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[layer], other[layer]) for layer in one)
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_a_permuted_network_is_the_same_function(name, shape):
+    model, theta = networks(name, shape)
+    moved = align.permute(model.layout, theta, planted(model.layout, 3))
+    assert not torch.allclose(moved, theta, atol=1e-3)
+    x = torch.randn(8, *shape, generator=generator("x"))
+    torch.testing.assert_close(model.logits(moved, x), model.logits(theta, x), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_every_axis_that_can_be_permuted_is_declared(name, shape):
+    """Permuting one layer alone keeps the function, and moves that hidden layer's units by the same permutation."""
+    model, theta = networks(name, shape)
+    x = torch.randn(8, *shape, generator=generator("x"))
+    before = model.features(theta, x)
+    for layer in model.layout.groups:
+        one = align.identity(model.layout, 3) | {layer: planted(model.layout, 3)[layer]}
+        after = model.features(align.permute(model.layout, theta, one), x)
+        torch.testing.assert_close(after["logits"], before["logits"], rtol=1e-4, atol=1e-4)
+        expected = torch.stack([h[:, p] for h, p in zip(before[layer], one[layer], strict=True)])
+        torch.testing.assert_close(after[layer], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_residual_stream_has_one_permutation():
+    groups = models.build("resnet20-16", (3, 32, 32), 10).layout.groups
+    streams = {layer: units for layer, units in groups.items() if not layer.endswith("inner")}
+    assert streams == {"stage0.block2": 16, "stage1.block2": 32, "stage2.block2": 64}
+    assert len(groups) == 12
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_permutations_form_a_group(seed):
+    model, theta = networks("cnn1d-9", (1, 20))
+    one, two = planted(model.layout, 3, f"one{seed}"), planted(model.layout, 3, f"two{seed}")
+    layout = model.layout
+    moved = align.permute(layout, theta, one)
+    assert torch.equal(align.permute(layout, moved, align.inverse(one)), theta)
+    assert torch.equal(align.permute(layout, moved, two), align.permute(layout, theta, align.compose(one, two)))
+    assert same(align.compose(one, align.inverse(one)), align.identity(layout, 3))
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_planted_permutations_are_recovered(name, shape):
+    model, theta = networks(name, shape)
+    plant = planted(model.layout, 3)
+    hidden = align.permute(model.layout, theta, plant)
+    # With residual streams and random weights coordinate ascent may stop early: the best of several starts is taken.
+    found = align.weight_matching(model.layout, theta, hidden, restarts=4)
+    assert same(found.permutation, align.inverse(plant))
+    assert torch.equal(align.permute(model.layout, hidden, found.permutation), theta)
+    torch.testing.assert_close(found.objective, theta.double().square().sum(1))
+    assert (found.sweeps > 1).all()
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_activation_matching_recovers_planted_permutations(name, shape):
+    model, theta = networks(name, shape)
+    plant = planted(model.layout, 3)
+    x = torch.randn(300, *shape, generator=generator("x"))
+    found = align.activation_matching(model, theta, align.permute(model.layout, theta, plant), x)
+    features = model.features(theta, x)
+    for layer, undo in align.inverse(plant).items():
+        alive = features[layer].transpose(1, 2).flatten(2).std(2) > 0  # which units vary at all
+        assert alive.double().mean() > 0.8
+        assert torch.equal(found[layer][alive], undo[alive])
+
+
+def test_two_narrow_layers_against_brute_force():
+    """Against all 24 x 24 permutations: each found one is a local optimum, and with restarts mostly the global one."""
+    model, theta = networks("mlp-2x4", (1, 6), count=12)
+    a, b = theta[:6], theta[6:]
+    orders = torch.tensor(list(permutations(range(4))))
+    first, second = orders.repeat_interleave(24, 0), orders.repeat(24, 1)
+    found = align.weight_matching(model.layout, a, b, restarts=8)
+    optimal = 0
+    for row in range(6):
+        every = align.permute(model.layout, b[row].repeat(576, 1), {"hidden0": first, "hidden1": second})
+        objectives = (every.double() @ a[row].double()).view(24, 24)
+        i, j = ((orders == found.permutation[f"hidden{k}"][row]).all(1).nonzero().item() for k in (0, 1))
+        torch.testing.assert_close(objectives[i, j], found.objective[row])
+        assert objectives[i, j] >= max(objectives[i].max(), objectives[:, j].max()) - 1e-9
+        optimal += bool(objectives[i, j] >= objectives.max() - 1e-9)
+    assert optimal >= 4
+
+
+def test_one_hidden_layer_needs_one_sweep():
+    model, theta = networks("mlp-1x12", (1, 6), count=2)
+    assert align.weight_matching(model.layout, theta[:1], theta[1:]).sweeps.tolist() == [1]
+
+
+def test_restarts_never_lose_and_pairs_do_not_disturb_each_other():
+    model, theta = networks("mlp-3x16", (1, 20), count=8)
+    a, b = theta[:4], theta[4:]
+    once = align.weight_matching(model.layout, a, b)
+    best = align.weight_matching(model.layout, a, b, restarts=5)
+    assert (best.objective >= once.objective).all()
+    assert (best.objective > once.objective).any()
+    alone = [align.weight_matching(model.layout, a[k, None], b[k, None]) for k in range(4)]
+    for layer, index in once.permutation.items():
+        assert torch.equal(index, torch.cat([one.permutation[layer] for one in alone]))
+    before = (a.double() * b.double()).sum(1)
+    assert (once.objective > before).all()
+
+
+def test_a_destroyed_network_is_left_as_it_is():
+    model, theta = networks("mlp-2x16", (1, 20), count=4)
+    theta[3, 5] = torch.nan
+    found = align.weight_matching(model.layout, theta[:2], theta[2:], restarts=2)
+    assert found.objective.isfinite().tolist() == [True, False]
+    assert align.fixed_points(found.permutation)["hidden0"][1] == 1
+    with pytest.raises(ValueError, match="at least one start"):
+        align.weight_matching(model.layout, theta, theta, restarts=0)
+
+
+def test_fixed_points_count_units():
+    p = {"hidden0": torch.tensor([[0, 1, 2, 3], [1, 0, 2, 3]]), "hidden1": torch.tensor([[2, 0, 1], [0, 1, 2]])}
+    assert align.fixed_points(p)["hidden0"].tolist() == [1.0, 0.5]
+    assert align.fixed_points(p, p)["hidden1"].tolist() == [1.0, 1.0]
+
+
+def test_alignment_lowers_the_barrier_of_trained_networks_and_common_permutations_do_not_change_it():
+    task = make_task((1, 12))
+    model = models.build("mlp-2x32", task.input_shape, task.classes)
+    theta = train(model, task, Recipe(steps=200, batch_size=16, lr=0.1), [0, 1, 2, 3]).theta
+    a, b = theta[:2], theta[2:]
+
+    def barrier(one, other):
+        return barriers(model, one, other, task.x, task.y).of_loss
+
+    plain = barrier(a, b)
+    matched = align.permute(model.layout, b, align.weight_matching(model.layout, a, b).permutation)
+    active = align.permute(model.layout, b, align.activation_matching(model, a, b, task.x))
+    assert (barrier(a, matched) < 0.5 * plain).all()
+    assert (barrier(a, active) < 0.5 * plain).all()
+    common = planted(model.layout, 2)
+    moved = barrier(align.permute(model.layout, a, common), align.permute(model.layout, b, common))
+    torch.testing.assert_close(moved, plain, rtol=1e-4, atol=1e-5)
