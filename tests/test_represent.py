@@ -19,14 +19,14 @@ def random(*shape, name="rep"):
 def textbook(x, y):
     """Biased CKA with whole Gram matrices and the centring matrix, as in Kornblith et al., in numpy."""
     h = np.eye(len(x)) - 1 / len(x)
-    k, l = (h @ (z @ z.T).numpy() @ h for z in (x, y))
-    return np.trace(k @ l) / np.sqrt(np.trace(k @ k) * np.trace(l @ l))
+    first, second = (h @ (z @ z.T).numpy() @ h for z in (x, y))
+    return np.trace(first @ second) / np.sqrt(np.trace(first @ first) * np.trace(second @ second))
 
 
-def u_statistic(k, l):
+def u_statistic(first, second):
     """HSIC by its definition: a mean over all ordered quadruples of different examples."""
     places = permutations(range(len(k)), 4)
-    return np.mean([k[i, j] * (l[i, j] + l[q, r] - 2 * l[i, q]) for i, j, q, r in places])
+    return np.mean([first[i, j] * (second[i, j] + second[q, r] - 2 * second[i, q]) for i, j, q, r in places])
 
 
 def test_biased_cka_is_the_textbook_formula_and_a_published_value():
@@ -43,8 +43,8 @@ def test_biased_cka_is_the_textbook_formula_and_a_published_value():
 
 def test_debiased_cka_is_the_u_statistic_over_quadruples():
     x, y = random(7, 3), random(7, 4) + 2.0
-    k, l = ((z @ z.T).numpy() for z in (x, y))
-    expected = u_statistic(k, l) / np.sqrt(u_statistic(k, k) * u_statistic(l, l))
+    first, second = ((z @ z.T).numpy() for z in (x, y))
+    expected = u_statistic(first, second) / np.sqrt(u_statistic(first, first) * u_statistic(second, second))
     np.testing.assert_allclose(represent.cka([x, y])[0, 1], expected, rtol=1e-10)
 
 

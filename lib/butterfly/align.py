@@ -1,8 +1,8 @@
-"""Permutation alignment: the units of a hidden layer have no order of their own, so two networks may be one in disguise.
+"""Permutation alignment: hidden units have no order of their own, so two networks may be one in disguise.
 
-A permutation is a dict from hidden layers to index vectors `[K, n]`, one row a pair of networks: unit `i` of the permuted
-network is unit `p[i]` of the old one. Which axes of which tensors a layer's permutation moves is declared once, in the
-model's layout; everything here follows from that declaration.
+A permutation is a dict from hidden layers to index vectors `[K, n]`, one row a pair of networks: unit `i` of the
+permuted network is unit `p[i]` of the old one. Which axes of which tensors a layer's permutation moves is declared
+once, in the model's layout; everything here follows from that declaration.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,7 @@ def fixed_points(permutation: Permutation, other: Permutation | None = None) -> 
 
 
 def permute(layout: Layout, theta: Tensor, permutation: Permutation) -> Tensor:
-    """The networks `theta [K, P]` with the units of their hidden layers in another order; the functions are the same."""
+    """The networks `theta [K, P]` with their hidden units in another order; the functions are the same."""
     # A permuted network is its row in another order.
     order = torch.arange(layout.size).repeat(len(theta), 1)
     for p, view in zip(layout.parameters, layout.tensors(order).values(), strict=True):
@@ -95,12 +95,13 @@ class Matching:
 
 
 def weight_matching(layout: Layout, a: Tensor, b: Tensor, restarts: int = 1) -> Matching:
-    """The permutation that brings each `b [K, P]` close to its `a [K, P]`, by coordinate ascent (Ainsworth et al. 2023).
+    """The permutation that brings each `b [K, P]` close to its `a [K, P]`, as in Ainsworth et al. (2023).
 
-    One hidden layer at a time, all others held, the best order of its units is a linear assignment problem; sweeps over
-    the layers, in an order drawn from a named stream, go on until no layer improves. The result is a local optimum of
-    `<a, permuted b>` over all tensors, biases and norms included, and so of the distance. Every restart begins at the
-    identity and differs in the order; for each pair the best is kept. A network that is not finite is left as it is.
+    Coordinate ascent: one hidden layer at a time, all others held, the best order of its units is a linear assignment
+    problem; sweeps over the layers, in an order drawn from a named stream, go on until no layer improves. The result is
+    a local optimum of `<a, permuted b>` over all tensors, biases and norms included, and so of the distance. Every
+    restart begins at the identity and differs in the order; for each pair the best is kept. A network that is not
+    finite is left as it is.
     """
     if restarts < 1:
         raise ValueError(f"weight matching needs at least one start, not {restarts}")

@@ -33,8 +33,8 @@ class Model:
     """What every architecture has: the shape of one input, the number of classes, and a layout.
 
     The layout names the hidden layer that each axis of each tensor runs over. Tensors that name the same layer share a
-    permutation of its units (a residual stream is one layer). `forward` shows each hidden layer, `[M, B, units, *space]`
-    after its activation function, under its name; a permutable layer is named after the last place that writes to it.
+    permutation of its units (a residual stream is one layer). `forward` shows each hidden layer under its name, as
+    `[M, B, units, *space]` after the activation function; a residual stream has the name of its last block.
     """
 
     input_shape: tuple[int, ...]
@@ -50,7 +50,7 @@ class Model:
         raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
-        """Logits `[M, B, C]` of a stack with tensors `p` on inputs `x [M, B, *input_shape]`; `see` gets hidden layers."""
+        """Logits `[M, B, C]` of a stack with tensors `p` on `x [M, B, *input_shape]`; `see` gets the hidden layers."""
         raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
 
     def logits(self, theta: Tensor, x: Tensor) -> Tensor:

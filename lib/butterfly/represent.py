@@ -1,9 +1,9 @@
 """How alike two networks represent the same examples: linear CKA, its angle, disagreement, KL divergence.
 
 A representation is a matrix `[N, p]`, a row an example. Linear CKA (Kornblith et al. 2019) is the cosine between the
-centred Gram matrices of two representations. With U-centring (Székely & Rizzo 2014; Song et al. 2012) the same cosine is
-unbiased in both its parts: near 0 for unrelated representations however wide they are. U-centred matrices form a linear
-space, so `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams et al. 2021), is a distance between directions.
+centred Gram matrices of two representations. With U-centring (Székely & Rizzo 2014; Song et al. 2012) numerator and
+denominator are unbiased: near 0 for unrelated representations however wide they are. U-centred matrices form a linear
+space, so the `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams et al. 2021), is a distance of directions.
 """
 
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def disagreement(a: Tensor, b: Tensor) -> Tensor:
 
 
 def kl_divergence(a: Tensor, b: Tensor) -> Tensor:
-    """Mean KL divergence, in nats, from the class probabilities of `a` to those of `b`: logits `[..., N, C]` -> `[...]`."""
+    """Mean KL divergence in nats from the probabilities of `a` to those of `b`: logits `[..., N, C]` -> `[...]`."""
     log_a, log_b = a.double().log_softmax(-1), b.double().log_softmax(-1)
     return (log_a.exp() * (log_a - log_b)).sum(-1).mean(-1)
 
