@@ -25,7 +25,7 @@ def textbook(x, y):
 
 def u_statistic(first, second):
     """HSIC by its definition: a mean over all ordered quadruples of different examples."""
-    places = permutations(range(len(k)), 4)
+    places = permutations(range(len(first)), 4)
     return np.mean([first[i, j] * (second[i, j] + second[q, r] - 2 * second[i, q]) for i, j, q, r in places])
 
 

@@ -178,21 +178,20 @@ def test_dropout_is_shared_in_a_family_and_differs_between_seeds(task, model):
 
 
 def test_masks_and_augmentation_differ_between_seeds_and_steps():
-    from butterfly.train import _Dropout, _Run
+    from butterfly.batches import Minibatches
+    from butterfly.train import _Dropout
 
     ones = torch.ones(2, 8, 50)
     masks = [_Dropout(0.5, [3, 5], step).of(torch.tensor([0, 1]))(ones) for step in (0, 1)]
     drawn = [mask[row] for mask in masks for row in (0, 1)]
     same_images = make_task((1, 6, 6))
     same_images = replace(same_images, x=same_images.x[:1].expand(96, -1, -1, -1).clone())
-    net = models.build("mlp-1x4", (1, 6, 6), 3)
-    recipe = RECIPE.model_copy(update={"augment": Augment(flip=True, shift=2)})
-    run = _Run(net, same_images, recipe, [3, 5], net.init([3, 5]))
-    moved = [run._batch(step).x[row] for step in (0, 1) for row in (0, 1)]
-    orders = [run._batch(step).target[row] for step in (0, 1) for row in (0, 1)]
-    for batches in (drawn, moved, orders):
-        for i, a in enumerate(batches):
-            assert not any(torch.equal(a, b) for b in batches[:i])
+    batches = Minibatches(same_images, 16, Augment(flip=True, shift=2), [3, 5])
+    moved = [batches.at(step).x[row] for step in (0, 1) for row in (0, 1)]
+    orders = [batches.at(step).target[row] for step in (0, 1) for row in (0, 1)]
+    for several in (drawn, moved, orders):
+        for i, a in enumerate(several):
+            assert not any(torch.equal(a, b) for b in several[:i])
 
 
 def test_a_batch_kick_in_training_uses_the_minibatch_of_its_own_stream(task, model):

@@ -16,8 +16,6 @@ from butterfly.models import Model
 from butterfly.streams import generator
 from butterfly.strict import Strict
 
-Batch = tuple[Tensor, Tensor]
-
 
 class Kick(Strict):
     """One perturbation.
@@ -44,7 +42,7 @@ class Kick(Strict):
 
 
 def displacement(
-    model: Model, theta: Tensor, kick: Kick, seed: int, batch: Callable[[torch.Generator], Batch]
+    model: Model, theta: Tensor, kick: Kick, seed: int, batch: Callable[[torch.Generator], tuple[Tensor, Tensor]]
 ) -> Tensor:
     """The kick of one network `theta [P]`, as a vector `[P]` to be added.
 

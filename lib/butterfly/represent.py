@@ -3,7 +3,7 @@
 A representation is a matrix `[N, p]`, a row an example. Linear CKA (Kornblith et al. 2019) is the cosine between the
 centred Gram matrices of two representations. With U-centring (Székely & Rizzo 2014; Song et al. 2012) numerator and
 denominator are unbiased: near 0 for unrelated representations however wide they are. U-centred matrices form a linear
-space, so the `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams et al. 2021), is a distance of directions.
+space, so the `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams et al. 2021), is a distance.
 """
 
 from collections.abc import Sequence

@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from butterfly.augment import Augment, augment
+from butterfly.augment import Augment
+from butterfly.batches import Batch, Minibatches, spread
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.models import Drop, Model, keep
-from butterfly.perturb import Batch, Kick, displacement
+from butterfly.perturb import Kick, displacement
 from butterfly.stack import blocks
 from butterfly.streams import generator
 from butterfly.strict import Strict
@@ -68,6 +68,25 @@ def learning_rate(recipe: Recipe, step: int) -> float:
             return recipe.lr * (1 + math.cos(math.pi * rest)) / 2
         case _:
             return recipe.lr
+
+
+def descend(recipe: Recipe, step: int, theta: Tensor, state: Sequence[Tensor], gradient: Tensor) -> None:
+    """One update of `theta [M, P]` and the optimiser's `state`, in place, as `torch.optim.SGD` or `AdamW` make it."""
+    lr = learning_rate(recipe, step)
+    if recipe.optimizer == "sgd":
+        (momentum,) = state
+        if recipe.weight_decay:
+            gradient.add_(theta, alpha=recipe.weight_decay)
+        torch.add(gradient, momentum, alpha=recipe.momentum, out=momentum)
+        theta.add_(momentum, alpha=-lr)
+        return
+    first, second = state
+    theta.mul_(1 - lr * recipe.weight_decay)
+    first.lerp_(gradient, 1 - recipe.betas[0])
+    second.mul_(recipe.betas[1]).addcmul_(gradient, gradient, value=1 - recipe.betas[1])
+    corrections = [1 - beta ** (step + 1) for beta in recipe.betas]
+    scale = (second / corrections[1]).sqrt_().add_(recipe.eps)
+    theta.addcdiv_(first, scale, value=-lr / corrections[0])
 
 
 @dataclass(frozen=True)
@@ -216,7 +235,7 @@ class _Run:
         self.state = [torch.zeros_like(theta) for _ in range(slots)]  # momentum, or Adam's two moments
         self.members = [Member(seed) for seed in seeds]
         self.family = torch.arange(len(seeds))  # [M]: position in `seeds` of each member's seed
-        self._order: dict[int, Tensor] = {}
+        self.batches = Minibatches(data, recipe.batch_size, recipe.augment, seeds)
 
     def snapshot(self, step: int) -> Snapshot:
         return Snapshot(step, self.theta, tuple(self.members), self.model, self.data)
@@ -226,7 +245,7 @@ class _Run:
         parents = torch.tensor([self.seeds.index(fork.seed) for fork in forks])
         twins = self.theta[parents]
         for row, fork in enumerate(forks):
-            twins[row] += displacement(self.model, twins[row], fork.kick, fork.seed, self._noise_batch)
+            twins[row] += displacement(self.model, twins[row], fork.kick, fork.seed, self.batches.another)
         self.theta = torch.cat([self.theta, twins])
         self.state = [torch.cat([slot, slot[parents]]) for slot in self.state]
         self.members += [Member(fork.seed, fork) for fork in forks]
@@ -234,75 +253,21 @@ class _Run:
 
     def update(self, step: int, block: int) -> None:
         """One optimiser step of every member."""
-        batch = self._batch(step)
+        batch = self.batches.at(step)
         drop = _Dropout(self.recipe.dropout, self.seeds, step)
         for rows in blocks(len(self.members), block):
-            self._descend(rows, self._gradient(rows, batch, drop), step)
+            gradient = self._gradient(rows, batch, drop)
+            descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient)
 
-    def _gradient(self, rows: slice, batch: "_Batch", drop: "_Dropout") -> Tensor:
+    def _gradient(self, rows: slice, batch: Batch, drop: "_Dropout") -> Tensor:
         """Gradient `[m, P]` of each member's mean loss on its seed's minibatch, for a block of members."""
         family = self.family[rows]
 
         # The members' losses are summed: each depends on its own parameters only, so their gradients stay apart.
         def loss(logits: Tensor) -> Tensor:
-            return _losses(logits, batch, family).sum()
+            return batch.losses(logits, family).sum()
 
-        return self.model.gradient(self.theta[rows], _spread(batch.x, family), loss, drop.of(family))
-
-    def _descend(self, rows: slice, gradient: Tensor, step: int) -> None:
-        """The optimiser, on whole rows, as in `torch.optim.SGD` and `torch.optim.AdamW`."""
-        theta, recipe, lr = self.theta[rows], self.recipe, learning_rate(self.recipe, step)
-        if recipe.optimizer == "sgd":
-            momentum = self.state[0][rows]
-            if recipe.weight_decay:
-                gradient.add_(theta, alpha=recipe.weight_decay)
-            torch.add(gradient, momentum, alpha=recipe.momentum, out=momentum)
-            theta.add_(momentum, alpha=-lr)
-            return
-        first, second = (slot[rows] for slot in self.state)
-        theta.mul_(1 - lr * recipe.weight_decay)
-        first.lerp_(gradient, 1 - recipe.betas[0])
-        second.mul_(recipe.betas[1]).addcmul_(gradient, gradient, value=1 - recipe.betas[1])
-        corrections = [1 - beta ** (step + 1) for beta in recipe.betas]
-        scale = (second / corrections[1]).sqrt_().add_(recipe.eps)
-        theta.addcdiv_(first, scale, value=-lr / corrections[0])
-
-    def _batch(self, step: int) -> "_Batch":
-        """The minibatch of this step, one row a seed."""
-        count = len(self.data.y)
-        epoch, place = divmod(step, count // self.recipe.batch_size)  # an incomplete last batch is left out
-        if epoch not in self._order:
-            orders = [torch.randperm(count, generator=generator("order", seed, epoch)) for seed in self.seeds]
-            self._order = {epoch: torch.stack(orders).to(self.data.y.device)}
-        at = self._order[epoch][:, place * self.recipe.batch_size : (place + 1) * self.recipe.batch_size]
-        x = self.data.x[at]
-        if self.recipe.augment.active:
-            streams = [generator("augment", seed, step) for seed in self.seeds]
-            x = torch.stack([augment(a, self.recipe.augment, s) for a, s in zip(x, streams, strict=True)])
-        targets = self.data.y if self.data.targets is None else self.data.targets
-        weights = self.data.weights
-        return _Batch(
-            x,
-            _pick(targets, at, per_seed=targets.dim() == 3),
-            None if weights is None else _pick(weights, at, per_seed=weights.dim() == 2),
-        )
-
-    def _noise_batch(self, random: torch.Generator) -> Batch:
-        """One other minibatch, augmented like the rest, for a batch kick."""
-        at = torch.randperm(len(self.data.y), generator=random)[: self.recipe.batch_size].to(self.data.y.device)
-        x = self.data.x[at]
-        if self.recipe.augment.active:
-            x = augment(x, self.recipe.augment, random)
-        return x, self.data.y[at]
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or soft targets `[S, B, C]`, weights `[S, B]`."""
-
-    x: Tensor
-    target: Tensor
-    weight: Tensor | None
+        return self.model.gradient(self.theta[rows], batch.inputs(family), loss, drop.of(family))
 
 
 class _Dropout:
@@ -324,32 +289,6 @@ class _Dropout:
             if layer == len(self.masks):
                 kept = [torch.rand(h.shape[1:], generator=stream) >= self.rate for stream in self.streams]
                 self.masks.append(torch.stack(kept).to(h) / (1 - self.rate))
-            return h * _spread(self.masks[layer], family)
+            return h * spread(self.masks[layer], family)
 
         return drop
-
-
-def _losses(logits: Tensor, batch: _Batch, family: Tensor) -> Tensor:
-    """Mean cross-entropy `[m]` of each member, weighted where examples have weights."""
-    target = _spread(batch.target, family)
-    each = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="none").view(logits.shape[:2])
-    if batch.weight is None:
-        return each.mean(1)
-    weight = _spread(batch.weight, family)
-    # A minibatch whose weights are all zero moves nothing.
-    return (each * weight).sum(1) / weight.sum(1).clamp_min(1e-12)
-
-
-def _pick(values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
-    """Rows `at [S, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
-    if not per_seed:
-        return values[at]
-    return values[torch.arange(len(at), device=at.device)[:, None], at]
-
-
-def _spread(per_seed: Tensor, family: Tensor) -> Tensor:
-    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; a block of one seed needs no copy."""
-    first = int(family[0])
-    if bool((family == first).all()):
-        return per_seed[first].expand(len(family), *per_seed.shape[1:])
-    return per_seed[family.to(per_seed.device)]

@@ -1,0 +1,86 @@
+"""The minibatches of a run: for every seed its own order, augmentation and loss, whoever looks at them and when."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from butterfly.augment import Augment, augment
+from butterfly.data import Data
+from butterfly.streams import generator
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or soft targets `[S, B, C]`, weights `[S, B]`."""
+
+    x: Tensor
+    target: Tensor
+    weight: Tensor | None
+
+    def inputs(self, family: Tensor) -> Tensor:
+        """Inputs `[M, B, ...]` for members whose seeds stand at the places `family [M]`."""
+        return spread(self.x, family)
+
+    def losses(self, logits: Tensor, family: Tensor) -> Tensor:
+        """Mean cross-entropy `[M]` of each member, weighted where examples have weights."""
+        target = spread(self.target, family)
+        each = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="none").view(logits.shape[:2])
+        if self.weight is None:
+            return each.mean(1)
+        weight = spread(self.weight, family)
+        # A minibatch whose weights are all zero moves nothing.
+        return (each * weight).sum(1) / weight.sum(1).clamp_min(1e-12)
+
+
+class Minibatches:
+    """The minibatch of every seed at every step; what it holds depends on the seed and the step alone."""
+
+    def __init__(self, data: Data, batch_size: int, augment: Augment, seeds: Sequence[int]):
+        self.data, self.batch_size, self.augment, self.seeds = data, batch_size, augment, list(seeds)
+        self._order: dict[int, Tensor] = {}
+
+    def at(self, step: int) -> Batch:
+        """The minibatch of update number `step`, one row a seed."""
+        count = len(self.data.y)
+        epoch, place = divmod(step, count // self.batch_size)  # an incomplete last batch is left out
+        if epoch not in self._order:
+            orders = [torch.randperm(count, generator=generator("order", seed, epoch)) for seed in self.seeds]
+            self._order = {epoch: torch.stack(orders).to(self.data.y.device)}
+        at = self._order[epoch][:, place * self.batch_size : (place + 1) * self.batch_size]
+        x = self.data.x[at]
+        if self.augment.active:
+            streams = [generator("augment", seed, step) for seed in self.seeds]
+            x = torch.stack([augment(a, self.augment, s) for a, s in zip(x, streams, strict=True)])
+        targets = self.data.y if self.data.targets is None else self.data.targets
+        weights = self.data.weights
+        return Batch(
+            x,
+            _pick(targets, at, per_seed=targets.dim() == 3),
+            None if weights is None else _pick(weights, at, per_seed=weights.dim() == 2),
+        )
+
+    def another(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One other minibatch `(x [B, ...], y [B])` from the whole training set, augmented like the rest."""
+        at = torch.randperm(len(self.data.y), generator=random)[: self.batch_size].to(self.data.y.device)
+        x = self.data.x[at]
+        if self.augment.active:
+            x = augment(x, self.augment, random)
+        return x, self.data.y[at]
+
+
+def spread(per_seed: Tensor, family: Tensor) -> Tensor:
+    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; members of one seed need no copy."""
+    first = int(family[0])
+    if bool((family == first).all()):
+        return per_seed[first].expand(len(family), *per_seed.shape[1:])
+    return per_seed[family.to(per_seed.device)]
+
+
+def _pick(values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
+    """Rows `at [S, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
+    if not per_seed:
+        return values[at]
+    return values[torch.arange(len(at), device=at.device)[:, None], at]
