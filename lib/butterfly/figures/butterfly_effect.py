@@ -3,36 +3,21 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from butterfly.plots import BAND, LOG_BAND, SEQUENCE, panels
-
-Drawn = tuple[Figure, pd.DataFrame]
-TITLES = {
-    "mnist1d": "MNIST-1D",
-    "digits": "handwritten digits",
-    "mnist": "MNIST",
-    "cifar10-small": "CIFAR-10, small network",
-    "cifar10-paper": "CIFAR-10, the paper's recipe",
-}
-
-
-def scope(twins: pd.DataFrame) -> str:
-    """What a figure was made from, for its title."""
-    return f"{TITLES[twins.setting.iloc[0]]}, n = {twins.seed.nunique()} seeds"
+from butterfly.figures.common import Drawn, colours, kick_name, legend, per_seed, percent, root_axis, scope
+from butterfly.plots import BAND, LOG_BAND, panels
 
 
 def barrier_by_size(twins: pd.DataFrame) -> Drawn:
     """(a) Barrier at the end against kick size, a line a kick time; Gaussian and batch kicks side by side."""
-    numbers = _per_seed(twins[twins.kind != "control"], ["kind", "time", "size"], ["barrier", "relative_size"])
-    numbers["when"] = numbers.time.map(_percent)
+    numbers = per_seed(twins[twins.kind != "control"], ["kind", "time", "size"], ["barrier", "relative_size"])
+    numbers["when"] = numbers.time.map(percent)
     # One place on the axis for all seeds of a cell: the tiny kicks differ a little in size.
     place = numbers.groupby(["kind", "time", "size"]).relative_size
     numbers["place"] = np.exp(place.transform(lambda s: np.log(s).mean()))
     figure, axes = panels(2, share=True)
-    palette = _palette(numbers.when)
+    palette = colours(numbers.when)
     for axis, kind, title in zip(axes, ("gaussian", "batch"), ("Gaussian kick", "batch kick"), strict=True):
         chosen = numbers[numbers.kind == kind]
         sns.lineplot(chosen, x="place", y="barrier", hue="when", palette=palette, marker="o", ax=axis, **BAND)
@@ -47,18 +32,18 @@ def barrier_by_size(twins: pd.DataFrame) -> Drawn:
             axes[0].annotate(kind, (top.place, top.barrier), (0, 9), textcoords="offset points", ha="center")
     axes[0].margins(x=0.12)
     figure.suptitle(f"Barrier at the end against the size of the kick ({scope(twins)})")
-    _legend(axes[1], "kicked at", remove=axes[0])
+    legend(axes[1], "kicked at", remove=axes[0])
     return figure, numbers.drop(columns="when")
 
 
 def barrier_by_time(twins: pd.DataFrame) -> Drawn:
     """(b) Barrier at the end against kick time, a line a size; in steps and in cumulative learning rate."""
     values = ["barrier", "step", "cumulative_lr"]
-    numbers = _per_seed(twins[twins.kind.isin(["gaussian", "one ulp"])], ["kind", "size", "time"], values)
-    numbers["kick"] = [_size(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
+    numbers = per_seed(twins[twins.kind.isin(["gaussian", "one ulp"])], ["kind", "size", "time"], values)
+    numbers["kick"] = [kick_name(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
     figure, axes = panels(2)
     axes[1].sharey(axes[0])
-    palette = _palette(numbers.kick)
+    palette = colours(numbers.kick)
     clocks = (
         ("step", "update at which the kick comes (square-root axis)"),
         ("cumulative_lr", "learning rate summed up to the kick (square-root axis)"),
@@ -66,25 +51,25 @@ def barrier_by_time(twins: pd.DataFrame) -> Drawn:
     for axis, (clock, label) in zip(axes, clocks, strict=True):
         sns.lineplot(numbers, x=clock, y="barrier", hue="kick", palette=palette, marker="o", ax=axis, **BAND)
         axis.set(xlabel=label, ylabel="loss barrier at the end (train, nats)")
-        _root_axis(axis, numbers[clock])
+        root_axis(axis, numbers[clock])
     figure.suptitle(f"Barrier at the end against the time of the kick ({scope(twins)})")
-    _legend(axes[1], "Gaussian kick, size", remove=axes[0])
+    legend(axes[1], "Gaussian kick, size", remove=axes[0])
     return figure, numbers.drop(columns="kick")
 
 
 def growth(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     """(c) Distance between twin and parent during training, kicks at time 0, with the distance travelled as scale."""
     start = growth[(growth.time == 0) & growth.kind.isin(["gaussian", "one ulp", "one weight"])]
-    numbers = _per_seed(start, ["kind", "size", "step"], ["distance", "travelled"])
-    numbers["kick"] = [_size(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
+    numbers = per_seed(start, ["kind", "size", "step"], ["distance", "travelled"])
+    numbers["kick"] = [kick_name(kind, size) for kind, size in zip(numbers.kind, numbers["size"], strict=True)]
     figure, (axis,) = panels(1, width=7.2, height=4.3)
     first = numbers[numbers.step == 0].groupby("kick").distance.mean()
     seen = numbers[numbers.distance > 0].sort_values("kick", key=lambda kick: kick.map(first), kind="stable")
-    sns.lineplot(seen, x="step", y="distance", hue="kick", palette=_palette(seen.kick), ax=axis, **LOG_BAND)
+    sns.lineplot(seen, x="step", y="distance", hue="kick", palette=colours(seen.kick), ax=axis, **LOG_BAND)
     scale = numbers.groupby("step").travelled.mean()
     axis.plot(scale.index[1:], scale.iloc[1:], color="black", linestyle="--", label="parent from its start")
     axis.set(yscale="log", xlabel="update (square-root axis)", ylabel="L2 distance of the weights")
-    _root_axis(axis, numbers.step)
+    root_axis(axis, numbers.step)
     figure.suptitle(f"Distance between twin and parent, kicked at time 0 ({scope(twins)})")
     axis.legend(title="kick (Gaussian: size)", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers.drop(columns="kick")
@@ -95,9 +80,9 @@ def along_the_path(paths: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     kicked = paths[paths.kind == "gaussian"]
     size = _middle(kicked["size"])
     numbers = kicked[kicked["size"] == size][["seed", "time", "size", "alpha", "loss"]].copy()
-    numbers["when"] = numbers.time.map(_percent)
+    numbers["when"] = numbers.time.map(percent)
     figure, (axis,) = panels(1, width=6.4, height=4.1)
-    palette = _palette(numbers.when)
+    palette = colours(numbers.when)
     sns.lineplot(numbers, x="alpha", y="loss", hue="when", palette=palette, marker=".", ax=axis, **BAND)
     axis.set(xlabel="place on the line: 0 = parent, 1 = twin", ylabel="training loss (nats)")
     figure.suptitle(f"Loss between parent and twin, Gaussian kick of {size:g} ({scope(twins)})")
@@ -113,9 +98,9 @@ def disagreement(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     control = growth[(growth.kind == "control") & (growth.time == growth.time.min())]
     parents = control[["seed", "step", "accuracy_during"]].assign(time=np.nan, disagreement=0.0)
     numbers = pd.concat([of_twins, parents], ignore_index=True)
-    numbers["when"] = numbers.time.map(lambda time: "parent" if np.isnan(time) else _percent(time))
+    numbers["when"] = numbers.time.map(lambda time: "parent" if np.isnan(time) else percent(time))
     figure, axes = panels(2)
-    palette = _palette(numbers.when[numbers.when != "parent"]) | {"parent": "black"}
+    palette = colours(numbers.when[numbers.when != "parent"]) | {"parent": "black"}
     shown = numbers[numbers.when != "parent"]
     sns.lineplot(shown, x="step", y="disagreement", hue="when", palette=palette, ax=axes[0], **BAND)
     sns.lineplot(numbers, x="step", y="accuracy_during", hue="when", palette=palette, ax=axes[1], **BAND)
@@ -124,47 +109,14 @@ def disagreement(growth: pd.DataFrame, twins: pd.DataFrame) -> Drawn:
     axes[1].set(xlabel="update", ylabel="test accuracy")
     for axis in axes:
         axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    _legend(axes[1], "kicked at", remove=axes[0])
+    legend(axes[1], "kicked at", remove=axes[0])
     return figure, numbers.drop(columns="when")
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
 
 
-def _per_seed(table: pd.DataFrame, cell: list[str], values: list[str]) -> pd.DataFrame:
-    """One row a seed and cell: the mean over draws, so that a band is over seeds."""
-    return table.groupby([*cell, "seed"], sort=True)[values].mean().reset_index()
-
-
-def _palette(labels: pd.Series) -> dict[str, tuple]:
-    """Colours in the order in which the labels appear."""
-    names = list(dict.fromkeys(labels))
-    return dict(zip(names, sns.color_palette(SEQUENCE, len(names)), strict=True))
-
-
-def _legend(axis: Axes, title: str, remove: Axes) -> None:
-    axis.legend(title=title, loc="center left", bbox_to_anchor=(1, 0.5))
-    if remove.get_legend():
-        remove.get_legend().remove()
-
-
-def _percent(time: float) -> str:
-    return f"{time:g} %"
-
-
-def _size(kind: str, size: float) -> str:
-    return kind if kind in ("one ulp", "one weight") else f"{size:.0e}"
-
-
 def _middle(sizes: pd.Series) -> float:
     """The size nearest the middle, so that figures of one size show a typical one."""
     values = sorted(sizes.unique())
     return values[len(values) // 2]
-
-
-def _root_axis(axis: Axes, values: pd.Series) -> None:
-    """A square-root axis: early times, where most happens, get room, and 0 has a place."""
-    axis.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-    top = values.max()
-    axis.set_xlim(-top / 1000, top * 1.03)
-    axis.set_xticks([round(top * share**2, 1 if top < 100 else -1) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)])

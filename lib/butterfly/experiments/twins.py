@@ -1,0 +1,72 @@
+"""What the experiments on kicked twins share: their settings, who is whose parent, and what makes claims void."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from butterfly import claims
+from butterfly.claims import Claim
+from butterfly.settings import Setting, setting
+from butterfly.strict import ParameterError
+from butterfly.train import Member
+
+PAPER = "Altıntaş et al. 2025 (arXiv 2506.13234)"
+EPSILON = 1e-3  # added to barriers before a logarithm: differences below it are not told apart
+BARRIER = 0.05  # below it two networks count as linearly connected
+
+
+def chosen(name: str, steps: int | None, **changes: object) -> Setting:
+    """The setting of that name, with another number of steps if one is given, and other changes of its recipe."""
+    found = setting(name)
+    update = changes | ({} if steps is None else {"steps": steps})
+    return found.model_copy(update={"recipe": found.recipe.model_copy(update=update)})
+
+
+def step_at(chosen: Setting, time: float) -> int:
+    """The update just before which a kick at `time` percent of training happens."""
+    return round(time / 100 * chosen.recipe.steps)
+
+
+def check_times(chosen: Setting, times: Sequence[float]) -> None:
+    """Kick times must be different updates, and leave something to train."""
+    steps = {time: step_at(chosen, time) for time in times}
+    if len(set(steps.values())) < len(steps) or max(steps.values()) >= chosen.recipe.steps:
+        raise ParameterError(
+            f"kick times (percent: update) {steps} in a run of {chosen.recipe.steps} updates: "
+            "give times that fall on different updates before the last, or more steps"
+        )
+
+
+def rising_times(name: str, times: Sequence[float]) -> None:
+    """Percentages of training at which kicks may come."""
+    if not times or not all(0 <= t < 100 for t in times) or list(times) != sorted(set(times)):
+        raise ValueError(f"{name} = {list(times)}: give rising percentages from 0 to below 100")
+
+
+def rising_sizes(name: str, sizes: Sequence[float]) -> None:
+    """Sizes of kicks; none is allowed."""
+    if not all(size > 0 for size in sizes) or list(sizes) != sorted(set(sizes)):
+        raise ValueError(f"{name} = {list(sizes)}: give rising sizes above 0")
+
+
+def groups(seeds: int, at_once: int) -> list[list[int]]:
+    """The seeds of each shard; they do not depend on the machine."""
+    return [list(range(first, min(first + at_once, seeds))) for first in range(0, seeds, at_once)]
+
+
+def parent_rows(members: Sequence[Member]) -> torch.Tensor:
+    """Row of the parent of each twin `[K]`."""
+    seeds = [member.seed for member in members if member.fork is None]
+    return torch.tensor([seeds.index(member.seed) for member in members if member.fork is not None])
+
+
+def unless_broken(found: list[Claim], twins: pd.DataFrame, needed: Sequence[str]) -> list[Claim]:
+    """The claims, void where control twins differ from their parents or a needed number is not finite."""
+    if twins[twins.kind == "control"].largest_difference.max(skipna=False) != 0:
+        found = claims.void(found, "control twins differ from their parents")
+    lost = int((~np.isfinite(twins[list(needed)]).all(axis=1)).sum())
+    if lost:
+        found = claims.void(found, f"{lost} of {len(twins)} twins or their paths have no finite loss")
+    return found
