@@ -9,12 +9,10 @@ from typing import Self
 
 import numpy as np
 import pandas as pd
-import torch
 from pydantic import Field, model_validator
 
 from butterfly import claims, data, models
 from butterfly.claims import Claim, Region
-from butterfly.evaluate import predictions
 from butterfly.experiments.common import Common, check_device, compute
 from butterfly.experiments.twins import (
     BARRIER,
@@ -23,9 +21,12 @@ from butterfly.experiments.twins import (
     check_times,
     chosen,
     groups,
+    history,
+    long,
     parent_rows,
     rising_sizes,
     rising_times,
+    root_looks,
     step_at,
     unless_broken,
 )
@@ -34,7 +35,7 @@ from butterfly.perturb import Kick, expected_norm
 from butterfly.runs import Arrays, Config
 from butterfly.settings import Setting, setting
 from butterfly.strict import Strict
-from butterfly.train import Fork, Observer, Snapshot, learning_rate, train
+from butterfly.train import Fork, Observer, learning_rate, train
 
 NOTEBOOK = "01_butterfly_effect"
 
@@ -153,16 +154,16 @@ def compute_shard(config: Config) -> Arrays:
     model = models.build(setting.model, task.input_shape, task.classes)
     cells = [(seed, time, kick) for time in grid.kick_times for seed in seeds for kick in grid.kicks(time)]
     forks = [Fork(seed, grid.step(time), kick) for seed, time, kick in cells]
-    looks = _looks(setting.recipe.steps, grid)
+    looks = root_looks(setting.recipe.steps, grid.looks, forks)
     start = model.init(seeds).to(task.x)
-    watch = Observer("watch", lambda now: _watch(now, start), frozenset(looks))
+    watch = Observer("watch", lambda now: watch(now, start), frozenset(looks))
     population = train(model, task, setting.recipe, seeds, forks, [watch])
 
     theta, members = population.theta, population.members
     parents, twins = theta[parent_rows(members)], theta[len(seeds) :]
     on_train = barriers(model, parents, twins, task.x, task.y, grid.points)
     on_test = barriers(model, parents, twins, task.x_test, task.y_test, grid.points)
-    seen = _history(population.recorded("watch"), len(members))
+    seen = history(population.recorded("watch"), len(members))
     return {
         "seed": np.array([seed for seed, _, _ in cells]),
         "time": np.array([time for _, time, _ in cells]),
@@ -204,34 +205,6 @@ def _label(kick: Kick) -> str:
     return "one weight" if kick.weights == 1 else {"ulp": "one ulp"}.get(kick.kind, kick.kind)
 
 
-def _looks(steps: int, grid: Grid) -> list[int]:
-    """The updates after which the population is watched: the kicks, and evenly in the square root of time."""
-    even = np.linspace(0, 1, grid.looks) ** 2 * steps
-    return sorted({*even.round().astype(int).tolist(), *(grid.step(time) for time in grid.kick_times)})
-
-
-def _watch(now: Snapshot, start: torch.Tensor) -> dict[str, np.ndarray]:
-    """Distance to the parent, test disagreement with it, test accuracy, distance from the start; `[M]` each."""
-    seeds = len(start)
-    origin = torch.cat([torch.arange(seeds), parent_rows(now.members)])
-    answers = predictions(now.model, now.theta, now.data.x_test)
-    return {
-        "distance": (now.theta - now.theta[origin]).norm(dim=1).cpu().numpy(),
-        "disagreement": (answers != answers[origin]).double().mean(1).cpu().numpy(),
-        "accuracy": (answers == now.data.y_test).double().mean(1).cpu().numpy(),
-        "travelled": (now.theta - start[origin]).norm(dim=1).cpu().numpy(),
-    }
-
-
-def _history(records: list[tuple[int, dict[str, np.ndarray]]], members: int) -> dict[str, np.ndarray]:
-    """What was watched as `[M, T]`, NaN before a member existed."""
-    found = {name: np.full((members, len(records)), np.nan) for name in records[0][1]}
-    for at, (_, values) in enumerate(records):
-        for name, column in values.items():
-            found[name][: len(column), at] = column
-    return found
-
-
 def _cumulative_lr(setting: Setting, step: int) -> float:
     return sum(learning_rate(setting.recipe, k) for k in range(step))
 
@@ -261,16 +234,10 @@ def run(params: Params) -> Tables:
         one["distance"] = arrays["distance"][:, -1]
         twins.append(one)
         key = one[["setting", "seed", "time", "kind", "size", "draw"]]
-        paths.append(_long(key, arrays["alphas"], {"loss": arrays["path"]}, "alpha"))
+        paths.append(long(key, arrays["alphas"], {"loss": arrays["path"]}, "alpha"))
         during = {n: arrays[n] for n in ("distance", "disagreement", "accuracy_during", "travelled")}
-        growth.append(_long(key, arrays["looks"], during, "step"))
+        growth.append(long(key, arrays["looks"], during, "step"))
     return Tables(twins=pd.concat(twins), paths=pd.concat(paths), growth=pd.concat(growth).dropna(subset="distance"))
-
-
-def _long(key: pd.DataFrame, axis: np.ndarray, values: dict[str, np.ndarray], name: str) -> pd.DataFrame:
-    """Twins x axis as rows."""
-    repeated = key.loc[key.index.repeat(len(axis))].reset_index(drop=True)
-    return repeated.assign(**{name: np.tile(axis, len(key))}, **{k: v.ravel() for k, v in values.items()})
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from butterfly.experiments.twins import (
     check_times,
     chosen,
     groups,
+    long,
     parent_rows,
     rising_sizes,
     rising_times,
@@ -186,15 +187,9 @@ def run(params: Params) -> Tables:
         # The representation before the logits stands for the network where one number is wanted.
         one["angle"] = arrays["angles"][:, -2]
         pairs.append(one)
-        names = list(arrays["layers"])
         key = one[["setting", "seed", "kind", "time", "size"]]
-        layers.append(
-            key.loc[key.index.repeat(len(names))].assign(
-                depth=np.tile(np.arange(1, len(names) + 1), len(key)),
-                layer=np.tile(names, len(key)),
-                angle=arrays["angles"].ravel(),
-            )
-        )
+        one_layers = long(key, arrays["layers"], {"angle": arrays["angles"]}, "layer")
+        layers.append(one_layers.assign(depth=np.tile(np.arange(1, len(arrays["layers"]) + 1), len(key))))
     return Tables(pairs=pd.concat(pairs, ignore_index=True), layers=pd.concat(layers, ignore_index=True))
 
 

@@ -8,9 +8,10 @@ import torch
 
 from butterfly import claims
 from butterfly.claims import Claim
+from butterfly.evaluate import predictions
 from butterfly.settings import Setting, setting
 from butterfly.strict import ParameterError
-from butterfly.train import Member
+from butterfly.train import Fork, Member, Snapshot
 
 PAPER = "Altıntaş et al. 2025 (arXiv 2506.13234)"
 EPSILON = 1e-3  # added to barriers before a logarithm: differences below it are not told apart
@@ -60,6 +61,40 @@ def parent_rows(members: Sequence[Member]) -> torch.Tensor:
     """Row of the parent of each twin `[K]`."""
     seeds = [member.seed for member in members if member.fork is None]
     return torch.tensor([seeds.index(member.seed) for member in members if member.fork is not None])
+
+
+def root_looks(steps: int, count: int, forks: Sequence[Fork] = ()) -> list[int]:
+    """The updates after which a population is watched: the kicks, and `count` evenly in the square root of time."""
+    even = np.linspace(0, 1, count) ** 2 * steps
+    return sorted({*even.round().astype(int).tolist(), *(fork.step for fork in forks)})
+
+
+def watch(now: Snapshot, start: torch.Tensor) -> dict[str, np.ndarray]:
+    """Distance to the parent, test disagreement with it, test accuracy, distance from the start; `[M]` each."""
+    seeds = len(start)
+    origin = torch.cat([torch.arange(seeds), parent_rows(now.members)])
+    answers = predictions(now.model, now.theta, now.data.x_test)
+    return {
+        "distance": (now.theta - now.theta[origin]).norm(dim=1).cpu().numpy(),
+        "disagreement": (answers != answers[origin]).double().mean(1).cpu().numpy(),
+        "accuracy": (answers == now.data.y_test).double().mean(1).cpu().numpy(),
+        "travelled": (now.theta - start[origin]).norm(dim=1).cpu().numpy(),
+    }
+
+
+def history(records: list[tuple[int, dict[str, np.ndarray]]], members: int) -> dict[str, np.ndarray]:
+    """What was watched as `[M, T]`, NaN before a member existed."""
+    found = {name: np.full((members, len(records)), np.nan) for name in records[0][1]}
+    for at, (_, values) in enumerate(records):
+        for name, column in values.items():
+            found[name][: len(column), at] = column
+    return found
+
+
+def long(key: pd.DataFrame, axis: np.ndarray, values: dict[str, np.ndarray], name: str) -> pd.DataFrame:
+    """Rows for every line of `key [K]` and place on `axis [A]`, with `values [K, A]`."""
+    repeated = key.loc[key.index.repeat(len(axis))].reset_index(drop=True)
+    return repeated.assign(**{name: np.tile(axis, len(key))}, **{k: v.ravel() for k, v in values.items()})
 
 
 def unless_broken(found: list[Claim], twins: pd.DataFrame, needed: Sequence[str]) -> list[Claim]:
