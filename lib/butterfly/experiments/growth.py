@@ -86,9 +86,7 @@ def shards(params: Params) -> list[Config]:
     for name in (params.setting, params.smooth):
         setting = chosen(name, params.steps)
         check_times(setting, params.kick_times)
-        grid = params.model_dump(
-            exclude={"profile", "setting", "smooth", "steps", "seeds", "seeds_per_shard"}, mode="json"
-        )
+        grid = params.model_dump(mode="json", exclude=_NOT_OF_A_SHARD)
         common = {"name": name, "setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
         found += [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
     return found
@@ -248,11 +246,8 @@ def _residuals_of_logistic(step: np.ndarray, log_distance: np.ndarray) -> np.nda
     def residuals(p: np.ndarray) -> np.ndarray:
         return log_distance - p[0] + np.logaddexp(0.0, -(step - p[1]) * np.exp(-p[2]))
 
-    starts = [
-        (log_distance.max(), step.max() * at, np.log(step.max() * width))
-        for at in (0, 0.2, 0.6)
-        for width in (0.01, 0.2)
-    ]
+    top, last = log_distance.max(), step.max()
+    starts = [(top, last * middle, np.log(last * width)) for middle in (0.0, 0.2, 0.6) for width in (0.01, 0.2)]
     found = [optimize.least_squares(residuals, start, max_nfev=400) for start in starts]
     return min(found, key=lambda one: one.cost).fun
 
@@ -284,10 +279,10 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         _edge_of_stability(kinked["sharpness"]),
         _what_is_left(kinked),
     ]
-    broken = [
-        unless_broken(found, arm["growth"], ["distance"]) for found, arm in ((of_kinked, kinked), (of_smooth, smooth))
+    return [
+        *unless_broken(of_kinked, kinked["growth"], ["distance"]),
+        *unless_broken([_on_the_tangent(smooth)], smooth["growth"], ["distance"]),
     ]
-    return [c for found in broken for c in found]
 
 
 def _claim(id: str, statement: str, statistic: str, interval: claims.Interval, source: str = OURS) -> Claim:
