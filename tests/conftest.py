@@ -30,3 +30,17 @@ def make_task(shape: tuple[int, ...], classes: int = 3, dtype: torch.dtype = tor
     y = torch.arange(136) % classes
     x = (centres[y] + 0.7 * torch.randn(136, *shape, generator=random)).to(dtype)
     return Data("test", x[:96], y[:96], x[96:], y[96:], classes, torch.arange(96))
+
+
+@pytest.fixture(scope="module")
+def own_store(tmp_path_factory):
+    """A store of finished shards for one test module, computed in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUTTERFLY_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("BUTTERFLY_JOBS", "1")
+        yield
+
+
+def verdicts(made) -> dict[str, str]:
+    """The verdict of each claim by id."""
+    return {c.id: c.verdict for c in made}

@@ -89,6 +89,17 @@ def test_the_written_out_gradient_equals_autograd(depth, width, classes):
     assert automatic.abs().max() > 1e-3
 
 
+def test_the_smooth_network_has_gelu_where_the_other_has_relu():
+    smooth = models.build("mlp-2x16-gelu", (1, 12), 3)
+    theta, x = smooth.init([1]), torch.randn(6, 1, 12, generator=generator("g"))
+    p = single(smooth, theta[0])
+    h = x.flatten(1)
+    for i in range(2):
+        h = F.gelu(h @ p[f"linear{i}.weight"] + p[f"linear{i}.bias"])
+    torch.testing.assert_close(smooth.logits(theta, x)[0], h @ p["linear2.weight"] + p["linear2.bias"])
+    assert torch.equal(theta, models.build("mlp-2x16", (1, 12), 3).init([1]))
+
+
 def test_parameter_counts_of_the_paper():
     """Counts and expected norms of the Butterfly paper's networks (its code: E^2 = 2 * sum of output channels)."""
     for name, count, norm in (("resnet20-32", 1_084_586, 56.18), ("resnet8-64", 1_227_594, 52.04)):

@@ -145,3 +145,10 @@ def test_a_kick_without_direction_is_refused():
     flat = lambda random: (torch.zeros(4, 1, 12, dtype=torch.float64), torch.tensor([0, 1, 2, 0]))  # noqa: E731
     with pytest.raises(ValueError, match="has no direction"):
         displacement(MODEL, THETA, Kick(kind="batch", size=1.0, layers=("linear0.weight",)), 4, flat)
+
+
+def test_kicks_of_different_entries_are_equal_in_the_unit_of_the_network():
+    whole = expected_norm(MODEL, Kick())
+    for extent in ({"weights": 1}, {"fraction": 0.1}, {"layers": ("linear0.*",)}, {}):
+        kick = Kick(size=0.3, unit="network", **extent)
+        assert kicked(kick).norm().item() == pytest.approx(0.3 * whole, rel=1e-12)

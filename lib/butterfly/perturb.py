@@ -2,7 +2,8 @@
 
 A kick of size sigma moves a network by exactly sigma times the expected norm, at initialisation, of the entries it may
 touch (Altıntaş et al. 2025, Eq. 6): with `M` a 0/1 mask, `s` the initial standard deviation of each entry and `e` a
-random direction, the displacement is `sigma * |M s| * (M e) / |M e|`. The mask stands inside the normalisation.
+random direction, the displacement is `sigma * |M s| * (M e) / |M e|`. The mask stands inside the normalisation. With
+`unit="network"` the size counts in `|s|` over all weights instead, and kicks of different entries are equal in L2.
 """
 
 from collections.abc import Callable
@@ -30,6 +31,7 @@ class Kick(Strict):
     fraction: float | None = Field(None, gt=0.0, le=1.0)  # or which fraction
     layers: tuple[str, ...] = ()  # glob patterns of tensor names; all by default
     norms_and_biases: bool = False
+    unit: Literal["moved", "network"] = "moved"  # what size 1 is: the norm of the entries that move, or of all weights
     draw: int = Field(0, ge=0)  # which of several independent draws for one seed
 
     @model_validator(mode="after")
@@ -66,7 +68,8 @@ def displacement(
         raise ValueError(
             f"the {kick.kind} kick of seed {seed} has no direction: its {int(mask.sum())} entries are {fault}"
         )
-    return (kick.size * scale.norm() / length * direction).to(theta)
+    unit = scale.norm() if kick.unit == "moved" else expected_norm(model, Kick())
+    return (kick.size * unit / length * direction).to(theta)
 
 
 def expected_norm(model: Model, kick: Kick) -> float:

@@ -202,10 +202,12 @@ MARGINS = {
     "B12": Region(low=0.7),
     "B13a": Region(0.8, 1.25),
     "B13b": Region(high=0.8),
+    "B13c": Region(0.8, 1.25),
     "B14": Region(low=0.95),
     "B21b": Region(0.8, 1.25),
     "X01": Region(low=0.9),
     "X02": Region(low=0.0),
+    "X03": Region(0.8, 1.25),
 }
 
 
@@ -219,9 +221,11 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     plain = [
         _log_linear(twins),
         _alignment("B13a", "With SGD, aligning the units by their weights changes the barrier little", twins),
+        _alignment("B13c", "With SGD, aligning the units by their activations changes the barrier little", twins),
         _fixed_points(twins),
         _same_order(twins),
         _deeper(of_layers),
+        _as_far_as_strangers(pairs[pairs.setting == params.setting]),
     ]
     other = [
         _alignment("B13b", "With AdamW, aligning the units by their weights lowers the barrier", adaptive_twins),
@@ -251,12 +255,13 @@ def _log_linear(twins: pd.DataFrame) -> Claim:
 
 
 def _alignment(id: str, statement: str, twins: pd.DataFrame) -> Claim:
+    matching = "activation" if id == "B13c" else "weight"
     high = twins[twins.barrier > BARRIER]
-    ratio = np.log((high.barrier_weights + EPSILON) / (high.barrier + EPSILON)).groupby(high.seed).mean()
+    ratio = np.log((high[f"barrier_{matching}s"] + EPSILON) / (high.barrier + EPSILON)).groupby(high.seed).mean()
     return _claim(
         id,
         statement,
-        f"ratio of the barrier after weight matching to that before, twins with a barrier above {BARRIER:g}",
+        f"ratio of the barrier after {matching} matching to that before, twins with a barrier above {BARRIER:g}",
         claims.geometric_mean(np.exp(ratio)),
     )
 
@@ -309,4 +314,15 @@ def _deeper(layers: pd.DataFrame) -> Claim:
         "The deeper a hidden layer, the further apart the representations of early kicked twins",
         "slope of the angle on depth, radians a layer, twins kicked first",
         claims.mean(claims.slopes(table.columns.to_numpy(dtype=float), table.to_numpy())),
+    )
+
+
+def _as_far_as_strangers(pairs: pd.DataFrame) -> Claim:
+    early = pairs[(pairs.kind == "twin") & (pairs.time == pairs.time.min())].groupby("seed").disagreement.mean()
+    strangers = pairs[pairs.kind == "independent"].set_index("seed").disagreement
+    return _claim(
+        "X03",
+        "Twins kicked at the start come to disagree on test examples as often as independent networks",
+        "ratio of the disagreement of twins kicked first to that of networks of different seeds",
+        claims.geometric_mean(early / strangers),
     )

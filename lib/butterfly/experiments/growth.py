@@ -11,9 +11,10 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, model_validator
-from scipy import optimize, stats
+from scipy import stats
 
 from butterfly import claims, data, models
+from butterfly.batches import Minibatches
 from butterfly.claims import Claim, Region
 from butterfly.experiments.common import Common, check_device, compute
 from butterfly.experiments.twins import (
@@ -110,14 +111,14 @@ def compute_shard(config: Config) -> Arrays:
     looks = root_looks(recipe.steps, config["looks"], forks)
     barrier_looks = root_looks(recipe.steps, config["barrier_looks"])
     sharpness_looks = root_looks(recipe.steps, config["sharpness_looks"])
-    some, start = slice(0, config["sharpness_examples"]), model.init(seeds).to(task.x)
+    start, batches = model.init(seeds).to(task.x), Minibatches(task, recipe.batch_size, recipe.augment, seeds)
     observers = [
         Observer("tangent", tangent, frozenset(range(recipe.steps + 1))),
         Observer("watch", lambda now: watch(now, start), frozenset(looks)),
         Observer("barrier", lambda now: _barriers(now, config["points"]), frozenset(barrier_looks)),
         Observer(
             "sharpness",
-            lambda now: sharpness(model, now.theta[: len(seeds)], task.x[some], task.y[some]).numpy(),
+            lambda now: _sharpness(now, len(seeds), config["sharpness_examples"], batches),
             frozenset(sharpness_looks),
         ),
     ]
@@ -141,7 +142,7 @@ def compute_shard(config: Config) -> Arrays:
         "tangent_time": np.array([time for _, time in starts]),
         "tangents": np.stack([followed[look] for look in looks], 1),
         "sharpness_looks": np.array(sharpness_looks),
-        "sharpness": np.stack([values for _, values in population.recorded("sharpness")], 1),
+        **history(population.recorded("sharpness"), len(seeds)),
     }
 
 
@@ -170,6 +171,14 @@ def _barriers(now: Snapshot, points: int) -> dict[str, np.ndarray]:
     return {"barrier": barriers(now.model, now.theta[parents], twins, now.data.x, now.data.y, points).of_loss.numpy()}
 
 
+def _sharpness(now: Snapshot, seeds: int, examples: int, batches: Minibatches) -> dict[str, np.ndarray]:
+    """Sharpness of the training loss and of the loss of the minibatch that comes, for each parent `[S]`."""
+    theta, batch = now.theta[:seeds], batches.at(now.step)
+    own = [sharpness(now.model, theta[[s]], batch.x[s], batch.target[s]) for s in range(seeds)]
+    whole = sharpness(now.model, theta, now.data.x[:examples], now.data.y[:examples])
+    return {"sharpness": whole.numpy(), "batch_sharpness": torch.cat(own).numpy()}
+
+
 def _cost(config: Config) -> float:
     setting = Setting.read(config["setting"], "setting")
     return float(len(config["seeds"]) * setting.recipe.steps) * (1.5 if setting.model.endswith("gelu") else 1.0)
@@ -196,7 +205,8 @@ def run(params: Params) -> Tables:
         key = pd.DataFrame({"setting": name, "seed": found["tangent_seed"], "time": found["tangent_time"]})
         parts["tangents"].append(long(key, found["looks"], {"growth": found["tangents"]}, "step"))
         key = pd.DataFrame({"setting": name, "seed": config["seeds"]})
-        curved = long(key, found["sharpness_looks"], {"sharpness": found["sharpness"]}, "step")
+        values = {name: found[name] for name in ("sharpness", "batch_sharpness")}
+        curved = long(key, found["sharpness_looks"], values, "step")
         # The last look is after the last update: it has the learning rate of that one.
         lr = [learning_rate(recipe, min(step, recipe.steps - 1)) for step in curved.step]
         parts["sharpness"].append(curved.assign(lr=lr, steps=recipe.steps))
@@ -241,15 +251,13 @@ def _residuals_of_line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _residuals_of_logistic(step: np.ndarray, log_distance: np.ndarray) -> np.ndarray:
-    """Least squares from several starts: the logistic has flat directions."""
-
-    def residuals(p: np.ndarray) -> np.ndarray:
-        return log_distance - p[0] + np.logaddexp(0.0, -(step - p[1]) * np.exp(-p[2]))
-
-    top, last = log_distance.max(), step.max()
-    starts = [(top, last * middle, np.log(last * width)) for middle in (0.0, 0.2, 0.6) for width in (0.01, 0.2)]
-    found = [optimize.least_squares(residuals, start, max_nfev=400) for start in starts]
-    return min(found, key=lambda one: one.cost).fun
+    """Best of a grid of midpoints and widths; the height that goes with each is a mean."""
+    middle = np.linspace(-0.5, 1.0, 76)[:, None, None] * step.max()
+    width = np.geomspace(1e-3, 1.0, 61)[:, None] * step.max()
+    rest = log_distance + np.logaddexp(0.0, -(step - middle) / width)  # [middles, widths, looks]
+    rest -= rest.mean(-1, keepdims=True)
+    best = (rest**2).mean(-1).argmin()
+    return rest.reshape(-1, len(step))[best]
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
@@ -258,11 +266,11 @@ def _residuals_of_logistic(step: np.ndarray, log_distance: np.ndarray) -> np.nda
 EARLY = 10.0  # percent of training at which twins are held against their tangents
 MARGINS = {
     "B15": Region(low=0.0),
-    "X03": Region(low=0.0),
-    "X04": Region(low=1.0),
-    "X05": Region(-0.1, 0.1),
-    "X06": Region(low=1.0),
-    "X07": Region(low=0.8),
+    "X04": Region(low=0.0),
+    "X05": Region(low=1.0),
+    "X06": Region(-0.1, 0.1),
+    "X07": Region(low=1.0),
+    "X08": Region(low=0.8),
 }
 
 
@@ -304,7 +312,7 @@ def _not_exponential(fits: pd.DataFrame) -> Claim:
 def _exponent(tangents: pd.DataFrame) -> Claim:
     whole = tangents[(tangents.time == 0) & (tangents.step == tangents.step.max())]
     return _claim(
-        "X03",
+        "X04",
         "Infinitely small differences grow too: the Lyapunov exponent of the whole training is positive",
         "growth of a tangent from start to end, in factors of e",
         claims.mean(whole.growth),
@@ -328,7 +336,7 @@ def _departure_of_smallest(arm: dict[str, pd.DataFrame]) -> pd.Series:
 
 def _off_the_tangent(arm: dict[str, pd.DataFrame]) -> Claim:
     return _claim(
-        "X04",
+        "X05",
         "With ReLU a tiny kick outgrows the linearised training tenfold and more: kinks make the twins part",
         f"growth of the smallest Gaussian kick over that of its tangent, power of ten, after {EARLY:g} % of training",
         claims.mean(_departure_of_smallest(arm)),
@@ -337,7 +345,7 @@ def _off_the_tangent(arm: dict[str, pd.DataFrame]) -> Claim:
 
 def _on_the_tangent(arm: dict[str, pd.DataFrame]) -> Claim:
     return _claim(
-        "X05",
+        "X06",
         "With a smooth activation function a tiny kick grows as the linearised training says",
         f"growth of the smallest Gaussian kick over that of its tangent, power of ten, after {EARLY:g} % of training",
         claims.mean(_departure_of_smallest(arm)),
@@ -347,7 +355,7 @@ def _on_the_tangent(arm: dict[str, pd.DataFrame]) -> Claim:
 def _edge_of_stability(sharpness: pd.DataFrame) -> Claim:
     early = sharpness[sharpness.step.between(sharpness.step.max() * 0.05, sharpness.step.max() * 0.25)]
     return _claim(
-        "X06",
+        "X07",
         "While training is chaotic, the largest Hessian eigenvalue stands above 2 / learning rate",
         "largest eigenvalue times learning rate over 2, mean from 5 to 25 % of training",
         claims.mean((early.sharpness * early.lr / 2).groupby(early.seed).mean()),
@@ -358,7 +366,7 @@ def _edge_of_stability(sharpness: pd.DataFrame) -> Claim:
 def _what_is_left(arm: dict[str, pd.DataFrame]) -> Claim:
     table = left(arm)
     return _claim(
-        "X07",
+        "X08",
         "The growth that is left for an infinitely small kick tells how high the barrier of a finite one ends",
         "rank correlation over kick times of the tangent's growth to the end with the barrier at the end",
         claims.mean([_rank_correlation(one) for _, one in table.groupby("seed")]),

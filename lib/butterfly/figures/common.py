@@ -1,5 +1,7 @@
 """Pieces that the figures of several notebooks share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -55,9 +57,10 @@ def kick_name(kind: str, size: float) -> str:
     return kind if kind in ("one ulp", "one weight") else f"{size:.0e}"
 
 
-def root_axis(axis: Axes, values: pd.Series) -> None:
+def root_axis(axis: Axes, values: pd.Series, ticks: Sequence[float] | None = None) -> None:
     """A square-root axis: early times, where most happens, get room, and 0 has a place."""
     axis.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
     top = values.max()
     axis.set_xlim(-top / 1000, top * 1.03)
-    axis.set_xticks([round(top * share**2, 1 if top < 100 else -1) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)])
+    even = [round(top * share**2, 1 if top < 100 else -1) for share in (0, 0.2, 0.4, 0.6, 0.8, 1)]
+    axis.set_xticks(even if ticks is None else ticks)

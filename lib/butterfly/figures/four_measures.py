@@ -19,7 +19,7 @@ ALIGNED = {"barrier_weights": "weight matching", "barrier_activations": "activat
 
 def by_time(pairs: pd.DataFrame) -> Drawn:
     """(a) The four measures against kick time, a line an optimiser; dashed, independent networks."""
-    pairs = pairs.assign(arm=pairs.setting.map(TITLES))
+    pairs = pairs.assign(arm=pairs.setting.map(_arm))
     twins = per_seed(pairs[pairs.kind == "twin"], ["arm", "time"], list(MEASURES))
     far = per_seed(pairs[pairs.kind == "independent"], ["arm"], list(MEASURES))
     palette = dict(zip(pairs.arm.unique(), sns.color_palette("colorblind"), strict=False))
@@ -29,12 +29,13 @@ def by_time(pairs: pd.DataFrame) -> Drawn:
         for arm, value in far.groupby("arm")[name].mean().items():
             axis.axhline(value, color=palette[arm], linestyle="--", linewidth=1)
         axis.set(xlabel="time of the kick (%; square-root axis)", ylabel=label)
-        root_axis(axis, twins.time)
+        root_axis(axis, twins.time, sorted(twins.time.unique()))
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_ylim(bottom=0)
     for arm, color in palette.items():
         axes[-1].plot([], [], color=color, marker="o", label=arm)
     axes[-1].plot([], [], color="gray", linestyle="--", label="independent networks")
-    figure.suptitle(f"Four measures of twins against the time of the kick (n = {twins.seed.nunique()} seeds)")
+    figure.suptitle(f"Four measures of twins against the time of the kick (n = {_seeds(twins)} seeds)")
     legend(axes[-1], "")
     return figure, pd.concat([twins, far])
 
@@ -45,10 +46,10 @@ def barrier_by_distance(pairs: pd.DataFrame) -> Drawn:
     figure, axes = panels(2, share=True)
     for axis, (setting, arm) in zip(axes, shown.groupby("setting", sort=False), strict=True):
         _points(axis, arm, "distance", "barrier")
-        axis.set(yscale="log", title=TITLES[setting], xlabel="L2 distance of the weights")
+        axis.set(yscale="log", title=_arm(setting), xlabel="L2 distance of the weights")
         axis.set_ylim(bottom=1e-4)
-        axis.set_ylabel("loss barrier (train, nats; those below 1e-4 not shown)")
-    figure.suptitle(f"Barrier against distance, a point a pair ({shown.seed.nunique()} seeds)")
+    axes[0].set_ylabel("loss barrier (train, nats)")
+    figure.suptitle(f"Barrier against distance, a point a pair; barriers below 1e-4 left out ({_seeds(shown)} seeds)")
     legend(axes[1], "kicked at")
     return figure, shown[["setting", "seed", "kind", "time", "size", "distance", "barrier"]]
 
@@ -63,9 +64,10 @@ def aligned(pairs: pd.DataFrame) -> Drawn:
         axis.plot([floor, top], [floor, top], color="black", linewidth=1)
         _points(axis, arm, "barrier", column)
         axis.set(xscale="log", yscale="log", xlim=(floor, top), ylim=(floor, top))
-        axis.set(title=f"{TITLES[setting]}\n{ALIGNED[column]}")
-        axis.set(xlabel="loss barrier before (nats)", ylabel="loss barrier after alignment (nats)")
-    figure.suptitle(f"Barrier after and before alignment, a point a pair ({shown.seed.nunique()} seeds)")
+        axis.set(title=f"{_arm(setting)}\n{ALIGNED[column]}")
+        axis.set_xlabel("loss barrier before (nats)")
+    axes[0].set_ylabel("loss barrier after alignment (nats)")
+    figure.suptitle(f"Barrier after and before alignment, a point a pair ({_seeds(shown)} seeds)")
     legend(axes[-1], "kicked at")
     return figure, shown[["setting", "seed", "kind", "time", "size", "barrier", *ALIGNED]]
 
@@ -79,9 +81,10 @@ def fixed_points(pairs: pd.DataFrame) -> Drawn:
         for (_, arm), marker in zip(shown.groupby("setting", sort=False), "os", strict=False):
             _points(axis, arm, "barrier", column, marker)
         axis.set(xscale="log", xlim=(1e-4, 2 * shown.barrier.max()), ylim=(-0.03, 1.03), title=title)
-        axis.set(xlabel="loss barrier before alignment (train, nats)", ylabel="share of units left in place")
-    first, second = (TITLES[name] for name in shown.setting.unique())
-    figure.suptitle(f"Units left in place; circles {first}, squares {second} ({shown.seed.nunique()} seeds)")
+        axis.set_xlabel("loss barrier before alignment (train, nats)")
+    axes[0].set_ylabel("share of units left in place")
+    first, second = (_arm(name) for name in shown.setting.unique())
+    figure.suptitle(f"Units left in place; circles {first}, squares {second} ({_seeds(shown)} seeds)")
     handles, labels = axes[1].get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
     axes[1].legend(once.values(), once.keys(), title="kicked at", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -100,8 +103,9 @@ def by_layer(layers: pd.DataFrame) -> Drawn:
         sns.lineplot(arm, x="depth", y="angle", hue="when", palette=palette, marker="o", ax=axis, **BAND)
         names = arm.drop_duplicates("depth").sort_values("depth")
         axis.set_xticks(names.depth, names.layer, rotation=30, ha="right")
-        axis.set(title=TITLES[setting], xlabel="layer", ylabel="angle between representations (rad)", ylim=(0, None))
-    figure.suptitle(f"Angular CKA between twin and parent, layer by layer (n = {shown.seed.nunique()} seeds)")
+        axis.set(title=_arm(setting), xlabel="layer", ylabel="angle between representations (rad)")
+    axes[0].set_ylim(0, 1.15 * shown.angle.groupby([shown.setting, shown.when, shown.depth]).mean().max())
+    figure.suptitle(f"Angular CKA between twin and parent, layer by layer (n = {_seeds(shown)} seeds)")
     legend(axes[1], "kicked at", remove=axes[0])
     return figure, numbers
 
@@ -114,6 +118,14 @@ def _points(axis: Axes, pairs: pd.DataFrame, x: str, y: str, marker: str = "o") 
         axis.scatter(some[x], some[y], color=color, s=14, marker=marker, linewidth=0, alpha=0.8, label=name)
     far = pairs[pairs.kind == "independent"]
     axis.scatter(far[x], far[y], color="black", s=22, marker="x", linewidth=1, label="another seed")
+
+
+def _arm(setting: str) -> str:
+    return TITLES[setting] if setting.endswith("adamw") else f"{TITLES[setting]}, SGD"
+
+
+def _seeds(pairs: pd.DataFrame) -> int:
+    return pairs.seed.nunique()
 
 
 def _when(pairs: pd.DataFrame) -> pd.Series:
