@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable
 from itertools import pairwise
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import nn
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor, nn
 
-from butterfly import data, models, runs
+from butterfly import align, data, models, represent, runs
 from butterfly.data import Data
 from butterfly.interpolate import barriers
 from butterfly.models import MLP, Model
@@ -101,6 +103,84 @@ def one_pair(images: Data) -> int:
     return 1
 
 
+def matching_loop(model: Model, a: Tensor, b: Tensor) -> int:
+    """Weight matching of one MLP pair after another, by its definition: sweep until no layer gains."""
+    for one, other in zip(a, b, strict=True):
+        p, q = ({n: t[0].double().numpy() for n, t in model.layout.tensors(row[None]).items()} for row in (one, other))
+        order = [np.arange(model.width) for _ in range(model.depth)]
+        random, gained = np.random.default_rng(0), True
+        while gained:
+            gained = False
+            for k in random.permutation(model.depth):
+                before = order[k - 1] if k else slice(None)
+                after = order[k + 1] if k + 1 < model.depth else slice(None)
+                products = p[f"linear{k}.weight"].T @ q[f"linear{k}.weight"][before]
+                products += np.outer(p[f"linear{k}.bias"], q[f"linear{k}.bias"])
+                products += p[f"linear{k + 1}.weight"] @ q[f"linear{k + 1}.weight"][:, after].T
+                best = linear_sum_assignment(products, maximize=True)[1]
+                units = np.arange(model.width)
+                if products[units, best].sum() > products[units, order[k]].sum() + 1e-9:
+                    order[k], gained = best, True
+    return len(a)
+
+
+def cka_loop(features: list[Tensor]) -> int:
+    """Debiased CKA of the first network with each other one, in every layer, with whole Gram matrices."""
+
+    def centred(x: Tensor) -> Tensor:
+        gram = x @ x.T
+        n = len(gram)
+        gram.fill_diagonal_(0)
+        rows = gram.sum(1)
+        gram = gram - rows[:, None] / (n - 2) - rows / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+        return gram.fill_diagonal_(0)
+
+    for layer in features:
+        for other in layer[1:]:
+            first, second = centred(layer[0].double()), centred(other.double())
+            (first * second).sum() / (first.norm() * second.norm())
+    return 1
+
+
+def cka_blocks(features: list[Tensor]) -> int:
+    """The same, between all pairs."""
+    for layer in features:
+        represent.cka(list(layer))
+    return 1
+
+
+def comparisons(task: Data) -> None:
+    """Alignment and CKA for 50 pairs against straightforward loops."""
+    model = models.build("mlp-4x64", task.input_shape, task.classes)
+    recipe = Recipe(steps=200, batch_size=BATCH, lr=0.15)
+    twins = train(model, task, recipe, [0], [Fork(0, 0, Kick(size=0.01, draw=draw)) for draw in range(50)]).theta
+    strangers = train(model, task, recipe, list(range(51))).theta
+    features = list(model.features(twins, task.x_test).values())
+
+    def matching(stack: Tensor) -> int:
+        align.weight_matching(model.layout, stack[:1].expand(50, -1), stack[1:])
+        return 50
+
+    seconds = medians(
+        {
+            "twins, loop": lambda: matching_loop(model, twins[:1].expand(50, -1), twins[1:]),
+            "twins, stack": lambda: matching(twins),
+            "strangers, loop": lambda: matching_loop(model, strangers[:1].expand(50, -1), strangers[1:]),
+            "strangers, stack": lambda: matching(strangers),
+            "CKA, loop": lambda: cka_loop(features),
+            "CKA, stack": lambda: cka_blocks(features),
+        }
+    )
+    print("\nfor 50 pairs of MLP 4x64, all hidden layers; loop: pair after pair")
+    for name, label in (
+        ("twins", "weight matching, twins of one parent"),
+        ("strangers", "weight matching, independent networks"),
+        ("CKA", "debiased CKA, 5 layers, 1,000 examples (all 1,275 pairs)"),
+    ):
+        loop, ours = (seconds[f"{name}, {kind}"] * (1 if name == "CKA" else 50) for kind in ("loop", "stack"))
+        print(f"{label:60}{loop:8.2f} s{ours:8.2f} s{loop / ours:8.1f} times")
+
+
 def mnist_like() -> tuple[Data, str]:
     """6,000 training and 1,000 test images of MNIST from `BUTTERFLY_DATA`, or random ones of its shape."""
     if os.environ.get("BUTTERFLY_DATA"):
@@ -134,6 +214,7 @@ def main() -> None:
     print(f"{'':48}{'steps/s a member':>18}{'times plain':>13}{'of products':>13}")
     for name, value in seconds.items():
         print(f"{name:48}{1 / value:18.0f}{plain / value:13.2f}{flops / value / peak:13.0%}")
+    comparisons(task)
     pairs = []
     for _ in range(ROUNDS):
         began = time.process_time()

@@ -101,6 +101,13 @@ def test_activation_matching_recovers_planted_permutations(name, shape):
         assert torch.equal(found[layer][alive], undo[alive])
 
 
+def test_units_that_never_vary_stay_where_they_are():
+    model, theta = networks("mlp-2x16", (1, 6), count=1)
+    model.layout.tensors(theta)["linear0.bias"][:, 4:9] = -1e3  # dead
+    found = align.activation_matching(model, theta, theta.clone(), torch.randn(50, 1, 6, generator=generator("x")))
+    assert same(found, align.identity(model.layout, 1))
+
+
 def test_two_narrow_layers_against_brute_force():
     """Against all 24 x 24 permutations: each found one is a local optimum, and with restarts mostly the global one."""
     model, theta = networks("mlp-2x4", (1, 6), count=12)

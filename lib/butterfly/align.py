@@ -8,6 +8,7 @@ once, in the model's layout; everything here follows from that declaration.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
@@ -61,10 +62,10 @@ def permute(layout: Layout, theta: Tensor, permutation: Permutation) -> Tensor:
     return theta.gather(1, order.to(theta.device))
 
 
-def _permuted(tensor: Tensor, p: Parameter, permutation: Permutation, but: str = "") -> Tensor:
-    """One tensor of each network `[K, *shape]`, every axis in its layer's new order; the axes of layer `but` stay."""
+def _permuted(tensor: Tensor, p: Parameter, permutation: Permutation) -> Tensor:
+    """One tensor of each network `[K, *shape]`, every axis whose layer the permutation names in its new order."""
     for axis, layer in enumerate(p.axes, start=1):
-        if layer and layer != but:
+        if layer in permutation:
             tensor = _along(tensor, axis, permutation[layer])
     return tensor
 
@@ -124,42 +125,45 @@ def _better(one: Matching, other: Matching) -> Matching:
 
 def _ascent(layout: Layout, a: Tensor, b: Tensor, restart: int) -> Matching:
     """Coordinate ascent from the identity, all pairs at once."""
-    a, b = a.to("cpu", torch.float64), b.to("cpu", torch.float64)
+    a, b = a.to("cpu", torch.float64), b.to("cpu", torch.float64, copy=True)
+    of_a, of_b = layout.tensors(a), layout.tensors(b)  # views: `b` is permuted in place as the ascent goes on
     permutation = identity(layout, len(a))
     layers = list(layout.groups)
     tolerance = 1e-12 * a.norm(dim=1) * b.norm(dim=1)
-    # A layer needs another look only after a neighbour has moved.
-    stale = {layer: torch.ones(len(a), dtype=torch.bool) for layer in layers}
+    # A layer needs another look only after a neighbour has moved; what is not finite needs none.
+    finite = a.isfinite().all(1) & b.isfinite().all(1)
+    stale = {layer: finite.clone() for layer in layers}
     sweeps = torch.zeros(len(a), dtype=torch.long)
     for sweep in range(_SWEEPS):
         sweeps += torch.stack(list(stale.values())).any(0)
         for place in torch.randperm(len(layers), generator=generator("align", restart, sweep)).tolist():
             layer = layers[place]
             rows = stale[layer].nonzero().squeeze(1)
-            if len(rows):
-                current = {name: index[rows] for name, index in permutation.items()}
-                products = _products(layout, a[rows], b[rows], current, layer)
-                moved = rows[_assign(products, current[layer], tolerance[rows])]
-                permutation[layer][rows] = current[layer]
-                stale[layer][rows] = False
-                for neighbour in _neighbours(layout, layer):
-                    stale[neighbour][moved] = True
+            if len(rows) == 0:
+                continue
+            step, gained = _assign(_products(layout, of_a, of_b, layer, rows), tolerance[rows])
+            moved, step = rows[gained], step[gained]
+            permutation[layer][moved] = permutation[layer][moved].gather(1, step)
+            for p in layout.parameters:
+                if layer in p.axes:
+                    of_b[p.name][moved] = _permuted(of_b[p.name][moved], p, {layer: step})
+            stale[layer][rows] = False
+            for neighbour in _neighbours(layout, layer):
+                stale[neighbour][moved] = True
         if not any(flags.any() for flags in stale.values()):
             break
-    objective = (a * permute(layout, b, permutation)).sum(1)
-    return Matching(permutation, objective, sweeps)
+    return Matching(permutation, (a * b).sum(1), sweeps)
 
 
-def _products(layout: Layout, a: Tensor, b: Tensor, permutation: Permutation, layer: str) -> Tensor:
-    """Inner products `[K, n, n]` of every unit of `a` with every unit of `b` in one layer, the others permuted."""
-    views = zip(layout.parameters, layout.tensors(a).values(), layout.tensors(b).values(), strict=True)
-    total = torch.zeros(len(a), layout.groups[layer], layout.groups[layer], dtype=a.dtype)
-    for p, of_a, of_b in views:
+def _products(layout: Layout, of_a: dict[str, Tensor], of_b: dict[str, Tensor], layer: str, rows: Tensor) -> Tensor:
+    """Inner products `[K, n, n]` of every unit of `a` with every unit of `b` in one layer, for some of the pairs."""
+    units = layout.groups[layer]
+    total = torch.zeros(len(rows), units, units, dtype=torch.float64)
+    for p in layout.parameters:
         for axis, name in enumerate(p.axes, start=1):
             if name == layer:
-                rows = _by_unit(of_a, axis, total.shape[1])
-                columns = _by_unit(_permuted(of_b, p, permutation, but=layer), axis, total.shape[1])
-                total.baddbmm_(rows, columns.mT)
+                one, other = (_by_unit(tensors[p.name][rows], axis, units) for tensors in (of_a, of_b))
+                total.baddbmm_(one, other.mT)
     return total
 
 
@@ -168,16 +172,12 @@ def _by_unit(tensor: Tensor, axis: int, units: int) -> Tensor:
     return tensor.movedim(axis, 1).unflatten(1, (units, -1)).flatten(2)
 
 
-def _assign(products: Tensor, index: Tensor, tolerance: Tensor) -> Tensor:
-    """Improve `index [K, n]` in place to the best assignment; returns which pairs `[K]` gained more than rounding."""
-    before = products.gather(2, index[:, :, None]).sum((1, 2))
-    gained = torch.zeros(len(index), dtype=torch.bool)
-    for row in products.isfinite().all(2).all(1).nonzero().squeeze(1).tolist():
-        product = products[row].numpy()
-        units, best = linear_sum_assignment(product, maximize=True)
-        if product[units, best].sum() - before[row] > tolerance[row]:
-            index[row], gained[row] = torch.from_numpy(best), True
-    return gained
+def _assign(products: Tensor, tolerance: Tensor) -> tuple[Tensor, Tensor]:
+    """The best assignment `[K, n]` of each matrix, and whether it beats the identity by more than `tolerance [K]`."""
+    best = [linear_sum_assignment(product, maximize=True)[1] for product in products.numpy()]
+    index = torch.from_numpy(np.stack(best))
+    gain = products.gather(2, index[:, :, None]).sum((1, 2)) - products.diagonal(dim1=1, dim2=2).sum(1)
+    return index, gain > tolerance
 
 
 def _neighbours(layout: Layout, layer: str) -> set[str]:
@@ -191,17 +191,19 @@ def _neighbours(layout: Layout, layer: str) -> set[str]:
 def activation_matching(model: Model, a: Tensor, b: Tensor, x: Tensor) -> dict[str, Tensor]:
     """The permutation that pairs units by the correlation of their activations on the examples `x [N, ...]`.
 
-    Each layer is one linear assignment problem, with Pearson correlations over examples and places as the gain; a unit
-    that never varies correlates with nothing. Give it enough examples: with a few, chance correlations decide.
+    Each layer is one linear assignment problem, with Pearson correlations over examples and places as the gain. A unit
+    that never varies correlates with nothing and stays where it is if it can. Give it enough examples: with a few,
+    chance correlations decide.
     """
     moments: dict[str, _Moments] = {}
     for some in blocks(len(x), _EXAMPLES):
         of_a, of_b = model.features(a, x[some]), model.features(b, x[some])
         for layer, units in model.layout.groups.items():
             moments.setdefault(layer, _Moments.zeros(len(a), units)).add(of_a[layer], of_b[layer])
-    found = identity(model.layout, len(a))
-    for layer, index in found.items():
-        _assign(moments[layer].correlation(), index, torch.full((len(a),), -torch.inf))
+    found = {}
+    for layer, units in model.layout.groups.items():
+        stay = 1e-9 * torch.eye(units, dtype=torch.float64)
+        found[layer], _ = _assign(moments[layer].correlation().nan_to_num() + stay, torch.zeros(len(a)))
     return found
 
 

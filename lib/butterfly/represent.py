@@ -13,8 +13,9 @@ from torch import Tensor
 
 from butterfly.stack import blocks
 
-# Entries of Gram matrices held at once, for all representations: 64 MiB in float64.
-_ENTRIES = 1 << 23
+# Entries of Gram matrices held at once, for all representations: 16 MiB in float64, within a cache or near it.
+_ENTRIES = 1 << 21
+_ROWS = 16  # but not fewer rows than this
 
 
 def cka(representations: Sequence[Tensor], debiased: bool = True) -> Tensor:
@@ -31,10 +32,15 @@ def cka(representations: Sequence[Tensor], debiased: bool = True) -> Tensor:
     # Sums over all pairs of different examples, and over the rows of each Gram matrix without its diagonal.
     products = centred[0].new_zeros(members, members)
     rows = centred[0].new_zeros(members, examples)
-    for some in blocks(examples, max(1, _ENTRIES // (members * examples))):
-        gram = torch.stack([x[some] @ x.T for x in centred])
-        gram[:, torch.arange(gram.shape[1]), torch.arange(some.start, some.stop)] = 0
-        rows[:, some] = gram.sum(2)
+    for some in blocks(examples, max(_ROWS, _ENTRIES // (members * examples))):
+        width = some.stop - some.start
+        gram = centred[0].new_empty(members, width, examples - some.start)  # what lies left is its mirror image
+        for x, out in zip(centred, gram, strict=True):
+            torch.mm(x[some], x[some.start :].T, out=out)
+        gram[:, :, :width].diagonal(dim1=1, dim2=2).zero_()
+        rows[:, some] += gram.sum(2)
+        rows[:, some.stop :] += gram[:, :, width:].sum(1)
+        gram[:, :, width:] *= 2**0.5  # each entry stands for two
         products += gram.flatten(1) @ gram.flatten(1).T
     if debiased:
         totals = rows.sum(1)

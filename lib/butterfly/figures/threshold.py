@@ -1,6 +1,5 @@
 """The figures of notebook 04. Each returns the picture and the numbers behind it."""
 
-import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from butterfly.figures.common import TITLES, Drawn, colours, legend, percent, ro
 from butterfly.plots import LOG_BAND, panels
 
 KINDS = (ALL, BATCH)
-THRESHOLD = "smallest kick that matters (1 = norm of the initial weights)"
+THRESHOLD = "threshold (norms of the initial weights)"
 # Binary digits kept by the number formats: rounding a weight moves it by up to half of the last.
 FORMATS = {"float32": 24, "float16": 11, "bfloat16": 8}
 
@@ -24,8 +23,9 @@ def by_time(tables: Tables) -> Drawn:
     root_axis(axis, numbers.time, sorted(numbers.time.unique()))
     axis.xaxis.set_major_formatter("{x:g}")
     _formats(axis)
-    digits = axis.secondary_yaxis("right", functions=(lambda y: -np.log2(np.maximum(y, 1e-30)), lambda b: 2.0**-b))
-    digits.set_yscale("linear")
+    digits = axis.secondary_yaxis("right")
+    digits.set_yticks([2.0**-count for count in range(0, 33, 4)], [str(count) for count in range(0, 33, 4)])
+    digits.set_yticks([], minor=True)
     digits.set_ylabel("the same in binary digits of the initial scale")
     figure.suptitle(f"The smallest kick that matters ({_scope(numbers)})")
     axis.legend(title="kick", loc="upper left")
@@ -43,9 +43,10 @@ def probes(tables: Tables, level: float) -> Drawn:
         some = shown[shown.when == when]
         axis.scatter(some["size"], some.barrier, color=color, s=16, label=when)
     axis.axhline(level, color="black", linewidth=1)
-    axis.set(xscale="log", yscale="log", ylabel=f"loss barrier at the end (train, nats; at least {floor:g})")
+    axis.set(xscale="log", yscale="log", ylabel="loss barrier at the end (train, nats)")
     axis.set_xlabel("size of the kick (1 = norm of the initial weights)")
-    figure.suptitle(f"What the search tried; line: the level {level:g} ({_scope(tables['thresholds'])})")
+    figure.suptitle(f"What the search tried, with the level {level:g} ({_scope(tables['thresholds'])})")
+    axis.set_title(f"barriers below {floor:g} are drawn there", fontsize="small")
     legend(axis, "kicked at")
     return figure, numbers.drop(columns=["when", "model", "init_scale", "kind"])
 
