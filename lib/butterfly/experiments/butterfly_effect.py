@@ -29,6 +29,7 @@ from butterfly.experiments.twins import (
     root_looks,
     step_at,
     unless_broken,
+    watch,
 )
 from butterfly.interpolate import barriers
 from butterfly.perturb import Kick, expected_norm
@@ -156,8 +157,8 @@ def compute_shard(config: Config) -> Arrays:
     forks = [Fork(seed, grid.step(time), kick) for seed, time, kick in cells]
     looks = root_looks(setting.recipe.steps, grid.looks, forks)
     start = model.init(seeds).to(task.x)
-    watch = Observer("watch", lambda now: watch(now, start), frozenset(looks))
-    population = train(model, task, setting.recipe, seeds, forks, [watch])
+    observer = Observer("watch", lambda now: watch(now, start), frozenset(looks))
+    population = train(model, task, setting.recipe, seeds, forks, [observer])
 
     theta, members = population.theta, population.members
     parents, twins = theta[parent_rows(members)], theta[len(seeds) :]
