@@ -113,6 +113,47 @@ def weight_matching(layout: Layout, a: Tensor, b: Tensor, restarts: int = 1) -> 
     return best
 
 
+def joint_matching(layout: Layout, networks: Tensor, restarts: int = 1) -> tuple[list[dict[str, Tensor]], Tensor]:
+    """One permutation a network that brings all networks `[K, n, P]` of each set close together; and the objective `[K]`.
+
+    Again and again, each network is matched to the mean of the others, in an order drawn from a named stream, until
+    nothing moves. The objective, the sum of inner products over all pairs, never falls. Restarts differ in the order; for
+    each set the best is kept.
+    """
+    best: tuple[list[dict[str, Tensor]], Tensor] | None = None
+    for restart in range(restarts):
+        found, objective = _joint_ascent(layout, networks, restart)
+        if best is None:
+            best = found, objective
+            continue
+        wins = objective > best[1]
+        pairs = zip(found, best[0], strict=True)
+        kept = [{k: torch.where(wins[:, None], p[k], q[k]) for k in p} for p, q in pairs]
+        best = kept, torch.where(wins, objective, best[1])
+    return best
+
+
+def _joint_ascent(layout: Layout, networks: Tensor, restart: int) -> tuple[list[dict[str, Tensor]], Tensor]:
+    moved = networks.to("cpu", torch.float64, copy=True)
+    sets, count = moved.shape[:2]
+    permutations = [identity(layout, sets) for _ in range(count)]
+    for sweep in range(_SWEEPS):
+        still = True
+        order = torch.randperm(count, generator=generator("joint", restart, sweep))
+        for place in order.tolist():
+            others = (moved.sum(1) - moved[:, place]) / (count - 1)
+            found = _ascent(layout, others, moved[:, place], restart)
+            if all((share == 1).all() for share in fixed_points(found.permutation).values()):
+                continue
+            moved[:, place] = permute(layout, moved[:, place], found.permutation)
+            permutations[place] = compose(permutations[place], found.permutation)
+            still = False
+        if still:
+            break
+    objective = (moved.sum(1).square().sum(1) - moved.square().sum((1, 2))) / 2
+    return permutations, objective
+
+
 def _better(one: Matching, other: Matching) -> Matching:
     """For each pair, the matching with the larger objective."""
     wins = other.objective > one.objective

@@ -7,6 +7,7 @@ space, so the `arccos` of the cosine, Angular CKA (Lange et al. 2022; Williams e
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -16,40 +17,68 @@ from butterfly.stack import blocks
 # Entries of Gram matrices held at once, for all representations: 16 MiB in float64, within a cache or near it.
 _ENTRIES = 1 << 21
 _ROWS = 16  # but not fewer rows than this
+_MEDIAN_OF = 500  # examples whose median distance sets the width of the Gaussian kernel
+
+Kernel = Literal["linear", "gaussian"]
 
 
-def cka(representations: Sequence[Tensor], debiased: bool = True) -> Tensor:
-    """Linear CKA `[M, M]` between all pairs of representations `[N, p_m]` of the same examples, in float64.
+def cka(representations: Sequence[Tensor], debiased: bool = True, kernel: Kernel = "linear") -> Tensor:
+    """CKA `[M, M]` between all pairs of representations `[N, p_m]` of the same examples, in float64; linear by default.
 
     The Gram matrices of all `M` are built and compared a block of rows at a time, so that no `N x N` matrix is held.
-    `debiased` centres them by U-centring, which leaves the diagonal out; it may then be slightly below 0. A
-    representation that does not vary over the examples has no direction: its row and column are NaN.
+    `debiased` centres them by U-centring, which leaves the diagonal out; it may then be slightly below 0. The `gaussian`
+    kernel is `exp(-|x - y|^2 / s^2)` with `s` the median distance. A representation that does not vary over the examples
+    has no direction: its row and column are NaN.
     """
-    centred = [_checked(x, len(representations[0])) for x in representations]
-    members, examples = len(centred), len(centred[0])
+    points = [_checked(x, len(representations[0])) for x in representations]
+    if kernel == "gaussian":
+        points = [x / torch.pdist(x[:_MEDIAN_OF]).median() for x in points]
+    members, examples = len(points), len(points[0])
     if examples < 4:
         raise ValueError(f"CKA needs at least 4 examples, not {examples}")
     # Sums over all pairs of different examples, and over the rows of each Gram matrix without its diagonal.
-    products = centred[0].new_zeros(members, members)
-    rows = centred[0].new_zeros(members, examples)
+    products = points[0].new_zeros(members, members)
+    rows, diagonals = points[0].new_zeros(2, members, examples)
     for some in blocks(examples, max(_ROWS, _ENTRIES // (members * examples))):
         width = some.stop - some.start
-        gram = centred[0].new_empty(members, width, examples - some.start)  # what lies left is its mirror image
-        for x, out in zip(centred, gram, strict=True):
-            torch.mm(x[some], x[some.start :].T, out=out)
-        gram[:, :, :width].diagonal(dim1=1, dim2=2).zero_()
+        gram = points[0].new_empty(members, width, examples - some.start)  # what lies left is its mirror image
+        for x, out in zip(points, gram, strict=True):
+            if kernel == "linear":
+                torch.mm(x[some], x[some.start :].T, out=out)
+            else:
+                torch.exp(-torch.cdist(x[some], x[some.start :]).square(), out=out)
+        diagonal = gram[:, :, :width].diagonal(dim1=1, dim2=2)
+        diagonals[:, some] = diagonal
+        diagonal.zero_()
         rows[:, some] += gram.sum(2)
         rows[:, some.stop :] += gram[:, :, width:].sum(1)
         gram[:, :, width:] *= 2**0.5  # each entry stands for two
         products += gram.flatten(1) @ gram.flatten(1).T
     if debiased:
-        totals = rows.sum(1)
-        products += torch.outer(totals, totals) / ((examples - 1) * (examples - 2)) - 2 / (examples - 2) * rows @ rows.T
+        row, total = examples - 2, (examples - 1) * (examples - 2)
     else:
-        diagonals = torch.stack([x.square().sum(1) for x in centred])
         products += diagonals @ diagonals.T
+        rows += diagonals
+        row, total = examples, examples**2
+    products += torch.outer(rows.sum(1), rows.sum(1)) / total - 2 / row * rows @ rows.T
     norms = products.diagonal().clamp_min(0).sqrt()
     return products / torch.outer(norms, norms)
+
+
+def shape_distances(representations: Sequence[Tensor], angular: bool = True) -> Tensor:
+    """Distance `[M, M]` between representations `[N, p_m]` after the best rotation (Williams et al. 2021), in float64.
+
+    Centred and scaled to unit norm, `cos = |X' Y|_*`, the nuclear norm, is their largest inner product over rotations; the
+    distance is its `arccos`, or the Euclidean one, `sqrt(2 - 2 cos)`.
+    """
+    points = [_checked(x, len(representations[0])) for x in representations]
+    points = [x / x.norm() for x in points]
+    cosines = points[0].new_zeros(len(points), len(points))
+    for i, x in enumerate(points):
+        for j in range(i, len(points)):
+            cosines[i, j] = cosines[j, i] = torch.linalg.svdvals(x.T @ points[j]).sum()
+    cosines.clamp_(max=1.0)
+    return cosines.arccos() if angular else (2 - 2 * cosines).sqrt()
 
 
 def angle(similarity: Tensor) -> Tensor:

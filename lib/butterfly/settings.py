@@ -61,6 +61,8 @@ SETTINGS |= {
     "mnist1d-adamw": _varied(SETTINGS["mnist1d"], optimizer="adamw", lr=0.02),
     # The same network without kinks: a smooth activation function in the place of ReLU.
     "mnist1d-gelu": _varied(SETTINGS["mnist1d"], model="mlp-4x64-gelu"),
+    # Gentle enough that plain networks of 2 to 8 hidden layers all train.
+    "mnist1d-paths": _varied(SETTINGS["mnist1d"], optimizer="adamw", lr=3e-3),
     "cifar10-small-adamw": _varied(SETTINGS["cifar10-small"], optimizer="adamw", lr=3e-3),
     # The AdamW arm of the Butterfly paper.
     "cifar10-paper-adamw": _varied(SETTINGS["cifar10-paper"], optimizer="adamw", lr=3e-3, weight_decay=0.0),

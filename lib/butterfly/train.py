@@ -162,24 +162,31 @@ def train(
     forks: Sequence[Fork] = (),
     observers: Sequence[Observer | Crossing] = (),
     init: Tensor | None = None,
+    start: int = 0,
+    mask: Tensor | None = None,
     block: int | None = None,
 ) -> Population:
     """Train one parent a seed and all its forks, in lockstep, on the device and in the precision of `data`.
 
     Members stand in the order of `seeds`, then of the steps of the forks, then of `forks`. `init [S, P]` starts from
-    given networks (fine-tuning) instead of fresh ones. `block` is how many members go through the network at once, by
+    given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule, the momentum
+    at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go through the network at once, by
     default as many as suit the device; it changes speed, and results in the last bits.
     """
     _check(model, data, recipe, seeds, forks)
     if init is not None and init.shape != (len(seeds), model.layout.size):
         raise ValueError(f"init has shape {tuple(init.shape)}, expected {(len(seeds), model.layout.size)}")
+    if mask is not None and mask.shape != (len(seeds), model.layout.size):
+        raise ValueError(f"mask has shape {tuple(mask.shape)}, expected {(len(seeds), model.layout.size)}")
+    if not 0 <= start <= recipe.steps:
+        raise ValueError(f"a start at step {start} of a run of {recipe.steps} steps")
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
-    run = _Run(model, data, recipe, list(seeds), theta)
+    run = _Run(model, data, recipe, list(seeds), theta, mask)
     block = block or _block(model, recipe, data.x.device.type)
     waiting = sorted(forks, key=lambda fork: fork.step)
     records: list[tuple[str, int, Any]] = []
     crossed: dict[str, set[int]] = {}
-    for step in range(recipe.steps + 1):
+    for step in range(start, recipe.steps + 1):
         due = [fork for fork in waiting if fork.step == step]
         if due:
             run.fork(due)
@@ -228,9 +235,10 @@ def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: s
 class _Run:
     """The moving parts of one training run: parameters, optimiser state, and who is who."""
 
-    def __init__(self, model: Model, data: Data, recipe: Recipe, seeds: list[int], theta: Tensor):
+    def __init__(self, model: Model, data: Data, recipe: Recipe, seeds: list[int], theta: Tensor, mask: Tensor | None):
         self.model, self.data, self.recipe, self.seeds = model, data, recipe, seeds
-        self.theta = theta  # [M, P]
+        self.mask = None if mask is None else mask.to(theta)  # [S, P]
+        self.theta = theta if self.mask is None else theta * self.mask  # [M, P]
         slots = 1 if recipe.optimizer == "sgd" else 2
         self.state = [torch.zeros_like(theta) for _ in range(slots)]  # momentum, or Adam's two moments
         self.members = [Member(seed) for seed in seeds]
@@ -246,6 +254,8 @@ class _Run:
         twins = self.theta[parents]
         for row, fork in enumerate(forks):
             twins[row] += displacement(self.model, twins[row], fork.kick, fork.seed, self.batches.another)
+        if self.mask is not None:
+            twins *= self.mask[parents]
         self.theta = torch.cat([self.theta, twins])
         self.state = [torch.cat([slot, slot[parents]]) for slot in self.state]
         self.members += [Member(fork.seed, fork) for fork in forks]
@@ -257,6 +267,8 @@ class _Run:
         drop = _Dropout(self.recipe.dropout, self.seeds, step)
         for rows in blocks(len(self.members), block):
             gradient = self._gradient(rows, batch, drop)
+            if self.mask is not None:
+                gradient *= spread(self.mask, self.family[rows])  # entries at zero then have nothing that moves them
             descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient)
 
     def _gradient(self, rows: slice, batch: Batch, drop: "_Dropout") -> Tensor:
