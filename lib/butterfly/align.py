@@ -20,8 +20,8 @@ from butterfly.streams import generator
 Permutation = Mapping[str, Tensor]
 
 _SWEEPS = 100  # a cap that is not reached in practice
-# Examples whose hidden layers are held at once, for all pairs.
-_EXAMPLES = 256
+# Numbers of hidden layers held at once, for all pairs.
+_NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 30}
 
 
 def identity(layout: Layout, pairs: int) -> dict[str, Tensor]:
@@ -196,7 +196,8 @@ def activation_matching(model: Model, a: Tensor, b: Tensor, x: Tensor) -> dict[s
     chance correlations decide.
     """
     moments: dict[str, _Moments] = {}
-    for some in blocks(len(x), _EXAMPLES):
+    examples = max(16, _NUMBERS[x.device.type] // (2 * len(a) * model.activations))
+    for some in blocks(len(x), examples):
         of_a, of_b = model.features(a, x[some]), model.features(b, x[some])
         for layer, units in model.layout.groups.items():
             moments.setdefault(layer, _Moments.zeros(len(a), units)).add(of_a[layer], of_b[layer])
