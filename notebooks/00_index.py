@@ -18,7 +18,7 @@
 # run to run, whether two solutions lie in one valley. This companion states such claims in plain words, shows the figure
 # that tests each one, and lets you run it: on a laptop in minutes, on a GPU at the papers' scale, with the same code.
 #
-# Nothing here is typed by hand. Every claim has a statistic with an interval over independent seeds, a region fixed
+# No verdict is typed by hand. Every claim has a statistic with an interval over independent seeds, a region fixed
 # before the run, and a verdict that follows from the two. A claim that does not reproduce is reported as it is.
 #
 # ## The papers

@@ -113,6 +113,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
     ("id", "change"),
     [
         ("B12", {"barrier": lambda t: np.where(t.time == 10, 3.0, 0.5)}),
+        ("B12", {"barrier": lambda t: 1 / t.distance}),
         ("B13a", {"barrier_weights": lambda t: 0.3 * t.barrier}),
         ("B13b", {"barrier_weights": lambda t: t.barrier}),
         ("B13c", {"barrier_activations": lambda t: 0.3 * t.barrier}),
@@ -120,6 +121,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
         ("B21b", {"barrier_test": lambda t: 0.2 * t.barrier}),
         ("X01", {"disagreement": lambda t: -t.distance / 60, "angle": lambda t: -t.distance / 60}),
         ("X02", {"depth": lambda depth: -depth}),
+        ("X02", {"depth": lambda depth: min(depth, 1) - 0.1 * depth}),
         ("X03", {"disagreement": lambda t: t.distance / 60 * np.where(t.kind == "independent", 3.0, 1.0)}),
     ],
 )
@@ -134,6 +136,8 @@ def test_claims_are_void_where_controls_differ_or_numbers_are_lost():
     assert found["B13b"] == "supported"
     lost = world(barrier=lambda t: t.barrier.mask(t.index == 0))
     assert verdicts(judge(lost))["B12"] == "inconclusive"
+    stranger = world(angle=lambda t: t.angle.mask((t.kind == "independent") & (t.seed == 1)))
+    assert verdicts(judge(stranger))["X03"] == "inconclusive"
 
 
 def test_shards_hold_nothing_that_does_not_matter():

@@ -65,7 +65,7 @@ def test_settings_must_be_sgd_and_different():
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
 
-def world(jump=2.0, drift=0.0, exponent=0.01, sharp=40.0, order=1.0, straight=False):
+def world(jump=2.0, drift=0.0, exponent=0.01, sharp=40.0, straight=False):
     """Six seeds of two networks: one leaves its tangent by `jump` powers of ten, the smooth one by `drift`."""
     random = np.random.default_rng(0)
     growth, tangents, barriers, sharpness = [], [], [], []
@@ -78,13 +78,13 @@ def world(jump=2.0, drift=0.0, exponent=0.01, sharp=40.0, order=1.0, straight=Fa
             for time in (45.0, 90.0):
                 late = line[line.step >= time * 9].assign(time=time)
                 tangents.append(late.assign(growth=steep * (late.step - time * 9)))
-            twin = line.assign(kind="gaussian", size=1e-6, largest_difference=1.0)
+            twin = line.assign(kind="gaussian", size=1e-4, largest_difference=1.0)
             path = steep * looks + extra * np.log(10) * np.minimum(looks / 50, 1)
             twin["distance"] = 1e-5 * np.exp(path if straight else path - np.logaddexp(0, path - 8))
             growth += [twin, line.assign(kind="control", size=0.0, largest_difference=0.0, distance=0.0)]
             for time in (0.0, 45.0, 90.0):
                 end = {"time": time, "step": 900.0, "kind": "gaussian", "size": 1e-6}
-                barriers.append(line[:1].assign(**end, barrier=1 + order * (100 - time) / 100))
+                barriers.append(line[:1].assign(**end, barrier=1.0))
             sharpness.append(line.assign(sharpness=sharp, lr=0.1, steps=900))
     tables = {"growth": growth, "tangents": tangents, "barriers": barriers, "sharpness": sharpness}
     tables = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
@@ -97,6 +97,7 @@ def judge(**changes):
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
     assert set(judge().values()) == {"supported"}
+    assert list(judge()) == ["B15", "X04", "X05", "X07", "X06"]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,6 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
         ("X05", {"jump": 0.3}),
         ("X06", {"drift": 1.0}),
         ("X07", {"sharp": 5.0}),
-        ("X08", {"order": -1.0}),
     ],
 )
 def test_every_claim_can_be_contradicted(id, change):

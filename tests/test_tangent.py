@@ -58,6 +58,13 @@ def test_products_and_sharpness_agree_with_the_whole_hessian(smooth):
     torch.testing.assert_close(tangent.sharpness(model, theta, task.x, task.y, 1e-6), largest, rtol=1e-5, atol=0)
 
 
+def test_the_sharpness_of_a_destroyed_network_is_nan(smooth):
+    task, model = smooth
+    theta = model.init([3, 5]).double()
+    theta[1, 7] = torch.nan
+    assert tangent.sharpness(model, theta, task.x, task.y).isnan().tolist() == [False, True]
+
+
 def test_growth_is_the_derivative_of_the_whole_training_map(smooth):
     """Forward-mode differentiation of a training loop written from scratch."""
     task, model = smooth

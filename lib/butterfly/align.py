@@ -20,8 +20,8 @@ from butterfly.streams import generator
 Permutation = Mapping[str, Tensor]
 
 _SWEEPS = 100  # a cap that is not reached in practice
-# Examples whose hidden layers are held at once, for all pairs.
-_EXAMPLES = 256
+# Numbers of hidden layers held at once, for all pairs.
+_NUMBERS = {"cpu": 1 << 24, "cuda": 1 << 30}
 
 
 def identity(layout: Layout, pairs: int) -> dict[str, Tensor]:
@@ -114,11 +114,11 @@ def weight_matching(layout: Layout, a: Tensor, b: Tensor, restarts: int = 1) -> 
 
 
 def joint_matching(layout: Layout, networks: Tensor, restarts: int = 1) -> tuple[list[dict[str, Tensor]], Tensor]:
-    """One permutation a network that brings all networks `[K, n, P]` of each set close together; and the objective `[K]`.
+    """One permutation a network that brings all networks `[K, n, P]` of each set together; and the objective `[K]`.
 
     Again and again, each network is matched to the mean of the others, in an order drawn from a named stream, until
-    nothing moves. The objective, the sum of inner products over all pairs, never falls. Restarts differ in the order; for
-    each set the best is kept.
+    nothing moves. The objective, the sum of inner products over all pairs, never falls. Restarts differ in the order;
+    for each set the best is kept.
     """
     best: tuple[list[dict[str, Tensor]], Tensor] | None = None
     for restart in range(restarts):
@@ -237,7 +237,8 @@ def activation_matching(model: Model, a: Tensor, b: Tensor, x: Tensor) -> dict[s
     chance correlations decide.
     """
     moments: dict[str, _Moments] = {}
-    for some in blocks(len(x), _EXAMPLES):
+    examples = max(16, _NUMBERS[x.device.type] // (2 * len(a) * model.activations))
+    for some in blocks(len(x), examples):
         of_a, of_b = model.features(a, x[some]), model.features(b, x[some])
         for layer, units in model.layout.groups.items():
             moments.setdefault(layer, _Moments.zeros(len(a), units)).add(of_a[layer], of_b[layer])

@@ -36,7 +36,8 @@ def code(function: Callable) -> str:
 def environment(device: str) -> dict[str, str]:
     """What else decides the bits of a result: library versions, and the kind of processor that computes."""
     processor = torch.backends.cpu.get_cpu_capability() if device == "cpu" else torch.cuda.get_device_name(device)
-    return {"torch": torch.__version__.partition("+")[0], "numpy": version("numpy"), "processor": processor}
+    versions = {name: version(name) for name in ("numpy", "scipy")}
+    return {"torch": torch.__version__.partition("+")[0], **versions, "processor": processor}
 
 
 def _parse(module: ModuleType) -> ast.Module:

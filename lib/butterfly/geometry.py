@@ -63,8 +63,8 @@ def projection(to_start: Tensor, to_end: Tensor, start_to_end: Tensor) -> tuple[
     """Where a point falls on the geodesic between two others, and how far from it the point lies.
 
     From the cosines of the point to both ends, and of the ends. With `u` the unit tangent at the start towards the end,
-    the nearest point lies at the arc `atan2(<p, u>, <p, start>)`, given as a fraction of the whole: 0 at the start, 1 at
-    the end, beyond outside. The distance is `arccos` of the length of the point's part in that plane.
+    the nearest point lies at the arc `atan2(<p, u>, <p, start>)`, given as a fraction of the whole: 0 at the start, 1
+    at the end, beyond outside. The distance is `arccos` of the length of the point's part in that plane.
     """
     along = (to_end - to_start * start_to_end) / (1 - start_to_end.square()).sqrt()
     fraction = torch.atan2(along, to_start) / arc(start_to_end)

@@ -58,7 +58,10 @@ class Model:
         return self.forward(self.layout.tensors(theta), x.expand(len(theta), *x.shape))
 
     def features(self, theta: Tensor, x: Tensor) -> Tensors:
-        """Every hidden layer `[M, B, units, *space]` and the logits, by name and in order of depth; inputs shared."""
+        """Every hidden layer `[M, B, units, *space]` and the logits, by name and in order of depth; inputs shared.
+
+        What lies inside a residual block, beside its stream, is named `*.inner`.
+        """
         found: Tensors = {}
         with torch.no_grad():
             inputs = x.expand(len(theta), *x.shape)

@@ -33,7 +33,7 @@ def hessian_product(model: Model, theta: Tensor, vector: Tensor, x: Tensor, loss
 def sharpness(model: Model, theta: Tensor, x: Tensor, y: Tensor, tolerance: float = 1e-2) -> Tensor:
     """Largest eigenvalue `[M]` of the Hessian of the mean cross-entropy on `x [N, ...]`, by Lanczos iteration (ARPACK).
 
-    `tolerance` is relative.
+    `tolerance` is relative. NaN where network or Hessian are not finite.
     """
     found = [_largest(model, row[None], x[None], y, tolerance) for row in theta]
     return torch.tensor(found, dtype=torch.float64)
@@ -50,6 +50,8 @@ def _largest(model: Model, theta: Tensor, x: Tensor, y: Tensor, tolerance: float
     size = theta.shape[1]
     operator = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(size)
+    if not np.isfinite(multiply(start)).all():
+        return np.nan
     (value,) = eigsh(operator, k=1, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
     return float(value)
 

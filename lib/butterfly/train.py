@@ -169,9 +169,9 @@ def train(
     """Train one parent a seed and all its forks, in lockstep, on the device and in the precision of `data`.
 
     Members stand in the order of `seeds`, then of the steps of the forks, then of `forks`. `init [S, P]` starts from
-    given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule, the momentum
-    at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go through the network at once, by
-    default as many as suit the device; it changes speed, and results in the last bits.
+    given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule, the
+    momentum at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go through
+    the network at once, by default as many as suit the device; it changes speed, and results in the last bits.
     """
     _check(model, data, recipe, seeds, forks)
     if init is not None and init.shape != (len(seeds), model.layout.size):

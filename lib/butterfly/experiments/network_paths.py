@@ -119,7 +119,7 @@ def _measures(points: list[Tensor]) -> np.ndarray:
 
 
 def _subsets(points: list[Tensor], sizes: list[int]) -> np.ndarray:
-    """Length of the path without its targets on fewer examples, biased and debiased `[2, sizes]`; means of five draws."""
+    """Length of the path without targets on fewer examples, biased and debiased `[2, sizes]`; mean of five draws."""
     lengths = np.zeros((2, len(sizes)))
     for at, size in enumerate(sizes):
         for draw in range(5):
@@ -157,8 +157,8 @@ def _cost(config: Config) -> float:
 class Tables(dict[str, pd.DataFrame]):
     """Tidy tables.
 
-    `paths` (network and checkpoint: length, chord, ...), `points` (network, checkpoint and point: distances to input and
-    targets, projection), `measures` (tortuosity by measure), `subsets`, `between` (pairs of architectures), `axioms`.
+    `paths` (network and checkpoint: length, chord, ...), `points` (network, checkpoint and point: distance to the
+    targets, projection), `measures` (tortuosity by measure), `subsets`, `between` (pairs of architectures).
     """
 
     cosines: dict[tuple[str, int, float], np.ndarray]
@@ -301,7 +301,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         ),
         (
             "R02b",
-            "An untrained network does not",
+            "An untrained network does not lead towards the targets",
             "distance to the targets: input minus logits, radians, before training",
             per_seed(start.approach),
         ),
@@ -324,7 +324,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
             per_seed(start.target_angle),
         ),
         ("R05", "Deeper networks take longer paths", "slope of length on log2 depth, radians", slope("length")),
-        ("R05b", "and smaller steps", "slope of the mean step on log2 depth, radians", slope("step")),
+        ("R05b", "Deeper networks take smaller steps", "slope of the mean step on log2 depth, radians", slope("step")),
         (
             "R06",
             "Deeper networks take more winding paths",
@@ -351,7 +351,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         ),
         (
             "R09b",
-            "With the usual estimate it does, and comes out too short with few",
+            "With the usual, biased estimate it does: paths come out too short with few examples",
             "slope of the log length on log2 of the number of examples, biased CKA",
             _bias(tables["subsets"], "biased"),
         ),

@@ -166,7 +166,7 @@ def _levels(bench: _Bench, sparse: list[tuple[Tensor, Tensor]]) -> Arrays:
 def _transport(
     bench: _Bench, setting: Setting, seeds: list[int], start: Tensor, sparse: list[tuple[Tensor, Tensor]], rewind: int
 ) -> Arrays:
-    """Test error `[V, K]` of `b` trained with the mask of `a`, carried over in several ways, and with masks of its own."""
+    """Test error `[V, K]` of `b` trained with the mask of `a`, carried over in several ways, or with its own."""
     layout, task = bench.model.layout, bench.task
     dense = bench.fit(sparse[DENSE][1])
     carriers = {"permuted": dense["weights"], "permuted by activations": dense["activations"], "random": bench.random()}
@@ -319,7 +319,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         ),
         _claim(
             "P08",
-            "A mask carried over by the permutation trains better than the same mask as it is, when few weights are left",
+            "With few weights left, a mask carried over by the permutation trains better than the same mask as it is",
             "test error with the permuted mask minus that with the unpermuted, sparsest level",
             claims.mean(last.permuted - last.unpermuted),
         ),

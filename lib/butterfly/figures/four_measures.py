@@ -14,6 +14,7 @@ MEASURES = {
     "angle": "angle of the last hidden layers (rad)",
     "disagreement": "test examples answered differently",
 }
+LEAST = 1e-3  # barriers below are drawn there on a logarithmic axis
 ALIGNED = {"barrier_weights": "weight matching", "barrier_activations": "activation matching"}
 
 
@@ -45,11 +46,12 @@ def barrier_by_distance(pairs: pd.DataFrame) -> Drawn:
     shown = pairs[pairs.kind != "control"]
     figure, axes = panels(2, share=True)
     for axis, (setting, arm) in zip(axes, shown.groupby("setting", sort=False), strict=True):
-        _points(axis, arm, "distance", "barrier")
+        _points(axis, arm.assign(barrier=arm.barrier.clip(lower=LEAST)), "distance", "barrier")
         axis.set(yscale="log", title=_arm(setting), xlabel="L2 distance of the weights")
-        axis.set_ylim(bottom=1e-4)
     axes[0].set_ylabel("loss barrier (train, nats)")
-    figure.suptitle(f"Barrier against distance, a point a pair; barriers below 1e-4 left out ({_seeds(shown)} seeds)")
+    figure.suptitle(
+        f"Barrier against distance, a point a pair; those below {LEAST:g} drawn there ({_seeds(shown)} seeds)"
+    )
     legend(axes[1], "kicked at")
     return figure, shown[["setting", "seed", "kind", "time", "size", "distance", "barrier"]]
 
@@ -59,15 +61,17 @@ def aligned(pairs: pd.DataFrame) -> Drawn:
     shown = pairs[pairs.kind != "control"]
     figure, axes = panels(4, width=3.5, share=True)
     arms = [(s, arm, column) for s, arm in shown.groupby("setting", sort=False) for column in ALIGNED]
-    floor, top = 1e-3, 2 * shown.barrier.max()
+    floor, top = LEAST, 2 * shown.barrier.max()
     for axis, (setting, arm, column) in zip(axes, arms, strict=True):
         axis.plot([floor, top], [floor, top], color="black", linewidth=1)
-        _points(axis, arm, "barrier", column)
-        axis.set(xscale="log", yscale="log", xlim=(floor, top), ylim=(floor, top))
+        _points(axis, arm.assign(**arm[["barrier", column]].clip(lower=LEAST)), "barrier", column)
+        axis.set(xscale="log", yscale="log", xlim=(0.7 * floor, top), ylim=(0.7 * floor, top))
         axis.set(title=f"{_arm(setting)}\n{ALIGNED[column]}")
         axis.set_xlabel("loss barrier before (nats)")
     axes[0].set_ylabel("loss barrier after alignment (nats)")
-    figure.suptitle(f"Barrier after and before alignment, a point a pair ({_seeds(shown)} seeds)")
+    figure.suptitle(
+        f"Barrier after and before alignment, a point a pair; those below {LEAST:g} drawn there ({_seeds(shown)} seeds)"
+    )
     legend(axes[-1], "kicked at")
     return figure, shown[["setting", "seed", "kind", "time", "size", "barrier", *ALIGNED]]
 
@@ -79,8 +83,8 @@ def fixed_points(pairs: pd.DataFrame) -> Drawn:
     columns = ("unmoved", "unmoved_activations")
     for axis, column, title in zip(axes, columns, ALIGNED.values(), strict=True):
         for (_, arm), marker in zip(shown.groupby("setting", sort=False), "os", strict=False):
-            _points(axis, arm, "barrier", column, marker)
-        axis.set(xscale="log", xlim=(1e-4, 2 * shown.barrier.max()), ylim=(-0.03, 1.03), title=title)
+            _points(axis, arm.assign(barrier=arm.barrier.clip(lower=LEAST)), "barrier", column, marker)
+        axis.set(xscale="log", xlim=(0.7 * LEAST, 2 * shown.barrier.max()), ylim=(-0.03, 1.03), title=title)
         axis.set_xlabel("loss barrier before alignment (train, nats)")
     axes[0].set_ylabel("share of units left in place")
     first, second = (_arm(name) for name in shown.setting.unique())

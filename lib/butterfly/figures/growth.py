@@ -37,19 +37,24 @@ def beside_tangents(tables: Tables) -> Drawn:
 
 
 def shapes(tables: Tables) -> Drawn:
-    """(b) How well three shapes of growth fit, for each kick at the start; a panel a network."""
+    """(b) How well three shapes of growth fit, for each kick at the start; a panel a network and part of the run."""
     numbers = _named(tables["fits"])
-    best = numbers.groupby(["setting", "seed", "kick"]).criterion.transform("min")
+    best = numbers.groupby(["setting", "part", "seed", "kick"]).criterion.transform("min")
     numbers["excess"] = numbers.criterion - best
-    figure, axes = panels(2, share=True)
+    figure, axes = panels(4, width=3.5, share=True)
     order = list(dict.fromkeys(numbers.kick))
-    for axis, (setting, arm) in zip(axes, numbers.groupby("setting", sort=False), strict=True):
-        options = {"dodge": 0.4, "linestyle": "none", "order": order, "errorbar": BAND["errorbar"]}
+    cells = [(part, setting) for part in ("whole run", "before saturation") for setting in numbers.setting.unique()]
+    for axis, (part, setting) in zip(axes, cells, strict=True):
+        arm = numbers[(numbers.setting == setting) & (numbers.part == part)]
+        options = {"dodge": 0.4, "linestyle": "none", "order": order, "errorbar": BAND["errorbar"], "markersize": 5}
         sns.pointplot(arm, x="kick", y="excess", hue="shape", palette="colorblind", ax=axis, **options)
-        axis.set(title=_network(setting), xlabel="kick at the start", ylabel="excess of Akaike's criterion, a look")
+        axis.set(title=f"{_network(setting)}\n{part}", xlabel="kick at the start")
+        if axis is not axes[-1] and axis.get_legend():
+            axis.get_legend().remove()
+    axes[0].set_ylabel("excess of Akaike's criterion, a look")
     figure.suptitle(f"How much worse than the best each shape of growth fits (n = {_seeds(numbers)} seeds)")
-    legend(axes[1], "shape", remove=axes[0])
-    return figure, numbers[["setting", "seed", "kind", "size", "shape", "criterion", "excess"]]
+    legend(axes[-1], "shape")
+    return figure, numbers[["setting", "part", "seed", "kind", "size", "shape", "criterion", "excess"]]
 
 
 def during_training(tables: Tables) -> Drawn:
@@ -94,7 +99,7 @@ def exponents(tables: Tables) -> Drawn:
         axis.set_xlabel(UPDATE)
         root_axis(axis, tables["tangents"].step)
     axes[0].axhline(0, color="black", linewidth=1)
-    axes[0].set_ylabel("growth of a tangent per 100 updates (factors of e)")
+    axes[0].set_ylabel("growth of a tangent per 100 updates (natural log)")
     axes[1].axhline(1, color="black", linewidth=1)
     axes[1].set_ylabel("sharpness x learning rate / 2")
     figure.suptitle(f"Growth of infinitely small kicks, and sharpness (n = {_seeds(start)} seeds)")
@@ -110,7 +115,7 @@ def what_is_left(tables: Tables) -> Drawn:
     figure, axes = panels(2)
     for axis, (setting, arm) in zip(axes, numbers.groupby("setting", sort=False), strict=True):
         _scatter(axis, arm)
-        axis.set(title=_network(setting), xlabel="growth of the tangent from the kick to the end (factors of e)")
+        axis.set(title=_network(setting), xlabel="growth of the tangent from kick to end (natural log)")
         axis.set_ylabel("loss barrier at the end (train, nats)")
     figure.suptitle(
         f"Barrier against the growth that was left at the kick (Gaussian, {numbers['size'].iloc[0]:g}; "

@@ -2,16 +2,16 @@
 
 import pandas as pd
 import seaborn as sns
+import torch
 from matplotlib.axes import Axes
 
-from butterfly.experiments.threshold import ALL, BATCH, ONE, PARTS, Tables, as_it_is, rescaled
+from butterfly.experiments.threshold import ALL, BATCH, ONE, PARTS, Tables, as_it_is, rescaled, rounding_digits
 from butterfly.figures.common import TITLES, Drawn, colours, legend, percent, root_axis
 from butterfly.plots import LOG_BAND, panels
 
 KINDS = (ALL, BATCH)
 THRESHOLD = "threshold (norms of the initial weights)"
-# Binary digits kept by the number formats: rounding a weight moves it by up to half of the last.
-FORMATS = {"float32": 24, "float16": 11, "bfloat16": 8}
+FORMATS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def by_time(tables: Tables) -> Drawn:
@@ -58,7 +58,7 @@ def of_parts(tables: Tables) -> Drawn:
     figure, (axis,) = panels(1, width=7.0, height=3.4)
     _dots(axis, numbers, "kind", order)
     _formats(axis)
-    axis.set(xlabel="what is kicked, at the start", ylabel=THRESHOLD)
+    axis.set(xlabel="what is kicked, at the start", ylabel=THRESHOLD, xlim=(-0.5, len(order) + 0.4))
     figure.suptitle(f"The smallest kick that matters, kicks of equal L2 ({_scope(numbers)})")
     return figure, numbers[["seed", "kind", "size", "bits", "beyond"]]
 
@@ -72,13 +72,15 @@ def of_variants(tables: Tables) -> Drawn:
         (axes[1], "count", numbers[numbers.init_scale == 1], "number of parameters"),
     ):
         sns.lineplot(some, x=column, y="size", marker="o", color="black", ax=axis, **LOG_BAND)
-        axis.scatter(some[column], some["size"], color="gray", s=12)
+        jitter = 1 + 0.06 * (some.seed / some.seed.max() - 0.5)  # seeds fall on the grid of the search
+        axis.scatter(some[column] * jitter, some["size"], color="gray", s=12)
         axis.set(xscale="log", yscale="log", xlabel=label, ylabel=THRESHOLD if axis is axes[0] else "")
         axis.set_title(", ".join(some.model.unique()) if column == "init_scale" else "MLPs of 4 hidden layers")
+        axis.set_ylim(numbers["size"].min() / 2, numbers["size"].max() * 2)
+        axis.margins(x=0.1)
         ticks = sorted(some[column].unique())
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-    axes[1].sharey(axes[0])
     figure.suptitle(f"The smallest kick that matters at the start ({_scope(numbers)})")
     return figure, numbers[["model", "seed", "init_scale", "count", "size", "bits", "beyond"]]
 
@@ -92,10 +94,11 @@ def _dots(axis: Axes, numbers: pd.DataFrame, column: str, order: list[str]) -> N
 
 
 def _formats(axis: Axes) -> None:
-    for name, digits in FORMATS.items():
-        axis.axhline(2.0**-digits, color="gray", linestyle=":", linewidth=1)
+    for name, dtype in FORMATS.items():
+        size = 2.0 ** -rounding_digits(dtype)
+        axis.axhline(size, color="gray", linestyle=":", linewidth=1)
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axis.annotate(f"rounding of {name}", (1, 2.0**-digits), (-3, 2), ha="right", fontsize="small", **place)
+        axis.annotate(f"rounding to {name}", (1, size), (-3, 2), ha="right", fontsize="small", **place)
 
 
 def _sizes(thresholds: pd.DataFrame) -> pd.DataFrame:
