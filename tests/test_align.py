@@ -1,6 +1,6 @@
 """Alignment against planted answers, brute force, and the law that a permuted network is the same function."""
 
-from itertools import permutations
+from itertools import combinations, permutations
 
 import pytest
 import torch
@@ -178,3 +178,122 @@ def test_alignment_lowers_the_barrier_of_trained_networks_and_common_permutation
     common = planted(model.layout, 2)
     moved = barrier(align.permute(model.layout, a, common), align.permute(model.layout, b, common))
     torch.testing.assert_close(moved, plain, rtol=1e-4, atol=1e-5)
+
+
+# --- joint matching --------------------------------------------------------------------------------------------------
+
+
+def family(name, shape, sets, count):
+    """Unrelated networks `[sets, count, P]`."""
+    model, theta = networks(name, shape, sets * count)
+    return model, theta.view(sets, count, -1)
+
+
+def rearranged(layout, sets, permutations):
+    """Every network of every set in its new order."""
+    return torch.stack([align.permute(layout, sets[:, k], p) for k, p in enumerate(permutations)], 1)
+
+
+def pair_sum(sets):
+    """Sum of inner products over all pairs of networks of each set, pair by pair."""
+    pairs = list(combinations(range(sets.shape[1]), 2))
+    return sum((sets[:, i].double() * sets[:, j].double()).sum(1) for i, j in pairs)
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_permuted_copies_are_brought_together(name, shape):
+    model, theta = networks(name, shape)
+    plants = [planted(model.layout, 3, f"plant{k}") for k in range(4)]
+    sets = rearranged(model.layout, torch.stack([theta] * 4, 1), plants)
+    assert not torch.allclose(sets[:, 0], sets[:, 1], atol=1e-3)
+    found, objective = align.joint_matching(model.layout, sets, restarts=3)
+    together = rearranged(model.layout, sets, found)
+    for k in range(4):
+        assert torch.equal(together[:, k], together[:, 0])
+        # So each undoes its plant, up to an order that all have in common.
+        common = align.compose(plants[0], found[0])
+        assert same(align.compose(plants[k], found[k]), common)
+    torch.testing.assert_close(objective, 6 * theta.double().square().sum(1))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10**6), count=st.integers(2, 5), restarts=st.integers(1, 3))
+def test_the_joint_objective_is_the_sum_over_pairs_and_no_less_than_before(seed, count, restarts):
+    model = models.build("mlp-2x8", (1, 6), 3)
+    sets = model.init(list(range(seed, seed + 2 * count))).view(2, count, -1)
+    found, objective = align.joint_matching(model.layout, sets, restarts)
+    torch.testing.assert_close(objective, pair_sum(rearranged(model.layout, sets, found)))
+    assert (objective >= pair_sum(sets) - 1e-9).all()
+
+
+@pytest.mark.parametrize(("name", "shape"), MODELS)
+def test_jointly_matched_networks_are_closer_and_keep_their_functions(name, shape):
+    model, sets = family(name, shape, 2, 3)
+    before = sets.clone()
+    found, objective = align.joint_matching(model.layout, sets)
+    assert torch.equal(sets, before)
+    for permutation in found:
+        for layer, units in model.layout.groups.items():
+            assert torch.equal(permutation[layer].sort(1).values, torch.arange(units).expand(2, -1))
+    moved = rearranged(model.layout, sets, found)
+    assert (objective > pair_sum(sets)).all()
+    x = torch.randn(8, *shape, generator=generator("x"))
+    was, now = (model.logits(some.flatten(0, 1), x) for some in (sets, moved))
+    torch.testing.assert_close(now, was, rtol=1e-4, atol=1e-4)
+
+
+def test_no_network_can_be_matched_better_to_the_others():
+    model, sets = family("mlp-3x16", (1, 20), 2, 4)
+    moved = rearranged(model.layout, sets, align.joint_matching(model.layout, sets)[0]).double()
+    for k in range(4):
+        again = align.weight_matching(model.layout, moved.sum(1) - moved[:, k], moved[:, k])
+        assert same(again.permutation, align.identity(model.layout, 2))
+
+
+def test_restarts_never_lower_the_joint_objective():
+    model, sets = family("mlp-3x16", (1, 20), 3, 3)
+    objectives = torch.stack([align.joint_matching(model.layout, sets, restarts)[1] for restarts in range(1, 6)])
+    assert (objectives.diff(dim=0) >= 0).all()
+    assert (objectives[-1] > objectives[0]).any()
+    found, objective = align.joint_matching(model.layout, sets, 5)
+    torch.testing.assert_close(objective, pair_sum(rearranged(model.layout, sets, found)))
+
+
+def test_sets_do_not_disturb_each_other():
+    """Not even one that needs nothing, or one with a destroyed network."""
+    model, sets = family("mlp-3x16", (1, 20), 4, 3)
+    sets[2] = sets[2, :1].clone()
+    sets[3, 1, 5] = torch.nan
+    found, objective = align.joint_matching(model.layout, sets, restarts=3)
+    for row in range(3):
+        alone, value = align.joint_matching(model.layout, sets[row, None], restarts=3)
+        torch.testing.assert_close(value, objective[row, None])
+        for permutation, own in zip(found, alone, strict=True):
+            assert all(torch.equal(permutation[layer][row], index[0]) for layer, index in own.items())
+    for permutation in found:
+        assert all((share[2:] == 1).all() for share in align.fixed_points(permutation).values())
+    assert objective.isfinite().tolist() == [True, True, True, False]
+
+
+def test_three_narrow_networks_against_brute_force():
+    """Against all 24 x 24 orders of two of them, the first held: never more than the best, and mostly the best."""
+    model, sets = family("mlp-1x4", (1, 6), 6, 3)
+    orders = torch.tensor(list(permutations(range(4))))
+    _, objective = align.joint_matching(model.layout, sets, restarts=8)
+    optimal = 0
+    for networks_of_one, value in zip(sets.double(), objective, strict=True):
+        first, second, third = networks_of_one
+        second, third = (
+            align.permute(model.layout, one.expand(24, -1), {"hidden0": orders}) for one in (second, third)
+        )
+        best = float(((second @ first)[:, None] + (third @ first)[None, :] + second @ third.T).max())
+        assert value <= best + 1e-9
+        optimal += bool(value >= best - 1e-9)
+    assert optimal >= 4
+
+
+def test_two_networks_are_matched_jointly_as_well_as_one_to_the_other():
+    """With one hidden layer the best order is a linear assignment, so both find the same objective."""
+    model, sets = family("mlp-1x12", (1, 6), 3, 2)
+    one = align.weight_matching(model.layout, sets[:, 0], sets[:, 1])
+    torch.testing.assert_close(align.joint_matching(model.layout, sets)[1], one.objective)

@@ -7,6 +7,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.linalg import orthogonal_procrustes
+from scipy.spatial.distance import pdist, squareform
 
 from butterfly import represent
 from butterfly.streams import generator
@@ -109,3 +111,159 @@ def test_disagreement_and_divergence_by_hand():
     expected = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
     assert float(represent.kl_divergence(*coin)) == pytest.approx(expected, abs=1e-6)
     assert represent.kl_divergence(a, a).tolist() == [0.0]
+
+
+# --- Gaussian kernel -------------------------------------------------------------------------------------------------
+
+
+def gaussian_gram(x, width_of=None):
+    """`exp(-|x - y|^2 / s^2)`, `s` the median of the distances: one of them, as 30 examples have an odd number."""
+    distances = pdist(x.numpy())
+    return np.exp(-((squareform(distances) / np.median(pdist(x[:width_of].numpy()))) ** 2))
+
+
+def centred(gram):
+    h = np.eye(len(gram)) - 1 / len(gram)
+    return h @ gram @ h
+
+
+def u_centred(gram):
+    """Székely & Rizzo (2014), definition 2, entry by entry for a matrix without its diagonal."""
+    n = len(gram)
+    gram = gram - np.diag(np.diag(gram))
+    rows, total = gram.sum(1), gram.sum()
+    found = gram - rows[:, None] / (n - 2) - rows[None, :] / (n - 2) + total / ((n - 1) * (n - 2))
+    return found - np.diag(np.diag(found))
+
+
+def cosine(a, b):
+    return (a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum())
+
+
+@pytest.mark.parametrize(("debiased", "centring"), [(False, centred), (True, u_centred)])
+def test_gaussian_cka_is_the_textbook_formula(debiased, centring):
+    several = [random(30, 5), random(30, 80) + 3.0, 0.01 * random(30, 2), random(30, 4, 3)]
+    found = represent.cka(several, debiased, kernel="gaussian")
+    grams = [centring(gaussian_gram(x.flatten(1))) for x in several]
+    np.testing.assert_allclose(found, [[cosine(a, b) for b in grams] for a in grams], rtol=1e-9, atol=1e-12)
+
+
+def test_debiased_gaussian_cka_is_the_u_statistic_over_quadruples():
+    first, second = gaussian_gram(random(7, 3)), gaussian_gram(random(7, 4))
+    expected = u_statistic(first, second) / np.sqrt(u_statistic(first, first) * u_statistic(second, second))
+    found = represent.cka([random(7, 3), random(7, 4)], kernel="gaussian")[0, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(("debiased", "centring"), [(False, centred), (True, u_centred)])
+def test_linear_cka_is_the_default_and_the_textbook_formula(debiased, centring):
+    x, y = random(30, 5), random(30, 80) + 3.0
+    expected = cosine(*(centring((z @ z.T).numpy()) for z in (x, y)))
+    np.testing.assert_allclose(represent.cka([x, y], debiased)[0, 1], expected, rtol=1e-10)
+    assert torch.equal(represent.cka([x, y], debiased, kernel="linear"), represent.cka([x, y], debiased))
+    if not debiased:
+        np.testing.assert_allclose(expected, textbook(x, y), rtol=1e-10)
+
+
+def test_the_first_examples_set_the_width_of_the_kernel(monkeypatch):
+    monkeypatch.setattr(represent, "_MEDIAN_OF", 10)  # 45 pairs
+    x, y = random(30, 5), random(30, 8)
+    x[10:] *= 3  # the others are farther apart
+    expected = cosine(*(centred(gaussian_gram(z, 10)) for z in (x, y)))
+    found = represent.cka([x, y], debiased=False, kernel="gaussian")[0, 1]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    assert abs(expected - cosine(*(centred(gaussian_gram(z)) for z in (x, y)))) > 1e-3
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), debiased=st.booleans(), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_gaussian_cka_is_blind_to_rotation_shift_and_scale(seed, debiased, scale, shift):
+    x, y, z = (random(20, width, name=f"{seed}/{width}") for width in (3, 5, 9))
+    q, _ = torch.linalg.qr(random(5, 5, name=f"{seed}/q"))
+    d = represent.angle(represent.cka([x, y, z, scale * (y @ q + shift)], debiased, kernel="gaussian"))
+    torch.testing.assert_close(d, d.T)
+    assert (d.diagonal() < 1e-6).all()
+    assert float(d[1, 3]) < 1e-6
+    torch.testing.assert_close(d[:, 1], d[:, 3], rtol=1e-7, atol=1e-6)
+    assert d[0, 2] <= d[0, 1] + d[1, 2] + 1e-9
+
+
+def test_blocks_do_not_change_gaussian_cka(monkeypatch):
+    several = [random(61, 4), random(61, 9), random(61, 2, 3)]
+    for debiased in (True, False):
+        whole = represent.cka(several, debiased, kernel="gaussian")
+        with monkeypatch.context() as patch:
+            patch.setattr(represent, "_ENTRIES", 0)
+            patch.setattr(represent, "_ROWS", 7)
+            found = represent.cka(several, debiased, kernel="gaussian")
+        torch.testing.assert_close(found, whole, rtol=1e-9, atol=1e-9)
+
+
+def test_the_gaussian_kernel_sees_what_the_linear_one_cannot():
+    """The square of a normal number is uncorrelated with the number, and a function of it."""
+    x = random(1000, 1)
+    kernels = {kernel: float(represent.cka([x, x.square()], kernel=kernel)[0, 1]) for kernel in ("linear", "gaussian")}
+    assert abs(kernels["linear"]) < 0.05
+    assert kernels["gaussian"] > 0.2
+
+
+# --- shape distances -------------------------------------------------------------------------------------------------
+
+
+def procrustes(x, y):
+    """Angle and Euclidean distance after the best rotation, found and carried out by scipy on padded matrices."""
+    width = max(x.shape[1], y.shape[1])
+    x, y = (np.pad(z, ((0, 0), (0, width - z.shape[1]))) for z in (x.numpy(), y.numpy()))
+    x, y = (z - z.mean(0) for z in (x, y))
+    x, y = (z / np.linalg.norm(z) for z in (x, y))
+    rotated = x @ orthogonal_procrustes(x, y)[0]
+    return np.arccos(min((rotated * y).sum(), 1)), np.linalg.norm(rotated - y)
+
+
+def test_shape_distances_are_those_after_the_best_rotation():
+    several = [random(30, 5) + 2.0, random(30, 5, name="second"), 7 * random(30, 8), random(30, 40), random(30, 1)]
+    expected = np.array([[procrustes(x, y) for y in several] for x in several])
+    np.testing.assert_allclose(represent.shape_distances(several), expected[:, :, 0], rtol=1e-9, atol=1e-7)
+    found = represent.shape_distances(several, angular=False)
+    np.testing.assert_allclose(found, expected[:, :, 1], rtol=1e-9, atol=1e-7)
+
+
+def test_no_other_rotation_brings_shapes_nearer():
+    x, y = random(30, 4), random(30, 4, name="other")
+    found = float(represent.shape_distances([x, y], angular=False)[0, 1])
+    x, y = ((z - z.mean(0)) / (z - z.mean(0)).norm() for z in (x, y))
+    rotations = torch.linalg.qr(random(200, 4, 4)).Q
+    assert ((x @ rotations - y).flatten(1).norm(dim=1) >= found).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**6), angular=st.booleans(), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+def test_shape_distances_are_metrics_blind_to_rotation_shift_and_scale(seed, angular, scale, shift):
+    x, y, z = (random(12, width, name=f"{seed}/{width}") for width in (3, 5, 9))
+    q, _ = torch.linalg.qr(random(5, 5, name=f"{seed}/q"))
+    d = represent.shape_distances([x, y, z, scale * (y @ q + shift)], angular)
+    assert torch.equal(d, d.T)
+    assert (d.diagonal() < 1e-6).all()
+    assert float(d[1, 3]) < 1e-6
+    torch.testing.assert_close(d[:, 1], d[:, 3], rtol=1e-7, atol=1e-6)
+    assert (d[:, None, :] <= d[:, :, None] + d[None, :, :] + 1e-6).all()
+    assert (d[[0, 0, 1], [1, 2, 2]] > 0.1).all()
+
+
+def test_shape_distances_have_closed_forms():
+    """Orthogonal columns: the nuclear norm of a diagonal matrix is the sum of its entries."""
+    waves = torch.linalg.qr(torch.cat([torch.ones(20, 1).double(), random(20, 3)], 1)).Q[:, 1:]  # centred, orthonormal
+    one, two = waves[:, :1], waves[:, :2]
+    found = represent.shape_distances([one, two, waves, waves[:, 2:] * 3.0])
+    # The cosine to k of its own n directions is sqrt(k / n).
+    by_hand = {(0, 1): 1 / 2, (0, 2): 1 / 3, (1, 2): 2 / 3, (2, 3): 1 / 3, (0, 3): 0}
+    for place, squared in by_hand.items():
+        assert float(found[place].cos()) == pytest.approx(squared**0.5, abs=1e-12)
+    torch.testing.assert_close(
+        represent.shape_distances([one, two], angular=False)[0, 1] ** 2, 2 - 2 * found[0, 1].cos()
+    )
+
+
+def test_faults_in_shapes_are_named():
+    with pytest.raises(ValueError, match="a row for each of 9 examples"):
+        represent.shape_distances([random(9, 2), random(8, 2)])

@@ -155,7 +155,7 @@ def test_primitives_know_no_notebook_and_no_file():
     """Arrows go one way: notebooks -> experiments -> primitives."""
     rooms = {"experiments", "figures", "runs", "plots", "paths", "claims", "notebooks", "fingerprint"}
     primitives = ["stack", "models", "data", "streams", "augment", "train", "perturb", "interpolate", "evaluate"]
-    primitives += ["batches", "align", "represent", "tangent"]
+    primitives += ["batches", "align", "represent", "tangent", "prune", "geometry"]
     for name in [*primitives, "strict", "settings"]:
         tree = ast.parse((paths.ROOT / "lib" / "butterfly" / f"{name}.py").read_text())
         for node in ast.walk(tree):

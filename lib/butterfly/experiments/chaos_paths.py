@@ -121,6 +121,8 @@ def _path(model: Model, theta: Tensor, x: Tensor) -> list[Tensor]:
 
 def _distances(one: list[Tensor], other: list[Tensor]) -> np.ndarray:
     """Distance between two paths at equal depth `[L]`."""
+    if len(one) != len(other):
+        raise ValueError(f"paths of {len(one)} and {len(other)} layers; name an architecture as deep as the setting's")
     cosines = represent.cka(one + other)
     return represent.angle(cosines.diagonal(len(one))[: len(one)]).numpy()
 

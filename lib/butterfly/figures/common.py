@@ -15,6 +15,7 @@ TITLES = {
     "mnist1d": "MNIST-1D",
     "mnist1d-adamw": "MNIST-1D, AdamW",
     "mnist1d-gelu": "MNIST-1D, GELU",
+    "mnist1d-paths": "MNIST-1D, AdamW",
     "digits": "handwritten digits",
     "mnist": "MNIST",
     "cifar10-small": "CIFAR-10, small network",
