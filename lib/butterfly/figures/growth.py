@@ -49,11 +49,13 @@ def shapes(tables: Tables) -> Drawn:
         options = {"dodge": 0.4, "linestyle": "none", "order": order, "errorbar": BAND["errorbar"], "markersize": 5}
         sns.pointplot(arm, x="kick", y="excess", hue="shape", palette="colorblind", ax=axis, **options)
         axis.set(title=f"{_network(setting)}\n{part}", xlabel="kick at the start")
-        if axis is not axes[-1] and axis.get_legend():
-            axis.get_legend().remove()
     axes[0].set_ylabel("excess of Akaike's criterion, a look")
     figure.suptitle(f"How much worse than the best each shape of growth fits (n = {_seeds(numbers)} seeds)")
-    legend(axes[-1], "shape")
+    handles, labels = axes[0].get_legend_handles_labels()
+    for axis in axes:
+        if axis.get_legend():
+            axis.get_legend().remove()
+    axes[-1].legend(handles, labels, title="shape", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers[["setting", "part", "seed", "kind", "size", "shape", "criterion", "excess"]]
 
 
