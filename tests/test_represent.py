@@ -267,3 +267,9 @@ def test_shape_distances_have_closed_forms():
 def test_faults_in_shapes_are_named():
     with pytest.raises(ValueError, match="a row for each of 9 examples"):
         represent.shape_distances([random(9, 2), random(8, 2)])
+
+
+def test_shapes_of_lost_representations_are_nan():
+    for lost in (torch.ones(9, 3), random(9, 2) / 0):
+        found = represent.shape_distances([random(9, 2), lost, random(9, 4)])
+        assert found.isnan().tolist() == [[False, True, False], [True, True, True], [False, True, False]]

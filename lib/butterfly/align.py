@@ -118,8 +118,10 @@ def joint_matching(layout: Layout, networks: Tensor, restarts: int = 1) -> tuple
 
     Again and again, each network is matched to the mean of the others, in an order drawn from a named stream, until
     nothing moves. The objective, the sum of inner products over all pairs, never falls. Restarts differ in the order;
-    for each set the best is kept.
+    for each set the best is kept. A set with a network that is not finite is left as it is.
     """
+    if restarts < 1:
+        raise ValueError(f"joint matching needs at least one start, not {restarts}")
     best: tuple[list[dict[str, Tensor]], Tensor] | None = None
     for restart in range(restarts):
         found, objective = _joint_ascent(layout, networks, restart)

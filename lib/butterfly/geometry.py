@@ -6,6 +6,8 @@ Everything below is a function of the matrix of cosines `[..., L, L]` between th
 gives it, so no point is ever written down.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -79,14 +81,16 @@ def path_distance(distances: Tensor) -> Tensor:
 def warped_distance(distances: Tensor) -> float:
     """Distance between paths of any lengths: the mean over the best alignment of their points, order kept.
 
-    Dynamic time warping on `distances [L, L']`; both begin and end together.
+    Dynamic time warping on `distances [L, L']`; both begin and end together. Of equally good alignments the shortest.
     """
+    if distances.isnan().any():
+        return math.nan
     rows, columns = distances.shape
     total = torch.full((rows + 1, columns + 1), torch.inf, dtype=torch.float64)
     count = torch.zeros(rows + 1, columns + 1)
     total[0, 0] = 0
     for i in range(1, rows + 1):
         for j in range(1, columns + 1):
-            before = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda at: float(total[at]))
+            before = min(((i - 1, j - 1), (i - 1, j), (i, j - 1)), key=lambda at: (float(total[at]), int(count[at])))
             total[i, j], count[i, j] = total[before] + distances[i - 1, j - 1], count[before] + 1
     return float(total[-1, -1] / count[-1, -1])

@@ -28,7 +28,7 @@ def cka(representations: Sequence[Tensor], debiased: bool = True, kernel: Kernel
     The Gram matrices of all `M` are built and compared a block of rows at a time, so that no `N x N` matrix is held.
     `debiased` centres them by U-centring, which leaves the diagonal out; it may then be slightly below 0. The
     `gaussian` kernel is `exp(-|x - y|^2 / s^2)` with `s` the median distance. A representation that does not vary over
-    the examples, or is not finite, has no direction: its row and column are NaN.
+    the examples (for that kernel: over most of them), or is not finite, has no direction: its row and column are NaN.
     """
     points = [_checked(x, len(representations[0])) for x in representations]
     if kernel == "gaussian":
@@ -69,14 +69,16 @@ def shape_distances(representations: Sequence[Tensor], angular: bool = True) -> 
     """Distance `[M, M]` between representations `[N, p_m]` after the best rotation (Williams et al. 2021), in float64.
 
     Centred and scaled to unit norm, `cos = |X' Y|_*`, the nuclear norm, is their largest inner product over rotations;
-    the distance is its `arccos`, or the Euclidean one, `sqrt(2 - 2 cos)`.
+    the distance is its `arccos`, or the Euclidean one, `sqrt(2 - 2 cos)`. NaN where a representation does not vary or
+    is not finite.
     """
     points = [_checked(x, len(representations[0])) for x in representations]
     points = [x / x.norm() for x in points]
-    cosines = points[0].new_zeros(len(points), len(points))
-    for i, x in enumerate(points):
-        for j in range(i, len(points)):
-            cosines[i, j] = cosines[j, i] = torch.linalg.svdvals(x.T @ points[j]).sum()
+    cosines = points[0].new_full((len(points), len(points)), torch.nan)
+    finite = [place for place, x in enumerate(points) if x.isfinite().all()]
+    for i in finite:
+        for j in finite[finite.index(i) :]:
+            cosines[i, j] = cosines[j, i] = torch.linalg.svdvals(points[i].T @ points[j]).sum()
     cosines.clamp_(max=1.0)
     return cosines.arccos() if angular else (2 - 2 * cosines).sqrt()
 
