@@ -74,7 +74,7 @@ notebooks: $(READY) ## execute the notebooks at their defaults and rewrite the c
 test: $(READY) ## everything CI runs: lint, tests, notebooks
 	@$(MAKE) --no-print-directory lint
 	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
-	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -q --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
+	@OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 BUTTERFLY_JOBS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 lint: $(READY) ## style and formatting
 	@$(BIN)/ruff check --quiet lib tests notebooks/*.py

@@ -18,7 +18,7 @@ from butterfly.strict import ParameterError
 from butterfly.train import train
 from tests.conftest import verdicts
 
-TINY = Params(steps=40, groups=2, groups_per_shard=2, widths=(8, 16), points=3)
+TINY = Params(steps=40, groups=2, widths=(8, 16), points=3)
 GROUP, WIDTH = 1, 16
 # Other networks of the shard change the blocks and so the last bits: a few examples fall on the other side.
 NEAR = {"rel": 0.02, "abs": 0.006}
@@ -194,8 +194,8 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY)
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "groups": 4}))
+    few = experiment.shards(TINY.model_copy(update={"groups_per_shard": 2}))
+    many = experiment.shards(TINY.model_copy(update={"profile": "other", "groups": 4, "groups_per_shard": 2}))
     assert few == many[::2]
     assert [(c["width"], c["brute_force"], c["setting"]["model"]) for c in few] == [
         (8, False, "mlp-2x8"),
@@ -203,7 +203,7 @@ def test_shards_hold_nothing_that_does_not_matter():
         (3, True, "mlp-2x3"),
     ]
     # Another tiny width, or another width beside them, recomputes nothing.
-    wider = experiment.shards(TINY.model_copy(update={"widths": (8, 16, 64), "tiny": 4}))
+    wider = experiment.shards(TINY.model_copy(update={"groups_per_shard": 2, "widths": (8, 16, 64), "tiny": 4}))
     assert wider[:2] == few[:2]
 
 
