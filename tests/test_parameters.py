@@ -5,7 +5,7 @@ import pytest
 from butterfly import notebooks, paths
 from butterfly.experiments import butterfly_effect, common
 from butterfly.experiments.butterfly_effect import Params
-from butterfly.figures.butterfly_effect import TITLES
+from butterfly.figures.common import TITLES
 from butterfly.settings import SETTINGS
 from butterfly.strict import ParameterError
 from butterfly.train import Recipe

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,29 +193,25 @@ def test_keys_depend_on_the_configuration():
     assert runs.key_of(square, {"x": 1, "device": "cpu"}) == runs.key_of(square, {"device": "cpu", "x": 1})
 
 
-SHOW = """
-import json, sys
-from butterfly import fingerprint
-from butterfly.experiments import butterfly_effect
-print(fingerprint.code(butterfly_effect.compute_shard))
-"""
+def code_of_changed_copy(monkeypatch, module: str, old: str, new: str) -> str:
+    """The fingerprint of the shard computation in a library in which one text is replaced."""
+    from butterfly.experiments import butterfly_effect
 
-
-def code_of_changed_copy(tmp_path: Path, module: str, old: str, new: str) -> str:
-    """The fingerprint of the shard computation in a copy of the library in which one text is replaced."""
-    copy = tmp_path / "lib"
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(paths.ROOT / "lib" / "butterfly", copy / "butterfly", ignore=shutil.ignore_patterns("__pycache__"))
-    file = copy / "butterfly" / module
-    text = file.read_text()
+    name = f"butterfly.{module.removesuffix('.py').replace('/', '.')}"
+    text = (paths.ROOT / "lib" / "butterfly" / module).read_text()
     assert old in text, f"this test is out of date: {old!r} is not in {module}"
-    file.write_text(text.replace(old, new, 1))
-    environment = os.environ | {"PYTHONPATH": str(copy)}
-    found = subprocess.run([sys.executable, "-c", SHOW], env=environment, capture_output=True, text=True, check=True)
-    return found.stdout.strip()
+    source = fingerprint._source
+    with monkeypatch.context() as patch:
+        patch.setattr(fingerprint, "_source", lambda m: text.replace(old, new, 1) if m.__name__ == name else source(m))
+        for cached in (fingerprint.code, fingerprint._parse):
+            cached.cache_clear()
+        found = fingerprint.code(butterfly_effect.compute_shard)
+    for cached in (fingerprint.code, fingerprint._parse):
+        cached.cache_clear()
+    return found
 
 
-def test_no_change_to_what_a_shard_computes_goes_unnoticed(tmp_path):
+def test_no_change_to_what_a_shard_computes_goes_unnoticed(monkeypatch):
     from butterfly.experiments import butterfly_effect
 
     before = fingerprint.code(butterfly_effect.compute_shard)
@@ -226,13 +221,15 @@ def test_no_change_to_what_a_shard_computes_goes_unnoticed(tmp_path):
         (experiment, "Region(-0.1, 0.1)", "Region(-0.2, 0.2)"),  # claims are judged after the shards
         ("interpolate.py", '"""The straight line between two networks, and', '"""The line and'),
         ("plots.py", "0.18", "0.2"),
+        ("experiments/twins.py", "BARRIER = 0.05", "BARRIER = 0.1"),
         ("claims.py", "misled by chance", "wrong by chance"),
         ("runs.py", "shards: {len(found)} stored", "shards: {len(found)} kept"),
     ]
     different = [
-        (experiment, "np.linspace(0, 1, grid.looks) ** 2", "np.linspace(0, 1, grid.looks) ** 3"),
+        (experiment, "1 - on_test.error[:, 0]", "on_test.error[:, 0]"),
+        ("experiments/twins.py", "np.linspace(0, 1, count) ** 2", "np.linspace(0, 1, count) ** 3"),
         ("train.py", "alpha=-lr)", "alpha=-2 * lr)"),
-        ("perturb.py", "kick.size * scale.norm()", "2 * kick.size * scale.norm()"),
+        ("perturb.py", "kick.size * unit", "2 * kick.size * unit"),
         ("interpolate.py", "clamp_min(0.0)", "clamp_min(-1.0)"),
         ("evaluate.py", "loss / len(y)", "loss / (len(y) + 1)"),
         ("streams.py", '"/".join', '"-".join'),
@@ -242,9 +239,9 @@ def test_no_change_to_what_a_shard_computes_goes_unnoticed(tmp_path):
         ("models.py", "reversed(range(self.depth + 1))", "reversed(range(self.depth))"),
     ]
     for module, old, new in same:
-        assert code_of_changed_copy(tmp_path, module, old, new) == before, (module, new)
+        assert code_of_changed_copy(monkeypatch, module, old, new) == before, (module, new)
     for module, old, new in different:
-        assert code_of_changed_copy(tmp_path, module, old, new) != before, (module, new)
+        assert code_of_changed_copy(monkeypatch, module, old, new) != before, (module, new)
 
 
 def test_what_a_shard_says_about_itself(tmp_path):

@@ -3,7 +3,7 @@
 import ast
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,19 +18,13 @@ _PACKAGE = __name__.partition(".")[0]
 def code(function: Callable) -> str:
     """Fingerprint of a function and of everything in this package it can reach.
 
-    Comments, docstrings and the types in signatures do not count. Of the function's own module only the definitions it
-    uses count, so that claims and tables can change freely; of the modules it imports from, all of it counts.
+    Comments, docstrings and the types in signatures do not count. Where a name is imported from a module
+    (`from package.module import name`), the definitions that it uses there count, so that claims and tables, which are
+    made after the shards, can change freely; of a module that is imported whole, all of it counts.
     """
-    module = sys.modules[function.__module__]
-    tree = _parse(module)
-    used = _reachable(tree, function.__name__)
-    parts = [ast.dump(node) for node in used]
     seen: dict[str, str] = {}
-    for node in used:
-        for name in _imported(node, module) | _imported_names(tree, node, module):
-            _collect(name, seen)
-    parts += [f"{name}:{seen[name]}" for name in sorted(seen)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    _collect(sys.modules[function.__module__], function.__name__, seen)
+    return hashlib.sha256("\n".join(f"{place}:{seen[place]}" for place in sorted(seen)).encode()).hexdigest()[:16]
 
 
 def environment(device: str) -> dict[str, str]:
@@ -40,9 +34,14 @@ def environment(device: str) -> dict[str, str]:
     return {"torch": torch.__version__.partition("+")[0], **versions, "processor": processor}
 
 
+def _source(module: ModuleType) -> str:
+    return Path(module.__file__).read_text()
+
+
+@cache
 def _parse(module: ModuleType) -> ast.Module:
     """The syntax tree of a module without docstrings and signatures' types (comments are not in it anyway)."""
-    tree = ast.parse(Path(module.__file__).read_text())
+    tree = ast.parse(_source(module))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
@@ -53,18 +52,32 @@ def _parse(module: ModuleType) -> ast.Module:
     return tree
 
 
-def _reachable(tree: ast.Module, start: str) -> list[ast.stmt]:
-    """The top-level definitions of a module that `start` uses, directly or not, in the order of the file."""
-    defined = {name: node for node in tree.body for name in _names(node)}
-    waiting, found = [start], set()
-    while waiting:
-        name = waiting.pop()
-        if name in found or name not in defined:
+def _collect(module: ModuleType, name: str | None, seen: dict[str, str]) -> None:
+    """Add to `seen` what a name of a module uses, there and in the rest of the package; without a name, everything."""
+    if not module.__file__ or module.__file__.endswith("__init__.py"):
+        return
+    body = _parse(module).body
+    imports = [node for node in body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for place, node in enumerate(body):
+        key = f"{module.__name__}:{place:04}"
+        if key in seen or not (name is None or name in _names(node) or _always_counts(node)):
             continue
-        found.add(name)
-        waiting += [n.id for n in ast.walk(defined[name]) if isinstance(n, ast.Name)]
-    kept = {id(defined[name]) for name in found}
-    return [node for node in tree.body if id(node) in kept]
+        seen[key] = ast.dump(node)
+        inside = list(ast.walk(node))
+        used = {n.id for n in inside if isinstance(n, ast.Name)}
+        brought = [found for statement in imports for found in _imported(statement, used)]
+        for statement in (n for n in inside if isinstance(n, ast.Import | ast.ImportFrom)):
+            brought += _imported(statement, None)
+        defined = {other for statement in body for other in _names(statement)}
+        for other, what in [(module, n) for n in sorted(used & defined)] + brought:
+            _collect(other, what, seen)
+
+
+def _always_counts(node: ast.stmt) -> bool:
+    """Statements that act without being named: all but imports, plain definitions and assignments to a name."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    return not _names(node) or bool(getattr(node, "decorator_list", []))
 
 
 def _names(node: ast.stmt) -> list[str]:
@@ -75,43 +88,19 @@ def _names(node: ast.stmt) -> list[str]:
     return [target.id for target in targets if isinstance(target, ast.Name)]
 
 
-def _imported_names(tree: ast.Module, node: ast.stmt, module: ModuleType) -> set[str]:
-    """Modules of this package whose names, imported at the top of the file, a definition uses."""
-    used = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-    found = set()
-    for statement in tree.body:
-        if isinstance(statement, ast.Import | ast.ImportFrom):
-            aliases = [alias for alias in statement.names if (alias.asname or alias.name.partition(".")[0]) in used]
-            if aliases:
-                found |= _imported(_only(statement, aliases), module)
-    return found
+def _imported(statement: ast.Import | ast.ImportFrom, used: set[str] | None) -> Iterator[tuple[ModuleType, str | None]]:
+    """Modules of this package that an import brings, each with the name taken from it, or None for the whole module.
 
-
-def _only(statement: ast.Import | ast.ImportFrom, aliases: list[ast.alias]) -> ast.stmt:
-    """The import of some of the names of a statement."""
-    if isinstance(statement, ast.Import):
-        return ast.Import(names=aliases)
-    return ast.ImportFrom(module=statement.module, names=aliases, level=statement.level)
-
-
-def _imported(tree: ast.AST, module: ModuleType) -> set[str]:
-    """Names of the modules of this package that a piece of code imports."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == _PACKAGE:
-            found.add(node.module)
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names if alias.name.partition(".")[0] == _PACKAGE}
-    return {name for name in found if name in sys.modules and name != module.__name__}
-
-
-def _collect(name: str, seen: dict[str, str]) -> None:
-    """Add a module, and all it imports from this package, to `seen`."""
-    module = sys.modules[name]
-    if name in seen or not module.__file__ or module.__file__.endswith("__init__.py"):
-        return
-    tree = _parse(module)
-    seen[name] = ast.dump(tree)
-    for other in _imported(tree, module):
-        _collect(other, seen)
+    `used` are the names that count; None: all of them.
+    """
+    for alias in statement.names:
+        if used is not None and (alias.asname or alias.name.partition(".")[0]) not in used:
+            continue
+        if isinstance(statement, ast.Import):
+            found, name = alias.name, None
+        elif f"{statement.module}.{alias.name}" in sys.modules:
+            found, name = f"{statement.module}.{alias.name}", None
+        else:
+            found, name = statement.module, alias.name
+        if found and found.partition(".")[0] == _PACKAGE and found in sys.modules:
+            yield sys.modules[found], name
