@@ -156,6 +156,7 @@ def test_paths_part_where_they_are_first_half_as_far_apart_as_they_get():
         ({"kick_times": [0.0, 100.0]}, "from 0 to below 100"),
         ({"kick_times": []}, "rising percentages"),
         ({"setting": "mnist2d"}, "unknown setting 'mnist2d'"),
+        ({"architecture": "mlp-4x64"}, "is that of the setting"),
         ({"size": 0.0}, "'size' = 0.0"),
         ({"examples": 5}, "'examples' = 5"),
         ({"kick_time": [0.0]}, "did you mean 'kick_times'"),

@@ -183,6 +183,8 @@ def test_all_permutations_of_tiny_networks_are_tried(results):
         ({"setting": "digit"}, "unknown setting 'digit'"),
         ({"networks": 3}, "'networks' = 3"),
         ({"tiny": 6}, "'tiny' = 6"),
+        ({"tiny": 4, "widths": [4, 8]}, "tiny = 4 is one of the widths"),
+        ({"tiny": 5, "depth": 3}, "has 1728000 permutations"),
         ({"depth": 0}, "'depth' = 0"),
         ({"points": 2}, "'points' = 2"),
         ({"width": [8, 16]}, "did you mean 'widths'"),
@@ -272,3 +274,12 @@ def test_where_no_barrier_is_left_all_ways_are_alike():
     found = {c.id: c for c in experiment.make_claims(Params(widths=(8, 32, 128)), none)}
     assert found["P09"].estimate == found["P10"].estimate == found["X12"].estimate == 1
     assert found["P09b"].estimate == found["P11"].estimate == 0
+
+
+def test_claims_are_void_where_networks_diverged():
+    tables = world()
+    barriers = tables["barriers"]
+    barriers.loc[(barriers.metric == "loss") & (barriers.group == 3), "value"] = np.nan
+    found = experiment.make_claims(Params(widths=(8, 32, 128)), tables)
+    assert set(verdicts(found).values()) == {"inconclusive"}
+    assert "no finite loss" in found[0].statistic

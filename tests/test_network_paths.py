@@ -233,6 +233,7 @@ def test_violations_of_the_triangle_inequality_are_measured():
         ({"checkpoints": [10.0, 50.0, 100.0]}, "from 0 to 100"),
         ({"checkpoints": [0.0, 50.0, 90.0]}, "from 0 to 100"),
         ({"setting": "mnist2d"}, "unknown setting 'mnist2d'"),
+        ({"subsets": [3, 50]}, "needs 4 examples or more"),
         ({"examples": 5}, "'examples' = 5"),
         ({"depth": [2, 4]}, "did you mean 'depths'"),
     ],
@@ -240,6 +241,13 @@ def test_violations_of_the_triangle_inequality_are_measured():
 def test_nonsense_is_refused_with_a_reason(values, reason):
     with pytest.raises(ParameterError, match=reason):
         Params.read(values, "here")
+
+
+def test_what_the_data_cannot_give_is_refused_before_training():
+    with pytest.raises(ParameterError, match="examples = 5000: the test set of mnist1d holds 1000"):
+        experiment.shards(TINY.model_copy(update={"examples": 5000}))
+    with pytest.raises(ParameterError, match=r"checkpoints .* different updates"):
+        experiment.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
 
 
 def test_shards_hold_nothing_that_does_not_matter():
@@ -349,3 +357,11 @@ def test_estimates_are_what_was_planted():
 
 def test_rounding_is_no_violation():
     assert judge(excess=1e-8)["R01"] == "supported"
+
+
+@pytest.mark.parametrize("column", ["length", "end"])
+def test_claims_are_void_where_paths_lost_layers(column):
+    tables = world()
+    paths = tables["paths"]
+    paths.loc[paths.seed == 3, column] = np.nan
+    assert set(verdicts(experiment.make_claims(Params(), tables)).values()) == {"inconclusive"}

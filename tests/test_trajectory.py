@@ -212,6 +212,11 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
         Params.read(values, "here")
 
 
+def test_checkpoints_must_fall_on_different_updates():
+    with pytest.raises(ParameterError, match=r"checkpoints .* different updates"):
+        experiment.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
+
+
 def test_shards_hold_nothing_that_does_not_matter():
     few = experiment.shards(TINY.model_copy(update={"pairs_per_shard": 2}))
     many = experiment.shards(TINY.model_copy(update={"profile": "other", "pairs": 4, "pairs_per_shard": 2}))
@@ -315,3 +320,12 @@ def test_estimates_are_what_was_planted():
     assert found["P06"] == pytest.approx(0.3, abs=0.01)
     assert found["P07"] == pytest.approx(0.1, rel=0.05)
     assert found["P08"] == pytest.approx(-0.1, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["along", "levels"])
+def test_claims_are_void_where_networks_diverged(name):
+    tables = world()
+    table = tables[name].reset_index(drop=True)
+    table.loc[(table.metric == "loss") & (table.pair == 3), "value"] = np.inf
+    tables[name] = table
+    assert set(verdicts(experiment.make_claims(Params(), tables)).values()) == {"inconclusive"}

@@ -57,7 +57,8 @@ class Params(Common):
         rising_times("kick_times", self.kick_times)
         if self.points % 2 == 0:
             raise ValueError(f"points = {self.points}: give an odd number, so that one network lies halfway")
-        chosen(self.setting, None)
+        if self.architecture == chosen(self.setting, None).model:
+            raise ValueError(f"architecture = '{self.architecture}' is that of the setting; give another one")
         return self
 
 

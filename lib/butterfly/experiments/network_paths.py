@@ -19,10 +19,11 @@ from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import chosen, groups
+from butterfly.experiments.twins import check_looks, chosen, groups, unless_lost
 from butterfly.runs import Arrays, Config
 from butterfly.settings import Setting
 from butterfly.streams import generator
+from butterfly.strict import ParameterError
 from butterfly.train import Observer, train
 
 NOTEBOOK = "22_network_paths"
@@ -53,6 +54,8 @@ class Params(Common):
         times = list(self.checkpoints)
         if len(times) < 3 or times != sorted(set(times)) or times[0] != 0 or times[-1] != 100:
             raise ValueError(f"checkpoints = {times}: give three or more rising percentages from 0 to 100")
+        if self.subsets[0] < 4:
+            raise ValueError(f"subsets = {list(self.subsets)}: debiased CKA needs 4 examples or more")
         if self.subsets[-1] > self.examples:
             raise ValueError(f"subsets = {list(self.subsets)} hold more than the {self.examples} examples")
         chosen(self.setting, None)
@@ -66,6 +69,10 @@ def shards(params: Params) -> list[Config]:
     """One shard for every few seeds, with all architectures."""
     check_device(params.device)
     setting = chosen(params.setting, params.steps)
+    check_looks(setting, params.checkpoints)
+    held = len(data.load(setting.data).y_test)
+    if params.examples > held:
+        raise ParameterError(f"examples = {params.examples}: the test set of {setting.data} holds {held}; give fewer")
     grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "seeds", "seeds_per_shard"})
     common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
     return [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
@@ -356,10 +363,11 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
             _bias(tables["subsets"], "biased"),
         ),
     ]
-    return [
+    found = [
         claims.claim(id, NOTEBOOK, statement, PAPER, statistic, MARGINS[id], interval)
         for id, statement, statistic, interval in made
     ]
+    return unless_lost(found, paths[["length", "tortuosity", "target_angle", "end"]], "paths have lost layers")
 
 
 def _same_over_different(between: pd.DataFrame) -> pd.Series:

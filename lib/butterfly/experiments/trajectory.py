@@ -20,7 +20,7 @@ from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import EPSILON, chosen, groups
+from butterfly.experiments.twins import EPSILON, check_looks, chosen, groups, unless_lost
 from butterfly.interpolate import barriers
 from butterfly.models import Model
 from butterfly.runs import Arrays, Config
@@ -66,6 +66,7 @@ def shards(params: Params) -> list[Config]:
     """One shard for every few pairs."""
     check_device(params.device)
     setting = chosen(params.setting, params.steps)
+    check_looks(setting, params.checkpoints)
     grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "pairs", "pairs_per_shard"})
     common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
     return [{**common, **grid, "pairs": some} for some in groups(params.pairs, params.pairs_per_shard)]
@@ -274,7 +275,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     level_same = tables["level_same"].query("method == 'weights' and level > 0").groupby("pair").value.mean()
     last = tables["transport"].query("level == level.max()").pivot_table("value", "pair", "method")
     dense = (levels.dense_weights + EPSILON) / (levels.none + EPSILON)
-    return [
+    made = [
         _claim(
             "P01",
             "Aligning the units removes most of the barrier between independent networks",
@@ -324,6 +325,8 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
             claims.mean(last.permuted - last.unpermuted),
         ),
     ]
+    losses = pd.concat([tables[name].query("metric == 'loss'") for name in ("along", "levels")])
+    return unless_lost(made, losses[["value"]], "barriers have no finite loss")
 
 
 def _claim(id: str, statement: str, statistic: str, interval: claims.Interval) -> Claim:

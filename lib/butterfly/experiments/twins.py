@@ -40,6 +40,16 @@ def check_times(chosen: Setting, times: Sequence[float]) -> None:
         )
 
 
+def check_looks(chosen: Setting, times: Sequence[float]) -> None:
+    """Checkpoints must be different updates."""
+    steps = {time: step_at(chosen, time) for time in times}
+    if len(set(steps.values())) < len(steps):
+        raise ParameterError(
+            f"checkpoints (percent: update) {steps} in a run of {chosen.recipe.steps} updates: "
+            "give checkpoints that fall on different updates, or more steps"
+        )
+
+
 def rising_times(name: str, times: Sequence[float]) -> None:
     """Percentages of training at which kicks may come."""
     if not times or not all(0 <= t < 100 for t in times) or list(times) != sorted(set(times)):
@@ -101,7 +111,10 @@ def unless_broken(found: list[Claim], twins: pd.DataFrame, needed: Sequence[str]
     """The claims, void where control twins differ from their parents or a needed number is not finite."""
     if twins[twins.kind == "control"].largest_difference.max(skipna=False) != 0:
         found = claims.void(found, "control twins differ from their parents")
-    lost = int((~np.isfinite(twins[list(needed)]).all(axis=1)).sum())
-    if lost:
-        found = claims.void(found, f"{lost} of {len(twins)} twins or their paths have no finite loss")
-    return found
+    return unless_lost(found, twins[list(needed)], "twins or their paths have no finite loss")
+
+
+def unless_lost(found: list[Claim], needed: pd.DataFrame, what: str) -> list[Claim]:
+    """The claims, void where a number that they rest on is not finite."""
+    lost = int((~np.isfinite(needed).all(axis=1)).sum())
+    return claims.void(found, f"{lost} of {len(needed)} {what}") if lost else found

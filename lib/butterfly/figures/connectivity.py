@@ -47,7 +47,7 @@ def in_the_middle(tables: Tables) -> Drawn:
     axes[0].set(ylabel="largest excess of the error inside (train)")
     axes[1].set(xlabel="networks averaged", ylabel="test error of the average", title=f"width {average.width.max()}")
     axes[1].set_xticks(sorted(average.k.unique()))
-    figure.suptitle(f"Between three networks, and the mean of k ({_scope(tables)})")
+    figure.suptitle(f"Between networks, and the mean of k ({_scope(tables)})")
     legend(axes[1], "", remove=axes[0])
     return figure, pd.concat([simplex.assign(quantity="simplex"), average.assign(quantity="average")]).drop(
         columns=["name", "setting"]
