@@ -182,7 +182,7 @@ def test_masks_and_augmentation_differ_between_seeds_and_steps():
     from butterfly.train import _Dropout
 
     ones = torch.ones(2, 8, 50)
-    masks = [_Dropout(0.5, [3, 5], step).of(torch.tensor([0, 1]))(ones) for step in (0, 1)]
+    masks = [_Dropout(0.5, [(3,), (5,)], step).of(torch.tensor([0, 1]))(ones) for step in (0, 1)]
     drawn = [mask[row] for mask in masks for row in (0, 1)]
     same_images = make_task((1, 6, 6))
     same_images = replace(same_images, x=same_images.x[:1].expand(96, -1, -1, -1).clone())
@@ -211,7 +211,7 @@ def test_dropout_keeps_the_mean_and_drops_the_rate():
     from butterfly.train import _Dropout
 
     ones = torch.ones(1, 200, 50)
-    dropped = _Dropout(0.3, [0], step=0).of(torch.tensor([0]))(ones)
+    dropped = _Dropout(0.3, [(0,)], step=0).of(torch.tensor([0]))(ones)
     assert (dropped == 0).double().mean().item() == pytest.approx(0.3, abs=0.02)
     assert dropped.mean().item() == pytest.approx(1.0, abs=0.03)
 

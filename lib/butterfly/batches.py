@@ -36,31 +36,49 @@ class Batch:
 
 
 class Minibatches:
-    """The minibatch of every seed at every step; what it holds depends on the seed and the step alone."""
+    """The minibatch of every seed at every step; what it holds depends on the seed and the step alone.
+
+    A seed has one row; `branch` adds rows for members whose noise is their own.
+    """
 
     def __init__(self, data: Data, batch_size: int, augment: Augment, seeds: Sequence[int]):
-        self.data, self.batch_size, self.augment, self.seeds = data, batch_size, augment, list(seeds)
-        self._order: dict[int, Tensor] = {}
+        self.data, self.batch_size, self.augment = data, batch_size, augment
+        self.orders = [(seed,) for seed in seeds]  # of each row: the key of the stream that orders the examples,
+        self.views = [(seed,) for seed in seeds]  # that of the stream that augments them,
+        self.origin = list(range(len(seeds)))  # and the place of its seed
+        self._epoch, self._order = -1, torch.empty(0)
+
+    def branch(self, row: int, what: str) -> int:
+        """A new row for the seed of `row`, with another `order` or other `augment`ation than that; its number."""
+        own = (*self.orders[row], "own")
+        self.orders.append(own if what == "order" else self.orders[row])
+        self.views.append(own if what == "augment" else self.views[row])
+        self.origin.append(self.origin[row])
+        return len(self.origin) - 1
 
     def at(self, step: int) -> Batch:
-        """The minibatch of update number `step`, one row a seed."""
+        """The minibatch of update number `step`, one row a seed and branch."""
         count = len(self.data.y)
         epoch, place = divmod(step, count // self.batch_size)  # an incomplete last batch is left out
-        if epoch not in self._order:
-            orders = [torch.randperm(count, generator=generator("order", seed, epoch)) for seed in self.seeds]
-            self._order = {epoch: torch.stack(orders).to(self.data.y.device)}
-        at = self._order[epoch][:, place * self.batch_size : (place + 1) * self.batch_size]
+        if self._epoch != epoch or len(self._order) != len(self.orders):
+            drawn = [torch.randperm(count, generator=generator("order", *key, epoch)) for key in self.orders]
+            self._epoch, self._order = epoch, torch.stack(drawn).to(self.data.y.device)
+        at = self._order[:, place * self.batch_size : (place + 1) * self.batch_size]
         x = self.data.x[at]
         if self.augment.active:
-            streams = [generator("augment", seed, step) for seed in self.seeds]
+            streams = [generator("augment", *key, step) for key in self.views]
             x = torch.stack([augment(a, self.augment, s) for a, s in zip(x, streams, strict=True)])
         targets = self.data.y if self.data.targets is None else self.data.targets
         weights = self.data.weights
         return Batch(
             x,
-            _pick(targets, at, per_seed=targets.dim() == 3),
-            None if weights is None else _pick(weights, at, per_seed=weights.dim() == 2),
+            self._pick(targets, at, per_seed=targets.dim() == 3),
+            None if weights is None else self._pick(weights, at, per_seed=weights.dim() == 2),
         )
+
+    def _pick(self, values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
+        """Entries `at [R, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
+        return values[torch.tensor(self.origin, device=at.device)[:, None], at] if per_seed else values[at]
 
     def another(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """One other minibatch `(x [B, ...], y [B])` from the whole training set, augmented like the rest."""
@@ -77,10 +95,3 @@ def spread(per_seed: Tensor, family: Tensor) -> Tensor:
     if bool((family == first).all()):
         return per_seed[first].expand(len(family), *per_seed.shape[1:])
     return per_seed[family.to(per_seed.device)]
-
-
-def _pick(values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
-    """Rows `at [S, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
-    if not per_seed:
-        return values[at]
-    return values[torch.arange(len(at), device=at.device)[:, None], at]

@@ -3,7 +3,7 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib.metadata import version
@@ -66,6 +66,20 @@ class Data:
         return replace(self, x=self.x[rows], y=self.y[rows], ids=self.ids[rows], weights=weights, targets=targets)
 
 
+def of_classes(data: Data, classes: Sequence[int]) -> Data:
+    """The examples of some classes, training and test, labelled 0, 1, ... in the order given."""
+    if len(set(classes)) != len(classes) or not set(classes) <= set(range(data.classes)):
+        raise ValueError(f"classes {list(classes)} of {data.name}, which has 0 to {data.classes - 1}, each once")
+    if data.targets is not None:
+        raise ValueError(f"{data.name} has targets of its own, which cannot be restricted to some classes")
+    place = torch.full((data.classes,), -1, device=data.y.device)
+    place[list(classes)] = torch.arange(len(classes), device=data.y.device)
+    kept, kept_test = (place[y] >= 0 for y in (data.y, data.y_test))
+    some = data.subset(kept.nonzero().squeeze(1))
+    x_test, y_test = data.x_test[kept_test], place[data.y_test[kept_test]]
+    return replace(some, y=place[some.y], x_test=x_test, y_test=y_test, classes=len(classes))
+
+
 def with_label_noise(data: Data, fraction: float, seed: int) -> tuple[Data, Tensor]:
     """Move a fraction of the training labels to another class; returns the data and the mask `[N]` of moved labels."""
     random = generator("label-noise", seed)
@@ -78,7 +92,7 @@ def with_label_noise(data: Data, fraction: float, seed: int) -> tuple[Data, Tens
 
 
 def load(name: str) -> Data:
-    """The data set of that name, on the CPU: `mnist1d`, `digits`, `mnist` or `cifar10`."""
+    """The data set of that name, on the CPU: `mnist1d`, `digits`, `mnist`, `cifar10`, or a made-up text."""
     if name not in _LOADERS:
         raise DataError(f"unknown data set '{name}'; known: {', '.join(_LOADERS)}")
     return _LOADERS[name]()
@@ -140,6 +154,41 @@ def _digits() -> Data:
     order = torch.randperm(len(y), generator=generator("digits-split")).numpy()
     train, test = order[500:], order[:500]
     return _assemble("digits", (x[train], y[train]), (x[test], y[test]))
+
+
+# --- text, generated -------------------------------------------------------------------------------------------------
+
+_LETTERS, _TOKENS, _PLACES = 10, 12, 6  # letters (or digits), these and two signs, length of a context
+
+
+def _language(name: str) -> Data:
+    """Contexts of 6 letters and the letter that follows, in a made-up language: 4,000 + 1,000, and each text a new one.
+
+    After each pair of letters four letters may follow, with probabilities that are drawn once for the language.
+    """
+    random = generator("language", name)
+    follow = torch.stack([torch.randperm(_LETTERS, generator=random)[:4] for _ in range(_LETTERS**2)])
+    odds = torch.rand(_LETTERS**2, 4, generator=random).pow(2)
+    text = torch.randint(_LETTERS, (5000, 2), generator=random)
+    for _ in range(20 + _PLACES):
+        pair = text[:, -2] * _LETTERS + text[:, -1]
+        drawn = torch.multinomial(odds[pair], 1, generator=random)
+        text = torch.cat([text, follow[pair].gather(1, drawn)], 1)
+    return _of_tokens(name, text[:, -_PLACES - 1 : -1], text[:, -1], 4000)
+
+
+def _sums() -> Data:
+    """Modular arithmetic: `xa+by=` and the last digit of a + b, whatever x and y: 4,000 + 1,000 of the 10,000."""
+    drawn = torch.randperm(10**4, generator=generator("sums"))[:5000]
+    x, a, b, y = (drawn // 10**power % 10 for power in (3, 2, 1, 0))
+    plus, equals = (torch.full_like(a, sign) for sign in (_LETTERS, _LETTERS + 1))
+    return _of_tokens("sums", torch.stack([x, a, plus, b, y, equals], 1), (a + b) % 10, 4000)
+
+
+def _of_tokens(name: str, tokens: Tensor, y: Tensor, train: int) -> Data:
+    """Tokens `[N, places]` as one-hot inputs `[N, tokens, places]`, the first `train` of them to learn from."""
+    x = torch.nn.functional.one_hot(tokens, _TOKENS).mT.float().contiguous()
+    return Data(name, x[:train], y[:train], x[train:], y[train:], _LETTERS, torch.arange(train))
 
 
 # --- Hugging Face parquet --------------------------------------------------------------------------------------------
@@ -255,6 +304,9 @@ _MAKERS = {"mnist1d": ("mnist1d", "scipy", "numpy"), "digits": ("scikit-learn",)
 _LOADERS: dict[str, Callable[[], Data]] = {
     "mnist1d": _mnist1d,
     "digits": _digits,
+    "language-a": lambda: _language("language-a"),
+    "language-b": lambda: _language("language-b"),
+    "sums": _sums,
     "mnist": lambda: _from_hub("mnist"),
     "cifar10": lambda: _from_hub("cifar10"),
 }

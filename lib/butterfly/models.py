@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -86,12 +86,14 @@ _ACTIVATIONS = {"relu": torch.relu, "gelu": torch.nn.functional.gelu}
 class MLP(Model):
     """`depth` hidden layers of `width` units, with biases; dropout after each hidden layer where it is on.
 
-    `relu` has a kink at 0, where the gradient jumps; `gelu` is its smooth relative.
+    `relu` has a kink at 0, where the gradient jumps; `gelu` is its smooth relative. `norm` normalises each layer over
+    its units before the activation function.
     """
 
     depth: int = 4
     width: int = 64
     activation: str = "relu"
+    norm: str = ""
 
     @cached_property
     def layout(self) -> Layout:
@@ -101,6 +103,8 @@ class MLP(Model):
         for layer, (inputs, outputs) in enumerate(pairwise(sizes)):
             w = linear_weight(f"linear{layer}.weight", inputs, outputs, names[layer], names[layer + 1])
             parameters += [w, bias(f"linear{layer}.bias", w)]
+            if self.norm and layer < self.depth:
+                parameters += norm(f"norm{layer}", w)
         return Layout(parameters)
 
     @property
@@ -110,14 +114,17 @@ class MLP(Model):
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x.flatten(2)
         for layer in range(self.depth):
-            h = _ACTIVATIONS[self.activation](linear(h, p[f"linear{layer}.weight"], p[f"linear{layer}.bias"]))
+            h = linear(h, p[f"linear{layer}.weight"], p[f"linear{layer}.bias"])
+            if self.norm:
+                h = channel_norm(h, p[f"norm{layer}.gain"], p[f"norm{layer}.bias"])
+            h = _ACTIVATIONS[self.activation](h)
             see(f"hidden{layer}", h)
             h = drop(h)
         return linear(h, p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
 
     def gradient(self, theta: Tensor, x: Tensor, loss: Loss, drop: Drop = keep) -> Tensor:
         """As in `Model`, but written out: without a graph, activations are overwritten and less memory is touched."""
-        if drop is not keep or self.activation != "relu":
+        if drop is not keep or self.activation != "relu" or self.norm:
             return super().gradient(theta, x, loss, drop)
         gradient = torch.empty_like(theta)
         gradient[:, self.layout.count :] = 0  # the padding; the rest is written below
@@ -237,22 +244,102 @@ class ResNet(Model):
         return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
 
 
+@dataclass(frozen=True)
+class Transformer(Model):
+    """A causal transformer on one-hot tokens `[tokens, places]`: it says what follows the last place.
+
+    `depth` blocks on a stream of `width` channels, 4 heads, norms before each half of a block, a hidden layer of
+    4 x `width` units with GELU, learned places; dropout on what each half adds to the stream.
+    """
+
+    depth: int = 2
+    width: int = 32
+
+    def __post_init__(self) -> None:
+        if self.width % _HEADS:
+            raise ValueError(f"a transformer with {_HEADS} heads needs a width that they divide, not {self.width}")
+
+    @cached_property
+    def layout(self) -> Layout:
+        (tokens, places), width = self.input_shape, self.width
+        # The skip connections make all blocks write to one stream, named after the last of them.
+        stream = f"block{self.depth - 1}"
+        embedding = replace(
+            linear_weight("embedding", 2, width, writes=stream), shape=(tokens, width), kind="embedding"
+        )
+        parameters = [embedding, replace(embedding, name="place", shape=(places, width))]
+        for block in range(self.depth):
+            hidden = f"block{block}.inner"
+            both = [
+                linear_weight(f"block{block}.attend.weight", width, 3 * width, reads=stream),
+                linear_weight(f"block{block}.mix.weight", width, width, writes=stream),
+                linear_weight(f"block{block}.widen.weight", width, 4 * width, reads=stream, writes=hidden),
+                linear_weight(f"block{block}.narrow.weight", 4 * width, width, reads=hidden, writes=stream),
+            ]
+            for w in both:
+                parameters += [w, bias(w.name.replace("weight", "bias"), w)]
+            parameters += [*norm(f"block{block}.norm0", both[1]), *norm(f"block{block}.norm1", both[3])]
+        head = linear_weight("head.weight", width, self.classes, reads=stream)
+        return Layout([*parameters, *norm("norm", both[3]), head, bias("head.bias", head)])
+
+    @property
+    def activations(self) -> int:
+        return self.input_shape[1] * self.width * 20 * self.depth
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
+        def affine(h: Tensor, name: str) -> Tensor:
+            """`h [M, B, T, I]` to `[M, B, T, O]`."""
+            y = linear(h.flatten(1, 2), p[f"{name}.weight"], p[f"{name}.bias"])
+            return y.unflatten(1, h.shape[1:3])
+
+        def normed(h: Tensor, name: str) -> Tensor:
+            return channel_norm(h.mT, p[f"{name}.gain"], p[f"{name}.bias"]).mT
+
+        embedded = torch.bmm(x.mT.flatten(1, 2), p["embedding"]).unflatten(1, (x.shape[1], x.shape[3]))
+        h = embedded + p["place"][:, None]
+        for block in range(self.depth):
+            name = f"block{block}"
+            h = h + drop(affine(_attend(affine(normed(h, f"{name}.norm0"), f"{name}.attend")), f"{name}.mix"))
+            inner = torch.nn.functional.gelu(affine(normed(h, f"{name}.norm1"), f"{name}.widen"))
+            see(f"{name}.inner", inner.mT)
+            h = h + drop(affine(inner, f"{name}.narrow"))
+            see(name, h.mT)
+        return linear(normed(h, "norm")[:, :, -1], p["head.weight"], p["head.bias"])
+
+
+_HEADS = 4
+
+
+def _attend(h: Tensor) -> Tensor:
+    """Causal attention of `_HEADS` heads; queries, keys and values side by side: `[M, B, T, 3 D]` -> `[M, B, T, D]`."""
+    places = h.shape[2]
+    query, key, value = (part.unflatten(3, (_HEADS, -1)).transpose(2, 3) for part in h.chunk(3, dim=3))
+    scores = query @ key.mT / key.shape[-1] ** 0.5
+    later = torch.ones(places, places, dtype=torch.bool, device=h.device).triu(1)
+    attention = scores.masked_fill(later, -torch.inf).softmax(-1)
+    return (attention @ value).transpose(2, 3).flatten(3)
+
+
 _NAMES = {
-    r"mlp-(?P<depth>\d+)x(?P<width>\d+)(-(?P<activation>gelu))?": MLP,
+    r"mlp-(?P<depth>\d+)x(?P<width>\d+)(-(?P<activation>gelu))?(-(?P<norm>norm))?": MLP,
+    r"transformer-(?P<depth>\d+)x(?P<width>\d+)": Transformer,
     r"cnn1d-(?P<width>\d+)": CNN1d,
     r"resnet(?P<depth>\d+)-(?P<width>\d+)": ResNet,
 }
 
 
 def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
-    """The architecture of that name: `mlp-DEPTHxWIDTH[-gelu]` (hidden layers), `cnn1d-WIDTH`, `resnetDEPTH-WIDTH`."""
+    """The architecture of that name.
+
+    `mlp-DEPTHxWIDTH[-gelu][-norm]` (hidden layers), `cnn1d-WIDTH`, `resnetDEPTH-WIDTH`, `transformer-DEPTHxWIDTH`.
+    """
     for pattern, kind in _NAMES.items():
         if match := re.fullmatch(pattern, name):
             parts = {key: value for key, value in match.groupdict().items() if value}
             sizes = {key: int(value) if value.isdigit() else value for key, value in parts.items()}
             if 0 in sizes.values():
                 raise ValueError(f"model '{name}' has a size of 0")
-            if (kind is CNN1d and len(input_shape) != 2) or (kind is ResNet and len(input_shape) != 3):
+            if (kind in (CNN1d, Transformer) and len(input_shape) != 2) or (kind is ResNet and len(input_shape) != 3):
                 raise ValueError(f"model '{name}' does not fit inputs of shape {input_shape}")
             return kind(tuple(input_shape), classes, **sizes)
-    raise ValueError(f"unknown model '{name}'; try mlp-4x64, cnn1d-25 or resnet20-32")
+    raise ValueError(f"unknown model '{name}'; try mlp-4x64, cnn1d-25, resnet20-32 or transformer-2x32")

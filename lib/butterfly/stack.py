@@ -167,9 +167,10 @@ def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor
 
 
 def channel_norm(x: Tensor, gain: Tensor, bias: Tensor, eps: float = 1e-7) -> Tensor:
-    """Normalise over the channels at each pixel (no batch statistics): `x [M, B, C, H, W]`, `gain, bias [M, C]`."""
+    """Normalise over the channels at each place (no batch statistics): `x [M, B, C, *space]`, `gain, bias [M, C]`."""
     centred = x - x.mean(2, keepdim=True)
     # A norm, whose gradient at 0 is 0, not a square root: the corners of rotated images have channels that are all 0.
     std = torch.linalg.vector_norm(centred, dim=2, keepdim=True) / x.shape[2] ** 0.5
     scaled = centred / (std + eps)
-    return scaled * gain[:, None, :, None, None] + bias[:, None, :, None, None]
+    shape = (len(x), 1, -1, *[1] * (x.dim() - 3))
+    return scaled * gain.view(shape) + bias.view(shape)

@@ -91,11 +91,16 @@ def descend(recipe: Recipe, step: int, theta: Tensor, state: Sequence[Tensor], g
 
 @dataclass(frozen=True)
 class Fork:
-    """Copy the parent of `seed` just before update number `step`, and kick the copy."""
+    """Copy the parent of `seed` just before update number `step`, and kick the copy.
+
+    The twin shares all noise of its parent, unless `unmatched` names one that it draws anew from there on: this is how
+    a careless experiment goes wrong, and what it is worth can be measured.
+    """
 
     seed: int
     step: int
     kick: Kick
+    unmatched: Literal["", "order", "augment", "dropout"] = ""
 
 
 @dataclass(frozen=True)
@@ -243,6 +248,9 @@ class _Run:
         self.state = [torch.zeros_like(theta) for _ in range(slots)]  # momentum, or Adam's two moments
         self.members = [Member(seed) for seed in seeds]
         self.family = torch.arange(len(seeds))  # [M]: position in `seeds` of each member's seed
+        self.rows = self.family  # [M]: row of the minibatch that it sees; its own where the noise is unmatched
+        self.drops = self.family  # [M]: row of its dropout masks
+        self.masked = [(seed,) for seed in seeds]  # of each row of dropout masks: the key of its stream
         self.batches = Minibatches(data, recipe.batch_size, recipe.augment, seeds)
 
     def snapshot(self, step: int) -> Snapshot:
@@ -260,11 +268,19 @@ class _Run:
         self.state = [torch.cat([slot, slot[parents]]) for slot in self.state]
         self.members += [Member(fork.seed, fork) for fork in forks]
         self.family = torch.cat([self.family, parents])
+        self.rows = torch.cat([self.rows, parents])
+        self.drops = torch.cat([self.drops, parents])
+        for row, fork in enumerate(forks, len(self.members) - len(forks)):
+            if fork.unmatched == "dropout":
+                self.drops[row] = len(self.masked)
+                self.masked.append((fork.seed, "own"))
+            elif fork.unmatched:
+                self.rows[row] = self.batches.branch(int(self.family[row]), fork.unmatched)
 
     def update(self, step: int, block: int) -> None:
         """One optimiser step of every member."""
         batch = self.batches.at(step)
-        drop = _Dropout(self.recipe.dropout, self.seeds, step)
+        drop = _Dropout(self.recipe.dropout, self.masked, step)
         for rows in blocks(len(self.members), block):
             gradient = self._gradient(rows, batch, drop)
             if self.mask is not None:
@@ -273,24 +289,24 @@ class _Run:
 
     def _gradient(self, rows: slice, batch: Batch, drop: "_Dropout") -> Tensor:
         """Gradient `[m, P]` of each member's mean loss on its seed's minibatch, for a block of members."""
-        family = self.family[rows]
+        seen = self.rows[rows]
 
         # The members' losses are summed: each depends on its own parameters only, so their gradients stay apart.
         def loss(logits: Tensor) -> Tensor:
-            return batch.losses(logits, family).sum()
+            return batch.losses(logits, seen).sum()
 
-        return self.model.gradient(self.theta[rows], batch.inputs(family), loss, drop.of(family))
+        return self.model.gradient(self.theta[rows], batch.inputs(seen), loss, drop.of(self.drops[rows]))
 
 
 class _Dropout:
-    """The masks of one step: one a seed and layer, shared by all members of the seed."""
+    """The masks of one step: one a stream and layer, shared by all members of a seed but those with their own."""
 
-    def __init__(self, rate: float, seeds: list[int], step: int):
+    def __init__(self, rate: float, keys: list[tuple], step: int):
         self.rate = rate
-        self.streams = [generator("dropout", seed, step) for seed in seeds] if rate else []
-        self.masks: list[Tensor] = []  # one a layer, [S, B, ...]
+        self.streams = [generator("dropout", *key, step) for key in keys] if rate else []
+        self.masks: list[Tensor] = []  # one a layer, [R, B, ...]
 
-    def of(self, family: Tensor) -> Drop:
+    def of(self, rows: Tensor) -> Drop:
         """The dropout function for a block of members; its calls are the layers, in order."""
         if not self.rate:
             return keep
@@ -301,6 +317,6 @@ class _Dropout:
             if layer == len(self.masks):
                 kept = [torch.rand(h.shape[1:], generator=stream) >= self.rate for stream in self.streams]
                 self.masks.append(torch.stack(kept).to(h) / (1 - self.rate))
-            return h * spread(self.masks[layer], family)
+            return h * spread(self.masks[layer], rows)
 
         return drop
