@@ -13,7 +13,14 @@ from butterfly.streams import generator
 from butterfly.train import Recipe, train
 from tests.conftest import make_task
 
-MODELS = [("mlp-3x16", (1, 20)), ("cnn1d-9", (1, 20)), ("resnet8-4", (3, 8, 8)), ("resnet14-4", (3, 8, 8))]
+MODELS = [
+    ("mlp-3x16", (1, 20)),
+    ("mlp-3x16-norm", (1, 20)),
+    ("cnn1d-9", (1, 20)),
+    ("resnet8-4", (3, 8, 8)),
+    ("resnet14-4", (3, 8, 8)),
+    ("transformer-2x16", (12, 6)),
+]
 
 
 def networks(name, shape, count=3):
@@ -61,6 +68,8 @@ def test_a_residual_stream_has_one_permutation():
     streams = {layer: units for layer, units in groups.items() if not layer.endswith("inner")}
     assert streams == {"stage0.block2": 16, "stage1.block2": 32, "stage2.block2": 64}
     assert len(groups) == 12
+    groups = models.build("transformer-3x16", (12, 6), 10).layout.groups
+    assert groups == {"block2": 16} | {f"block{k}.inner": 64 for k in range(3)}
 
 
 @settings(max_examples=20, deadline=None)

@@ -178,6 +178,144 @@ def test_label_noise_moves_exactly_the_recorded_labels():
     assert not torch.equal(other.y, noisy.y)
 
 
+# --- some classes ----------------------------------------------------------------------------------------------------
+
+
+def test_examples_of_some_classes_are_labelled_in_the_order_given():
+    digits = data.load("digits")
+    some = data.of_classes(digits, [7, 0, 3])
+    assert some.classes == 3
+    original = torch.tensor([7, 0, 3])
+    assert torch.equal(original[some.y], digits.y[some.ids])
+    assert torch.equal(some.x, digits.x[some.ids])
+    assert set(some.ids.tolist()) == {i for i, y in enumerate(digits.y.tolist()) if y in (0, 3, 7)}
+    assert some.label_hash != data.of_classes(digits, [0, 7, 3]).label_hash
+    again = data.of_classes(some, [2, 0])  # what were 3 and 7
+    assert torch.equal(torch.tensor([3, 7])[again.y], digits.y[again.ids])
+
+
+def test_the_test_set_is_restricted_to_the_same_classes():
+    digits = data.load("digits")
+    some = data.of_classes(digits, [7, 0, 3])
+    rows = [i for i, y in enumerate(digits.y_test.tolist()) if y in (0, 3, 7)]
+    assert torch.equal(some.x_test, digits.x_test[rows])
+    assert torch.equal(torch.tensor([7, 0, 3])[some.y_test], digits.y_test[rows])
+
+
+def test_all_classes_are_the_whole_and_the_original_is_left_alone():
+    digits = data.load("digits")
+    before = digits.y.clone()
+    every = data.of_classes(digits, range(10))
+    assert every.label_hash == digits.label_hash
+    assert torch.equal(every.x_test, digits.x_test)
+    assert torch.equal(data.of_classes(digits, [*range(1, 10), 0]).y, (before - 1) % 10)
+    assert torch.equal(digits.y, before)
+
+
+def test_weights_stay_with_their_examples_and_targets_are_refused():
+    digits = data.load("digits")
+    weights = torch.rand(2, 1297)
+    some = data.of_classes(replace(digits, weights=weights), [4, 9])
+    assert torch.equal(some.weights, weights[:, some.ids])
+    with pytest.raises(ValueError, match="digits has targets of its own"):
+        data.of_classes(replace(digits, targets=torch.rand(1297, 10)), [4, 9])
+
+
+@pytest.mark.parametrize("classes", [[3, 3], [10], [-1, 2], [0, 1.5]])
+def test_classes_that_are_not_there_are_refused(classes):
+    with pytest.raises(ValueError, match="of digits, which has 0 to 9, each once"):
+        data.of_classes(data.load("digits"), classes)
+
+
+# --- made-up texts ---------------------------------------------------------------------------------------------------
+
+TEXTS = ["language-a", "language-b", "sums"]
+LANGUAGES = TEXTS[:2]
+
+
+def decoded(loaded):
+    """The tokens `[N, places]` and what follows them, training and test set in one, in pure Python."""
+    x, y = torch.cat([loaded.x, loaded.x_test]), torch.cat([loaded.y, loaded.y_test])
+    return [[column.index(1.0) for column in text] for text in x.mT.tolist()], y.tolist()
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts_are_one_hot_and_the_same_every_time(name):
+    torch.manual_seed(1)
+    one = data.load(name)
+    torch.manual_seed(2)
+    two = data.load(name)
+    for key in ("x", "y", "x_test", "y_test", "ids"):
+        assert torch.equal(getattr(one, key), getattr(two, key))
+    assert (one.name, one.classes, one.ids.tolist()) == (name, 10, list(range(4000)))
+    for x, y, count in ((one.x, one.y, 4000), (one.x_test, one.y_test, 1000)):
+        assert x.shape == (count, 12, 6)
+        assert x.dtype == torch.float32
+        assert x.unique().tolist() == [0.0, 1.0]
+        assert (x.sum(1) == 1).all()
+        assert y.shape == (count,)
+        assert y.unique().tolist() == list(range(10))
+
+
+def followers(name):
+    """After each pair of letters, those that follow it anywhere, inside the contexts or after them."""
+    found = {}
+    for text, last in zip(*decoded(data.load(name)), strict=True):
+        whole = [*text, last]
+        for one, two, three in zip(whole, whole[1:], whole[2:], strict=False):
+            found.setdefault((one, two), set()).add(three)
+    return found
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_at_most_four_letters_follow_a_pair_of_letters(name):
+    found = followers(name)
+    assert {letter for pair in found for letter in pair} == set(range(10))  # the two signs are not of a language
+    sizes = [len(after) for after in found.values()]
+    assert max(sizes) == 4
+    assert sum(sizes) > 3 * len(sizes)
+
+
+def test_the_two_languages_are_different_languages():
+    one, two = (followers(name) for name in LANGUAGES)
+    common = one.keys() & two.keys()
+    assert len(common) > 50
+    shared = sum(len(one[pair] & two[pair]) for pair in common) / sum(len(one[pair]) for pair in common)
+    assert 0.2 < shared < 0.6  # four of ten by chance
+    assert not torch.equal(data.load("language-a").x, data.load("language-b").x)
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_the_letter_that_follows_can_be_guessed_from_the_last_two_and_not_from_fewer(name):
+    loaded = data.load(name)
+    tokens, y = decoded(loaded)
+
+    def right(letters):
+        """How often the letter most frequent after such an ending in the training set follows in the test set."""
+        seen = {}
+        for text, last in zip(tokens[:4000], y[:4000], strict=True):
+            seen.setdefault(tuple(text[-letters:]), []).append(last)
+        most = {ending: max(set(after), key=after.count) for ending, after in seen.items()}
+        return (
+            sum(most.get(tuple(t[-letters:])) == last for t, last in zip(tokens[4000:], y[4000:], strict=True)) / 1000
+        )
+
+    assert right(2) > 0.45
+    assert right(1) < 0.35
+
+
+def test_sums_are_right_and_no_two_are_the_same():
+    loaded = data.load("sums")
+    tokens, y = decoded(loaded)
+    for (x, a, plus, b, other, equals), last in zip(tokens, y, strict=True):
+        assert (plus, equals) == (10, 11)
+        assert max(x, a, b, other) < 10
+        assert (a + b - last) % 10 == 0
+    # All 5,000 differ, so none of the test set is learned by heart; each digit takes all values in every place.
+    assert len({tuple(text) for text in tokens}) == 5000
+    assert [len(set(column)) for column in zip(*tokens, strict=True)] == [10, 10, 1, 10, 10, 1]
+
+
 def test_conversion_touches_only_numbers():
     digits = data.load("digits").to("cpu", torch.float64)
     assert digits.x.dtype == digits.x_test.dtype == torch.float64
@@ -185,5 +323,5 @@ def test_conversion_touches_only_numbers():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(DataError, match="known: mnist1d, digits, mnist, cifar10"):
+    with pytest.raises(DataError, match="known: mnist1d, digits, language-a, language-b, sums, mnist, cifar10"):
         data.load("minst")

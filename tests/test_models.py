@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from butterfly import models
 from butterfly.models import Model
+from butterfly.perturb import Kick, displacement
 from butterfly.stack import blocks
 from butterfly.streams import generator
 
@@ -36,6 +37,181 @@ def plain_resnet(p, x, blocks_a_stage):
             h = F.relu(norm(F.conv2d(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0"))
             h = F.relu(norm(F.conv2d(h, p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1") + skip)
     return h.mean((2, 3)) @ p["head.weight"] + p["head.bias"]
+
+
+def plain_normed_mlp(p, x, activation):
+    h = x.flatten(1)
+    for i in range(2):
+        h = h @ p[f"linear{i}.weight"] + p[f"linear{i}.bias"]
+        h = activation(F.layer_norm(h, h.shape[1:], p[f"norm{i}.gain"], p[f"norm{i}.bias"], eps=1e-14))
+    return h @ p["linear2.weight"] + p["linear2.bias"]
+
+
+def plain_transformer(p, x, seen=None):
+    """Two blocks on token numbers, with torch's own embedding, norm and attention; `seen` gets the hidden layers."""
+    seen = {} if seen is None else seen
+
+    def norm(h, name):
+        return F.layer_norm(h, h.shape[-1:], p[f"{name}.gain"], p[f"{name}.bias"], eps=1e-14)
+
+    def affine(h, name):
+        return F.linear(h, p[f"{name}.weight"].T, p[f"{name}.bias"])
+
+    h = F.embedding(x.argmax(1), p["embedding"]) + p["place"]
+    for i in range(2):
+        parts = affine(norm(h, f"block{i}.norm0"), f"block{i}.attend").tensor_split(3, -1)
+        heads = [torch.stack(part.tensor_split(4, -1), 1) for part in parts]
+        told = F.scaled_dot_product_attention(*heads, is_causal=True)
+        h = h + affine(torch.cat(told.unbind(1), -1), f"block{i}.mix")
+        seen[f"block{i}.inner"] = F.gelu(affine(norm(h, f"block{i}.norm1"), f"block{i}.widen")).mT
+        h = h + affine(seen[f"block{i}.inner"].mT, f"block{i}.narrow")
+        seen[f"block{i}"] = h.mT
+    return affine(norm(h, "norm")[:, -1], "head")
+
+
+TEXT = (12, 6)  # tokens and places
+PLAIN = {
+    "mlp-2x16-norm": ((1, 12), lambda p, x: plain_normed_mlp(p, x, F.relu)),
+    "mlp-2x16-gelu-norm": ((1, 12), lambda p, x: plain_normed_mlp(p, x, F.gelu)),
+    "transformer-2x16": (TEXT, plain_transformer),
+}
+
+
+def normed(name, members=3):
+    """Networks with every entry moved off its start, and inputs `[M, B, ...]` of their own; and the plain program."""
+    shape, plain = PLAIN[name]
+    model = models.build(name, shape, 10)
+    theta = model.init(list(range(members))).double()
+    theta[:, : model.layout.count] += 0.3 * torch.randn(members, model.layout.count, generator=generator("t"))
+    x = torch.randn(members, 7, *shape, generator=generator("x"), dtype=torch.float64)
+    return model, theta, texts(members, 7) if shape == TEXT else x, plain
+
+
+def texts(*shape):
+    """Random texts, one-hot `[*shape, tokens, places]`."""
+    drawn = torch.randint(TEXT[0], (*shape, TEXT[1]), generator=generator("texts"))
+    return F.one_hot(drawn, TEXT[0]).mT.double()
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_normed_networks_and_the_transformer_agree_with_torch(name):
+    model, theta, x, plain = normed(name)
+    ours = model.forward(model.layout.tensors(theta), x)
+    theirs = torch.stack([plain(single(model, row), own) for row, own in zip(theta, x, strict=True)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert ours.std() > 0.1
+    torch.testing.assert_close(model.logits(theta, x[0])[1], plain(single(model, theta[1]), x[0]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_their_gradients_are_those_of_the_plain_program(name):
+    model, theta, x, plain = normed(name)
+    y = torch.arange(21).view(3, 7) % 10
+
+    def loss(logits):
+        return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / 7
+
+    expected = torch.zeros_like(theta)
+    for row in range(3):
+        one = theta[row].clone().requires_grad_()
+        F.cross_entropy(plain(single(model, one), x[row]), y[row]).backward()
+        expected[row] = one.grad
+    torch.testing.assert_close(model.gradient(theta, x, loss), expected, rtol=1e-4, atol=1e-6)
+    for p in model.layout.parameters:
+        assert expected[:, model.layout.select((p.name,), True)].abs().max() > 1e-3, p.name
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_members_of_a_stack_do_not_influence_one_another(name):
+    model, theta, x, _ = normed(name)
+    alone = model.logits(theta[1:2], x[0])[0]
+    theta[0], theta[2] = 1e3 * theta[0], torch.nan
+    crowd = model.logits(theta, x[0])
+    torch.testing.assert_close(crowd[1], alone)
+    assert crowd[2].isnan().all()
+
+
+def test_a_norm_takes_out_the_size_and_the_mean_of_what_it_reads():
+    model, theta, x, _ = normed("mlp-2x16-norm")
+    p = model.layout.tensors(theta)
+    before = model.logits(theta, x[0])
+    for tensor in (p["linear1.weight"], p["linear1.bias"]):
+        tensor.mul_(7)
+    p["linear0.bias"] += 3
+    torch.testing.assert_close(model.logits(theta, x[0]), before, rtol=1e-5, atol=1e-5)
+    assert model.init([1]).count_nonzero() == 12 * 16 + 16 * 16 + 16 * 10 + 2 * 16  # gains start at 1, biases at 0
+
+
+def test_the_hidden_layers_of_a_transformer_are_the_stream_and_what_lies_inside_its_blocks():
+    model, theta, x, plain = normed("transformer-2x16")
+    ours, theirs = model.features(theta, x[0]), {}
+    plain(single(model, theta[1]), x[0], theirs)
+    assert [name for name in ours if name != "logits"] == list(theirs)
+    for name, h in theirs.items():
+        torch.testing.assert_close(ours[name][1], h, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", range(6))
+def test_a_place_of_a_text_does_not_feel_what_comes_later(changed):
+    model, theta, _, _ = normed("transformer-2x16")
+    x = texts(5)
+    other = x.clone()
+    other[:, :, changed] = other[:, :, changed].roll(1, dims=1)
+    one, two = model.features(theta, x), model.features(theta, other)
+    for name, units in model.layout.groups.items():
+        assert one[name].shape == (3, 5, units, 6)
+        torch.testing.assert_close(one[name][..., :changed], two[name][..., :changed], rtol=0, atol=1e-12)
+        difference = (one[name] - two[name]).abs().amax((0, 1, 2))
+        assert (difference[changed:] > 1e-3).all()
+    assert (one["logits"] - two["logits"]).abs().max() > 1e-3
+
+
+def test_order_matters_to_a_transformer_through_its_places_alone():
+    model = models.build("transformer-1x16", TEXT, 10)  # with one block the last place reads the others as a bag
+    theta = model.init([1, 2, 3]).double()
+    x, order = texts(5), [3, 0, 4, 2, 1, 5]
+    assert (model.logits(theta, x[..., order]) - model.logits(theta, x)).abs().max() > 1e-3
+    model.layout.tensors(theta)["place"].zero_()
+    torch.testing.assert_close(model.logits(theta, x[..., order]), model.logits(theta, x))
+
+
+def test_dropout_reaches_what_each_half_of_a_block_adds():
+    """Where all of that is dropped, the last token alone is left, and its place."""
+    model, theta, x, _ = normed("transformer-2x16")
+    shapes = []
+
+    def nothing(h):
+        shapes.append(tuple(h.shape))
+        return 0 * h
+
+    ours = model.forward(model.layout.tensors(theta), x, drop=nothing)
+    assert shapes == [(3, 7, 6, 16)] * 4
+    for row in range(3):
+        p = single(model, theta[row])
+        last = p["embedding"][x[row, :, :, -1].argmax(1)] + p["place"][-1]
+        last = F.layer_norm(last, (16,), p["norm.gain"], p["norm.bias"], eps=1e-14)
+        torch.testing.assert_close(ours[row], last @ p["head.weight"] + p["head.bias"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "weights", "rest"),
+    [
+        ("mlp-2x16-norm", (1, 12), 16 * (12 + 16 + 10), (2 * 3 * 16) + 10),
+        ("transformer-2x16", TEXT, 2 * 12 * 16**2 + 16 * 10, 16 * (12 + 6) + 2 * 13 * 16 + 2 * 16 + 10),
+    ],
+)
+def test_kicks_leave_norms_embeddings_and_places_alone_unless_asked(name, shape, weights, rest):
+    model = models.build(name, shape, 10)
+    layout = model.layout
+    assert layout.count == weights + rest
+    touched = {p.name for p in layout.parameters if layout.select()[layout.select((p.name,), True)].any()}
+    assert layout.select().sum() == weights
+    assert all(name.endswith("weight") for name in touched)
+    start = model.init([1])[0]
+    moved = displacement(model, start, Kick(size=1.0), 1, lambda random: None) != 0
+    assert torch.equal(moved, layout.select())
+    every = displacement(model, start, Kick(size=1.0, norms_and_biases=True), 1, lambda random: None) != 0
+    assert every.sum() == layout.count
 
 
 def test_cnn1d_and_resnet_agree_with_torch():
@@ -144,9 +320,12 @@ def test_selection_by_layer_and_kind():
     ("name", "message"),
     [
         ("mlp", "unknown model"),
+        ("mlp-2x4-normal", "unknown model"),
         ("resnet9-16", "depth 6n"),
         ("mlp-0x4", "size of 0"),
+        ("transformer-0x4", "size of 0"),
         ("cnn1d-4", "does not fit"),
+        ("transformer-2x16", r"'transformer-2x16' does not fit inputs of shape \(3, 8, 8\)"),
     ],
 )
 def test_impossible_models_are_refused(name, message):
@@ -154,9 +333,15 @@ def test_impossible_models_are_refused(name, message):
         models.build(name, (3, 8, 8), 10)
 
 
+def test_heads_must_divide_the_width_of_a_transformer():
+    with pytest.raises(ValueError, match="4 heads needs a width that they divide, not 18"):
+        models.build("transformer-2x18", TEXT, 10)
+
+
 def test_activations_count_what_a_forward_pass_keeps():
     """Within a factor of two of what autograd saves, except for what all members share."""
-    for name, shape in (("mlp-3x64", (1, 40)), ("cnn1d-25", (1, 40)), ("resnet14-8", (3, 16, 16))):
+    shapes = {"mlp-3x64": (1, 40), "mlp-3x64-norm": (1, 40), "cnn1d-25": (1, 40), "resnet14-8": (3, 16, 16)}
+    for name, shape in (shapes | {"transformer-2x32": TEXT}).items():
         model, saved = models.build(name, shape, 10), {}
 
         def keep(tensor, saved=saved):

@@ -10,6 +10,8 @@ from torch import nn
 
 from butterfly import models
 from butterfly.augment import Augment, augment
+from butterfly.batches import Minibatches
+from butterfly.data import Data
 from butterfly.perturb import Kick
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
@@ -34,8 +36,15 @@ def plain_mlp(model, theta):
     return nn.Sequential(*layers[:-1])
 
 
-def plain_loop(model, task, recipe, seed, loss=None):
-    """Train one network with torch's own optimiser and a loop over minibatches."""
+def plain_loop(model, task, recipe, seed, loss=None, unmatched="", since=0):
+    """Train one network with torch's own optimiser and a loop over minibatches.
+
+    From step `since` on, the noise named `unmatched` comes from a stream of its own.
+    """
+
+    def stream(what, step, *key):
+        return generator(what, seed, *(["own", since, 0] if what == unmatched and step >= since else []), *key)
+
     net = plain_mlp(model, model.init([seed])[0].to(task.x))
     if recipe.optimizer == "sgd":
         optimizer = torch.optim.SGD(net.parameters(), 1.0, recipe.momentum, weight_decay=recipe.weight_decay)
@@ -43,11 +52,21 @@ def plain_loop(model, task, recipe, seed, loss=None):
         optimizer = torch.optim.AdamW(net.parameters(), 1.0, recipe.betas, recipe.eps, recipe.weight_decay)
     per_epoch = len(task.y) // recipe.batch_size
     for step in range(recipe.steps):
-        order = torch.randperm(len(task.y), generator=generator("order", seed, step // per_epoch))
+        order = torch.randperm(len(task.y), generator=stream("order", step, step // per_epoch))
         at = order[step % per_epoch * recipe.batch_size :][: recipe.batch_size]
+        h, masks = task.x[at], stream("dropout", step, step)
+        if recipe.augment.active:
+            h = augment(h, recipe.augment, stream("augment", step, step))
+        if unmatched == "within" and step >= since:
+            places = torch.randperm(len(at), generator=generator("within", seed, step))
+            h, at = h[places], at[places]
+        for layer in net:
+            h = layer(h)
+            if isinstance(layer, nn.ReLU) and recipe.dropout:
+                h = h * (torch.rand(h.shape, generator=masks) >= recipe.dropout) / (1 - recipe.dropout)
         optimizer.param_groups[0]["lr"] = learning_rate(recipe, step)
         optimizer.zero_grad()
-        (loss or (lambda z, at: F.cross_entropy(z, task.y[at])))(net(task.x[at]), at).backward()
+        (loss or (lambda z, at: F.cross_entropy(z, task.y[at])))(h, at).backward()
         optimizer.step()
     tensors = {}
     for i, layer in enumerate(m for m in net if isinstance(m, nn.Linear)):
@@ -63,6 +82,7 @@ def plain_loop(model, task, recipe, seed, loss=None):
         {"weight_decay": 0.01, "schedule": "cosine"},
         {"optimizer": "adamw", "lr": 0.003, "weight_decay": 0.05},
         {"first_lr_zero": True},
+        {"dropout": 0.3},
     ],
 )
 def test_a_stack_trains_to_the_numbers_of_plain_loops(change):
@@ -143,10 +163,13 @@ def test_a_fork_equals_training_both_from_scratch(optimizer):
     assert (forked[0] - forked[1]).norm() > 0.01
 
 
-@pytest.mark.parametrize("name", ["mlp-2x16", "cnn1d-4"])
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [("mlp-2x16", (1, 12)), ("mlp-2x16-norm", (1, 12)), ("cnn1d-4", (1, 12)), ("transformer-1x8", (12, 6))],
+)
 @pytest.mark.parametrize("block", [1, 3, 64])
-def test_an_unkicked_twin_stays_bit_identical(name, block):
-    task = make_task((1, 12))
+def test_an_unkicked_twin_stays_bit_identical(name, shape, block):
+    task = make_task(shape)
     model = models.build(name, task.input_shape, task.classes)
     forks = [Fork(seed, step, Kick()) for seed in (3, 5) for step in (0, 11, 39)]
     run = train(model, task, RECIPE.model_copy(update={"dropout": 0.2}), [3, 5], forks, block=block)
@@ -166,6 +189,160 @@ def test_a_kick_before_the_end_and_at_the_end(task, model):
     assert (run.theta[1] - run.theta[0]).norm().item() == pytest.approx(0.1 * unit, rel=1e-5)
 
 
+# --- forks whose noise is their own ----------------------------------------------------------------------------------
+
+NOISES = ("order", "within", "augment", "dropout")
+NOISY = RECIPE.model_copy(update={"dropout": 0.2, "augment": Augment(flip=True, shift=1)})
+
+
+def noisy_task(dtype=torch.float32):
+    task = make_task((1, 4, 4), dtype=dtype)
+    return task, models.build("mlp-2x16", task.input_shape, task.classes)
+
+
+@pytest.mark.parametrize("unmatched", NOISES)
+@pytest.mark.parametrize("since", [0, 11, 12, 39])  # an epoch has 6 steps
+def test_a_twin_with_noise_of_its_own_departs_at_once_and_alone(unmatched, since):
+    task, model = noisy_task()
+    forks = [Fork(5, since, Kick(), unmatched), *(Fork(seed, step, Kick()) for seed in (3, 5) for step in (since, 20))]
+    seen = {}
+    look = Observer("look", lambda now: seen.update({now.step: now.theta.clone()}), frozenset(range(41)))
+    members = train(model, task, NOISY, [3, 5], forks, [look], block=3).members
+    stray = members.index(Member(5, forks[0]))
+    for step, theta in seen.items():
+        for row, member in enumerate(members[: len(theta)]):
+            together = torch.equal(theta[row], theta[[3, 5].index(member.seed)])
+            assert together == (row != stray or step <= since), (step, member)
+
+
+def test_twins_with_noise_of_their_own_train_to_the_numbers_of_plain_loops():
+    task, model = noisy_task(torch.float64)
+    forks = [Fork(seed, step, Kick(), what) for step in (23, 4) for what in ("", *NOISES) for seed in (5, 3)]
+    runs = [train(model, task, NOISY, [3, 8, 5], forks, block=block) for block in (1, 4, 64)]
+    plain = [
+        plain_loop(
+            model, task, NOISY, one.seed, None, one.fork.unmatched if one.fork else "", one.fork and one.fork.step
+        )
+        for one in runs[0].members
+    ]
+    for run in runs:
+        torch.testing.assert_close(run.theta, torch.stack(plain), rtol=0, atol=1e-11)
+    apart = torch.pdist(runs[0].theta)
+    assert (apart > 1e-3).sum() == len(apart) - 2 * 3  # but for twins without noise of their own: two of two seeds
+
+
+@pytest.mark.parametrize("unmatched", ["dropout", "augment"])
+def test_noise_that_the_recipe_lacks_cannot_be_unmatched(unmatched, task, model):
+    for block in (1, 64):
+        twin = train(model, task, RECIPE, [3, 5], [Fork(5, 11, Kick(), unmatched)], block=block).theta[1:]
+        assert torch.equal(twin[0], twin[1])
+
+
+def test_another_order_within_the_minibatches_changes_rounding_alone():
+    task = make_task((1, 12), dtype=torch.float64)
+    model = models.build("mlp-2x16", task.input_shape, task.classes)
+    parent, twin = train(model, task, RECIPE, [3], [Fork(3, 5, Kick(), "within")]).theta
+    assert 0 < (twin - parent).abs().max() < 1e-11
+
+
+def test_a_twin_in_another_order_keeps_the_weights_targets_and_mask_of_its_seed():
+    task = make_task((1, 12), dtype=torch.float64)
+    model = models.build("mlp-2x16", task.input_shape, task.classes)
+    random = generator("test-own")
+    weights = torch.rand(2, 96, generator=random, dtype=torch.float64)
+    targets = torch.rand(2, 96, 3, generator=random, dtype=torch.float64).softmax(2)
+    of_both = replace(task, weights=weights, targets=targets)
+
+    def loss(place):
+        def of_one(logits, at):
+            each = F.cross_entropy(logits, targets[place, at], reduction="none")
+            return (weights[place, at] * each).sum() / weights[place, at].sum()
+
+        return of_one
+
+    forks = [Fork(3, 9, Kick(), "order"), Fork(7, 20, Kick(), "order")]
+    twins = train(model, of_both, RECIPE, [7, 3], forks).theta[2:]
+    plain = [
+        plain_loop(model, task, RECIPE, 3, loss(1), "order", 9),
+        plain_loop(model, task, RECIPE, 7, loss(0), "order", 20),
+    ]
+    torch.testing.assert_close(twins, torch.stack(plain), rtol=0, atol=1e-11)
+    kept = torch.rand(2, model.layout.size, generator=random) < 0.5
+    sparse = train(model, of_both, RECIPE, [7, 3], forks, mask=kept).theta
+    assert not sparse[~kept[[0, 1, 1, 0]]].any()
+    assert not torch.equal(sparse[1], sparse[2])
+
+
+def counted(count=24):
+    """Examples that say which they are: input, target and weight of number i of seed s are i, (i, s) and 100 s + i."""
+    number = torch.arange(count)
+    targets = torch.stack([torch.stack([number, torch.full_like(number, s)], 1) for s in range(3)])
+    weights = torch.stack([100 * s + number for s in range(3)])
+    x = number.view(-1, 1, 1).float()
+    return Data("counted", x, number, x, number, 2, number, weights.float(), targets.float())
+
+
+def test_a_branch_in_another_order_still_shows_every_example_once_an_epoch():
+    batches = Minibatches(counted(), 6, Augment(), [7, 3, 5])
+    before = batches.at(1)
+    branch = batches.branch(1, "order")
+    assert branch == 3
+    orders = []
+    for epoch in range(3):
+        seen = [batches.at(4 * epoch + place) for place in range(4)]
+        orders += [torch.cat([batch.x[row].flatten() for batch in seen]) for row in range(4)]
+    for i, order in enumerate(orders):
+        assert torch.equal(order.sort().values, torch.arange(24.0))
+        assert not any(torch.equal(order, other) for other in orders[:i])
+    assert torch.equal(batches.at(1).x[:3], before.x)
+
+
+def test_targets_and_weights_of_a_branch_are_those_of_its_examples_and_seed():
+    data = counted()
+    batches = Minibatches(data, 6, Augment(), [7, 3, 5])
+    rows = [batches.branch(row, what) for row, what in ((2, "order"), (1, "augment"), (2, "within"), (0, "order"))]
+    assert rows == [3, 4, 5, 6]
+    shared = Minibatches(replace(data, weights=data.weights[0], targets=None), 6, Augment(), [7, 3, 5])
+    shared.branch(1, "order")
+    for step in (0, 3, 4, 30):
+        batch = batches.at(step)
+        for row, place in enumerate([0, 1, 2, 2, 1, 2, 0]):
+            number = batch.x[row].flatten()
+            assert torch.equal(batch.target[row], torch.stack([number, torch.full_like(number, place)], 1))
+            assert torch.equal(batch.weight[row], 100 * place + number)
+        one = shared.at(step)
+        assert torch.equal(one.target.float(), one.x.flatten(1))
+        assert torch.equal(one.weight, one.x.flatten(1))
+
+
+def test_a_branch_in_another_order_within_has_the_minibatches_of_its_seed():
+    batches = Minibatches(counted(), 6, Augment(), [7, 3])
+    row = batches.branch(1, "within")
+    for step in (0, 1, 5):
+        parent, own = (batches.at(step).x[k].flatten() for k in (1, row))
+        assert torch.equal(parent.sort().values, own.sort().values)
+        assert not torch.equal(parent, own)
+
+
+def test_a_branch_changes_the_noise_it_names_and_no_other():
+    images = make_task((1, 6, 6))
+    batches = Minibatches(images, 16, Augment(flip=True, shift=2), [3, 5])
+    view, order = batches.branch(1, "augment"), batches.branch(1, "order")
+    both = batches.branch(order, "augment")
+    for step in (0, 7):
+        batch = batches.at(step)
+        at = torch.stack(
+            [torch.randperm(96, generator=generator("order", *key, step // 6)) for key in ((5,), (5, "own"))]
+        )
+        at = at[:, step % 6 * 16 :][:, :16]
+        for row, which in ((1, 0), (view, 0), (order, 1), (both, 1)):
+            assert torch.equal(batch.target[row], images.y[at[which]])
+        again = augment(images.x[at[1]], batches.augment, generator("augment", 5, step))
+        assert torch.equal(batch.x[order], again)  # another order, augmented with the same draws
+        assert not torch.equal(batch.x[view], batch.x[1])
+        assert not torch.equal(batch.x[both], batch.x[order])
+
+
 # --- streams, dropout, augmentation ----------------------------------------------------------------------------------
 
 
@@ -178,7 +355,6 @@ def test_dropout_is_shared_in_a_family_and_differs_between_seeds(task, model):
 
 
 def test_masks_and_augmentation_differ_between_seeds_and_steps():
-    from butterfly.batches import Minibatches
     from butterfly.train import _Dropout
 
     ones = torch.ones(2, 8, 50)
@@ -353,6 +529,7 @@ def test_crossings_are_recorded_once_a_member_and_in_time(task, model, metric, l
         ({"forks": [Fork(2, 0, Kick())]}, "seed 2, which is not trained"),
         ({"init": torch.zeros(2, 512)}, "init has shape"),
         ({"forks": [Fork(1, 41, Kick())]}, "step 41 of a run of 40"),
+        ({"forks": [Fork(1, 4, Kick(), "ordr")]}, "unmatched 'ordr'; give one of order, within"),
     ],
 )
 def test_impossible_runs_are_refused(task, model, change, message):

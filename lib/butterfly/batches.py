@@ -45,16 +45,24 @@ class Minibatches:
         self.data, self.batch_size, self.augment = data, batch_size, augment
         self.orders = [(seed,) for seed in seeds]  # of each row: the key of the stream that orders the examples,
         self.views = [(seed,) for seed in seeds]  # that of the stream that augments them,
-        self.origin = list(range(len(seeds)))  # and the place of its seed
+        self.origin = list(range(len(seeds)))  # and the place of its seed;
+        self.shuffled: dict[int, tuple] = {}  # rows that see each minibatch of their seed in another order, of this key
         self._epoch, self._order = -1, torch.empty(0)
 
-    def branch(self, row: int, what: str) -> int:
-        """A new row for the seed of `row`, with another `order` or other `augment`ation than that; its number."""
-        own = (*self.orders[row], "own")
+    def branch(self, row: int, what: str, *key: int) -> int:
+        """A new row for the seed at `row` and its number; it differs from that by `what`, drawn from streams of `key`.
+
+        `order`: other minibatches; `within`: the same minibatches, their examples in another order; `augment`: other
+        augmentation.
+        """
+        own = (*self.orders[row], "own", *key)
         self.orders.append(own if what == "order" else self.orders[row])
         self.views.append(own if what == "augment" else self.views[row])
         self.origin.append(self.origin[row])
-        return len(self.origin) - 1
+        new = len(self.origin) - 1
+        if what == "within":
+            self.shuffled[new] = own
+        return new
 
     def at(self, step: int) -> Batch:
         """The minibatch of update number `step`, one row a seed and branch."""
@@ -68,6 +76,11 @@ class Minibatches:
         if self.augment.active:
             streams = [generator("augment", *key, step) for key in self.views]
             x = torch.stack([augment(a, self.augment, s) for a, s in zip(x, streams, strict=True)])
+        if self.shuffled:
+            at = at.clone()
+        for row, key in self.shuffled.items():
+            places = torch.randperm(self.batch_size, generator=generator("within", *key, step))
+            at[row], x[row] = at[row, places], x[row, places]
         targets = self.data.y if self.data.targets is None else self.data.targets
         weights = self.data.weights
         return Batch(

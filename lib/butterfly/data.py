@@ -68,7 +68,7 @@ class Data:
 
 def of_classes(data: Data, classes: Sequence[int]) -> Data:
     """The examples of some classes, training and test, labelled 0, 1, ... in the order given."""
-    if len(set(classes)) != len(classes) or not set(classes) <= set(range(data.classes)):
+    if not classes or len(set(classes)) != len(classes) or not set(classes) <= set(range(data.classes)):
         raise ValueError(f"classes {list(classes)} of {data.name}, which has 0 to {data.classes - 1}, each once")
     if data.targets is not None:
         raise ValueError(f"{data.name} has targets of its own, which cannot be restricted to some classes")

@@ -43,3 +43,24 @@ def predictions(model: Model, theta: Tensor, x: Tensor) -> Tensor:
     for rows, some, logits in outputs(model, theta, x):
         found[rows, some] = logits.argmax(2)
     return found
+
+
+def logits(model: Model, theta: Tensor, x: Tensor) -> Tensor:
+    """The logits of every member on every example `[M, N, C]`."""
+    found = torch.empty(len(theta), len(x), model.classes, dtype=x.dtype, device=x.device)
+    for rows, some, values in outputs(model, theta, x):
+        found[rows, some] = values
+    return found
+
+
+def calibration_error(logits: Tensor, y: Tensor, bins: int = 15) -> Tensor:
+    """Expected calibration error (Naeini et al. 2015; Guo et al. 2017) of logits `[N, C]`.
+
+    Examples are binned by the probability of the class chosen, in `bins` of equal width; the error is the mean over
+    examples of the gap, in each bin, between mean probability and share of right answers.
+    """
+    confidence, answer = logits.double().softmax(1).max(1)
+    right = (answer == y).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gaps = torch.zeros(bins, dtype=torch.float64, device=y.device).index_add_(0, place, confidence - right)
+    return gaps.abs().sum() / len(y)

@@ -42,16 +42,16 @@ class Model:
 
     @property
     def layout(self) -> Layout:
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
 
     @property
     def activations(self) -> int:
         """Numbers kept for one example on its way through one network: what memory is counted in."""
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         """Logits `[M, B, C]` of a stack with tensors `p` on `x [M, B, *input_shape]`; `see` gets the hidden layers."""
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet")
+        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
 
     def logits(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits `[M, B, C]` of the stack `theta [M, P]` on shared inputs `x [B, *input_shape]`."""

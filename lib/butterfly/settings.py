@@ -31,6 +31,12 @@ SETTINGS = {
     "mnist": Setting(
         data="mnist", model="mlp-3x128", recipe=Recipe(steps=4680, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02)
     ),
+    # A causal transformer that learns a made-up language; sums as well, to the last.
+    "text": Setting(
+        data="language-a",
+        model="transformer-2x32",
+        recipe=Recipe(steps=600, batch_size=32, lr=1e-2, warmup=0.1, optimizer="adamw", dropout=0.1),
+    ),
     # A small CIFAR-10 run for a GPU; not a setting of the paper.
     "cifar10-small": Setting(
         data="cifar10",

@@ -30,7 +30,7 @@ class Parameter:
 
     name: str
     shape: tuple[int, ...]
-    kind: str  # "weight", "bias" or "norm"
+    kind: str  # "weight", "bias", "norm" or "embedding"
     std: float = 0.0  # standard deviation at initialisation (Kaiming normal for weights)
     value: float = 0.0  # constant at initialisation (1 for norm gains)
     scale: float = 0.0  # size of a unit kick per entry: `std` for weights; for biases and norms, that of their layer
@@ -138,7 +138,7 @@ def bias(name: str, of: Parameter) -> Parameter:
 
 
 def norm(name: str, after: Parameter) -> list[Parameter]:
-    """Gain and bias of a normalisation layer; kicks, if asked for, have the scale of the convolution before it."""
+    """Gain and bias of a normalisation layer; kicks, if asked for, have the scale of the weights before it."""
     shape, axes = (after.outputs,), (after.writes,)
     return [
         Parameter(f"{name}.gain", shape, "norm", value=1.0, scale=after.scale, axes=axes),

@@ -89,18 +89,22 @@ def descend(recipe: Recipe, step: int, theta: Tensor, state: Sequence[Tensor], g
     theta.addcdiv_(first, scale, value=-lr / corrections[0])
 
 
+_NOISES = ("", "order", "within", "augment", "dropout")
+
+
 @dataclass(frozen=True)
 class Fork:
     """Copy the parent of `seed` just before update number `step`, and kick the copy.
 
-    The twin shares all noise of its parent, unless `unmatched` names one that it draws anew from there on: this is how
-    a careless experiment goes wrong, and what it is worth can be measured.
+    The twin shares all noise of its parent, unless `unmatched` names one that it draws anew from there on (`within` is
+    the order of the examples in each minibatch, while dropout masks keep their places): this is how a careless experiment
+    goes wrong. Twins of one seed, step and draw share it.
     """
 
     seed: int
     step: int
     kick: Kick
-    unmatched: Literal["", "order", "augment", "dropout"] = ""
+    unmatched: str = ""
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,8 @@ def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks
     for fork in forks:
         if fork.seed not in seeds:
             raise ValueError(f"a fork of seed {fork.seed}, which is not trained here: {list(seeds)}")
+        if fork.unmatched not in _NOISES:
+            raise ValueError(f"a fork with unmatched '{fork.unmatched}'; give one of {', '.join(_NOISES[1:])}, or none")
         if not 0 <= fork.step <= recipe.steps:
             raise ValueError(f"a fork at step {fork.step} of a run of {recipe.steps} steps")
 
@@ -273,9 +279,9 @@ class _Run:
         for row, fork in enumerate(forks, len(self.members) - len(forks)):
             if fork.unmatched == "dropout":
                 self.drops[row] = len(self.masked)
-                self.masked.append((fork.seed, "own"))
+                self.masked.append((fork.seed, "own", fork.step, fork.kick.draw))
             elif fork.unmatched:
-                self.rows[row] = self.batches.branch(int(self.family[row]), fork.unmatched)
+                self.rows[row] = self.batches.branch(int(self.family[row]), fork.unmatched, fork.step, fork.kick.draw)
 
     def update(self, step: int, block: int) -> None:
         """One optimiser step of every member."""

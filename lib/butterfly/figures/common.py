@@ -17,6 +17,7 @@ TITLES = {
     "mnist1d-gelu": "MNIST-1D, GELU",
     "mnist1d-paths": "MNIST-1D, AdamW",
     "digits": "handwritten digits",
+    "text": "a made-up language",
     "mnist": "MNIST",
     "cifar10-small": "CIFAR-10, small network",
     "cifar10-small-adamw": "CIFAR-10, small network, AdamW",
