@@ -58,7 +58,7 @@ def plain_loop(model, task, recipe, seed, loss=None, unmatched="", since=0):
         if recipe.augment.active:
             h = augment(h, recipe.augment, stream("augment", step, step))
         if unmatched == "within" and step >= since:
-            places = torch.randperm(len(at), generator=generator("within", seed, step))
+            places = torch.randperm(len(at), generator=stream("within", step, step))
             h, at = h[places], at[places]
         for layer in net:
             h = layer(h)

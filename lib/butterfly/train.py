@@ -96,9 +96,9 @@ _NOISES = ("", "order", "within", "augment", "dropout")
 class Fork:
     """Copy the parent of `seed` just before update number `step`, and kick the copy.
 
-    The twin shares all noise of its parent, unless `unmatched` names one that it draws anew from there on (`within` is
-    the order of the examples in each minibatch, while dropout masks keep their places): this is how a careless experiment
-    goes wrong. Twins of one seed, step and draw share it.
+    The twin shares all noise of its parent, unless `unmatched` names one that it draws anew from there on, for its
+    seed, step and draw: this is how a careless experiment goes wrong. `within` is the order of the examples in each
+    minibatch; dropout masks keep their places then.
     """
 
     seed: int
