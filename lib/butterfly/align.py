@@ -5,6 +5,7 @@ permuted network is unit `p[i]` of the old one. Which axes of which tensors a la
 once, in the model's layout; everything here follows from that declaration.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -77,6 +78,28 @@ def _along(tensor: Tensor, axis: int, index: Tensor) -> Tensor:
     shape = [1] * runs.dim()
     shape[0], shape[axis] = pairs, units
     return torch.take_along_dim(runs, index.view(shape).to(tensor.device), axis).flatten(axis, axis + 1)
+
+
+def looseness(layout: Layout, theta: Tensor, temperature: float = 0.1, rounds: int = 100) -> Tensor:
+    """How loosely the units of each network `theta [M, P]` are told apart: `[M]`, from 0 to 1, the mean over layers.
+
+    `C` holds the cosines between the weights of the units of one layer, in and out. The Sinkhorn plan of
+    `exp(C / temperature)` is the soft permutation of the network onto itself; the best permutation is the identity, of
+    entropy log n for n units. The difference of the two entropies, over log n, is 0 where every unit is matched to
+    itself alone, and 1 where units could be exchanged at will.
+    """
+    tensors = layout.tensors(theta.to("cpu", torch.float64))
+    every = torch.arange(len(theta))
+    found = []
+    for layer, units in layout.groups.items():
+        products = _products(layout, tensors, tensors, layer, every)
+        norms = products.diagonal(dim1=1, dim2=2).sqrt()
+        plan = products / (norms[:, :, None] * norms[:, None, :]) / temperature
+        for _ in range(rounds):
+            plan = plan - plan.logsumexp(1, keepdim=True)
+            plan = plan - plan.logsumexp(2, keepdim=True)
+        found.append(-(plan.exp() * plan).sum(2).mean(1) / math.log(units))
+    return torch.stack(found).mean(0)
 
 
 # --- weight matching -------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from scipy import stats
 
-from butterfly import claims, data, models
+from butterfly import align, claims, data, models
 from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
@@ -30,7 +31,7 @@ from butterfly.interpolate import barriers
 from butterfly.perturb import Kick
 from butterfly.runs import Arrays, Config
 from butterfly.settings import Setting
-from butterfly.train import Fork, learning_rate, train
+from butterfly.train import Fork, Observer, learning_rate, train
 
 NOTEBOOK = "05_stability"
 OURS = "this companion"
@@ -57,7 +58,7 @@ SHAPES = {
         "normalised": "mlp-2x64-norm",
     },
     "cifar10-small": {"wider": "resnet8-32"},
-    "cifar10-paper": {"wider": "resnet20-64", "shallower": "resnet8-32", "wide-shallow": "resnet8-64"},
+    "cifar10-paper": {"wider": "resnet20-64", "shallower": "resnet8-32", "wide-shallow": "resnet8-60"},
 }
 ADAMW = {"mnist1d": 0.02, "digits": 0.01, "cifar10-small": 3e-3, "cifar10-paper": 3e-3}  # peak learning rates
 RECIPES = ("batch x4", "learning rate / 3", "warm-up x10", "weight decay", "AdamW", "label noise")
@@ -109,7 +110,7 @@ def arms(params: Params, name: str) -> dict[str, Setting]:
     shapes = {REFERENCE: base.model} | SHAPES[name]
     made = {arm: base.model_copy(update={"model": model}) for arm, model in shapes.items()}
     made |= {arm: _with(base, **changes) for arm, changes in recipes.items()}
-    return {arm: made[arm] for arm in params.arms if arm in made}
+    return {arm: made[arm] for arm in made if arm in params.arms}  # the reference first
 
 
 def _with(setting: Setting, **changes: object) -> Setting:
@@ -218,7 +219,11 @@ def compute_shard(config: Config) -> Arrays:
     cells = [(seed, 0.0, 0.0) for seed in seeds]
     cells += [(seed, time, config["size"]) for time in config["kick_times"] for seed in seeds]
     forks = [Fork(seed, step_at(setting, time), Kick(size=size)) for seed, time, size in cells]
-    run = train(model, task, setting.recipe, seeds, forks)
+    loose = Observer(
+        "loose", lambda now: align.looseness(model.layout, now.theta[: len(seeds)]), frozenset(f.step for f in forks)
+    )
+    run = train(model, task, setting.recipe, seeds, forks, [loose])
+    looseness = dict(run.recorded("loose"))
     parents, twins = run.theta[parent_rows(run.members)], run.theta[len(seeds) :]
     found = barriers(model, parents, twins, task.x, task.y, config["points"])
     _, error = evaluate(model, parents, task.x_test, task.y_test)
@@ -234,6 +239,7 @@ def compute_shard(config: Config) -> Arrays:
         "largest_difference": (twins - parents).abs().amax(1).cpu().numpy(),
         "distance": (twins - parents).norm(dim=1).cpu().numpy(),
         "barrier": found.of_loss.numpy(),
+        "looseness": np.array([float(looseness[fork.step][seeds.index(fork.seed)]) for fork in forks]),
         "loss": found.loss[:, 0].numpy(),
         "accuracy": 1 - error.cpu().numpy(),
     }
@@ -373,6 +379,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     made = []
     for name, suffix in zip(params.settings, ("", "r"), strict=False):
         made += [_judge(id, tables, name, suffix) for id in CLAIMS]
+        made += _permutability(tables["twins"], name, suffix)
     return made
 
 
@@ -396,6 +403,34 @@ def _judge(id: str, tables: Tables, name: str, suffix: str) -> Claim:
     if len(ratio) and not 1 / MATCHED <= ratio.iloc[0] <= MATCHED:
         (made,) = claims.void([made], f"the arm ends at {ratio.iloc[0]:.2g} times the reference's training loss")
     return made
+
+
+def _permutability(twins: pd.DataFrame, name: str, suffix: str) -> list[Claim]:
+    """B23, a conjecture of the authors' workshop paper, on the reference."""
+    own = twins[(twins.setting == name) & (twins.arm == REFERENCE)]
+    each = [one for _, one in own[own.kind == "twin"].groupby("seed")]
+    told = f" ({name})" if suffix else ""
+    made = [
+        claims.claim(
+            "B23" + suffix,
+            NOTEBOOK,
+            "The units of a network become harder to exchange as it trains" + told,
+            PAPER,
+            "rank correlation of kick time and looseness: entropy of the Sinkhorn plan onto itself over the identity's",
+            Region(high=-0.8),
+            claims.mean([stats.spearmanr(one.time, one.looseness).statistic for one in each]),
+        ),
+        claims.claim(
+            "B23b" + suffix,
+            NOTEBOOK,
+            "and the harder that is when the kick comes, the lower the barrier at the end" + told,
+            PAPER,
+            "rank correlation of looseness at the kick and barrier over kick times",
+            Region(low=0.8),
+            claims.mean([stats.spearmanr(one.looseness, one.barrier).statistic for one in each]),
+        ),
+    ]
+    return unless_broken(made, own, ["barrier", "loss", "looseness"])
 
 
 def matched(losses: pd.DataFrame) -> pd.Series:

@@ -243,7 +243,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
 
 def _of_classes(one: pd.DataFrame, name: str, suffix: str) -> list[Claim]:
     kicked = one[one.kind == "twin"].assign(height=lambda t: np.log(t.barrier + EPSILON))
-    table = kicked.pivot_table("height", ["seed", "direction"], "checkpoint")
+    table = kicked.pivot(index=["seed", "direction"], columns="checkpoint", values="height")
     halves = table[table.index.get_level_values("direction").isin(HALVES)].groupby("seed").mean()
     gained = table[100.0] - table[0.0]
     directions, relative = (values.unstack("direction") for values in (table[100.0], gained))
