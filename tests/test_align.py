@@ -1,5 +1,6 @@
 """Alignment against planted answers, brute force, and the law that a permuted network is the same function."""
 
+import math
 from itertools import combinations, permutations
 
 import pytest
@@ -306,3 +307,41 @@ def test_two_networks_are_matched_jointly_as_well_as_one_to_the_other():
     model, sets = family("mlp-1x12", (1, 6), 3, 2)
     one = align.weight_matching(model.layout, sets[:, 0], sets[:, 1])
     torch.testing.assert_close(align.joint_matching(model.layout, sets)[1], one.objective)
+
+
+# --- looseness -------------------------------------------------------------------------------------------------------
+
+
+def test_units_that_are_alike_are_loose_and_units_at_right_angles_are_not():
+    model = models.build("mlp-1x4", (1, 4), 4)
+    theta = torch.zeros(2, model.layout.size, dtype=torch.float64)
+    into = model.layout.tensors(theta)["linear0.weight"]
+    into[0] = 1.0  # all units the same
+    into[1] = 7.0 * torch.eye(4)
+    same, apart = align.looseness(model.layout, theta)
+    assert same.item() == pytest.approx(1.0)
+    # By hand: each row of the plan has e^10 / (e^10 + 3) at its own place and the rest elsewhere.
+    own, other = (math.exp(v) / (math.exp(10) + 3) for v in (10, 0))
+    assert apart.item() == pytest.approx(-(own * math.log(own) + 3 * other * math.log(other)) / math.log(4))
+
+
+def test_looseness_is_that_of_the_soft_permutation():
+    """A plain Sinkhorn on one layer, and no change under a permutation or a change of scale."""
+    model = models.build("mlp-1x6", (1, 5), 3)
+    theta = model.init([1, 2]).double()
+    (found, _) = align.looseness(model.layout, theta, temperature=0.3)
+    p = model.layout.tensors(theta[:1])
+    units = torch.cat([p["linear0.weight"][0].T, p["linear0.bias"][0][:, None], p["linear1.weight"][0]], 1)
+    units = units / units.norm(dim=1, keepdim=True)
+    plan = (units @ units.T / 0.3).exp()
+    for _ in range(500):
+        plan = plan / plan.sum(0)
+        plan = plan / plan.sum(1, keepdim=True)
+    assert torch.allclose(plan.sum(0), torch.ones(6, dtype=torch.float64))
+    joint = plan / 6
+    excess = -(joint * joint.log()).sum() - math.log(6)  # beyond the entropy of the identity, with 1 / n at n places
+    assert found.item() == pytest.approx(float(excess / math.log(6)))
+    moved = align.permute(model.layout, 3.0 * theta, align.shuffled(model.layout, [generator("a"), generator("b")]))
+    torch.testing.assert_close(
+        align.looseness(model.layout, moved, temperature=0.3), align.looseness(model.layout, theta, temperature=0.3)
+    )

@@ -74,10 +74,11 @@ def test_a_probability_on_the_border_is_in_the_bin_below():
 
 
 def test_bins_are_fifteen_by_default():
-    """0.905 and 0.925 lie in one of ten or twenty bins and on both sides of 14 / 15 = 0.933 with 0.945."""
-    answers, y = of_confidence(0.925, 0.945), torch.tensor([0, 1])
-    assert calibration_error(answers, y).item() == pytest.approx((0.075 + 0.945) / 2)
-    assert calibration_error(answers, y, bins=10).item() == pytest.approx((0.945 - 0.075) / 2)
+    """0.930 and 0.936 lie on both sides of 14 / 15 = 0.933, but in one of fourteen bins, and in one of sixteen."""
+    answers, y = of_confidence(0.930, 0.936), torch.tensor([0, 1])
+    assert calibration_error(answers, y).item() == pytest.approx((0.070 + 0.936) / 2)
+    for bins in (14, 16):
+        assert calibration_error(answers, y, bins).item() == pytest.approx((0.936 - 0.070) / 2)
 
 
 def test_the_class_chosen_counts_not_the_right_one():

@@ -15,7 +15,7 @@ from butterfly.experiments.transfer import HALVES, MARGINS, UNEQUAL, Params, Tab
 from butterfly.experiments.twins import EPSILON, chosen
 from butterfly.perturb import Kick
 from butterfly.strict import ParameterError
-from butterfly.train import Fork, train
+from butterfly.train import Fork, Observer, train
 from tests.conftest import verdicts
 
 TINY = Params(
@@ -123,8 +123,7 @@ def test_a_twin_is_what_it_says(results, direction, first, second):
     source, model = (models.build("mlp-2x64", (1, 8, 8), one.classes) for one in (before, after))
     tuned = recipe.model_copy(update={"steps": 15})
     for checkpoint, step in ((0, 0), (20, 12), (100, 60)):
-        # A fork without a kick keeps what the run is at a step, and nothing moves after the last.
-        theta = source.init([SEED]) if step == 0 else stopped(source, before, recipe, step)
+        theta = source.init([SEED]) if step == 0 else pretrained(source, before, recipe, step)
         start = fresh_head(theta, source, model, ("linear2.weight", "linear2.bias"))
         a, b = train(model, after, tuned, [SEED], [Fork(SEED, 0, Kick(size=0.5))], init=start).theta
         where = "direction == @direction and checkpoint == @checkpoint and seed == @SEED and kind == 'twin'"
@@ -133,12 +132,10 @@ def test_a_twin_is_what_it_says(results, direction, first, second):
         assert {name: row[name] for name in expected} == pytest.approx(expected, **NEAR), checkpoint
 
 
-def stopped(model, task, recipe, step):
-    """Seed 1 after `step` updates `[1, P]`: from there on the learning rate is nothing, by hand."""
-    found = []
-    watch = experiment.Observer("stop", lambda now: found.append(now.theta.clone()), frozenset({step}))
-    train(model, task, recipe, [SEED], observers=[watch])
-    return found[0]
+def pretrained(model, task, recipe, step):
+    """Seed 1 after `step` updates `[1, P]`."""
+    copy = Observer("copy", lambda now: now.theta.clone(), frozenset({step}))
+    return train(model, task, recipe, [SEED], observers=[copy]).records[0][2]
 
 
 @pytest.fixture(scope="module")
