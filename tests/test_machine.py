@@ -331,8 +331,10 @@ def test_stacks_of_forks_are_trained_once(bench, monkeypatch):
 
 def test_processes_ask_for_what_they_are_called():
     assert PROCESSES[REPEAT] == {}
-    assert PROCESSES["two threads"] == {"threads": "2"}
-    assert {name: asked["ATEN_CPU_CAPABILITY"] for name, asked in PROCESSES.items() if len(asked) == 3} == {
+    assert PROCESSES["two threads"]["threads"] == "2"
+    assert {
+        name: asked["ATEN_CPU_CAPABILITY"] for name, asked in PROCESSES.items() if "ATEN_CPU_CAPABILITY" in asked
+    } == {
         "SIMD: AVX2": "avx2",
         "SIMD: none": "default",
     }

@@ -156,6 +156,7 @@ def test_a_budget_is_exact_where_the_loss_is_a_power_of_the_steps():
         ([8.0, 4.0, np.nan, np.nan], 1.0, 160),
         ([np.nan] * 4, 1.0, 160),
         ([np.inf, 8.0, 4.0, 2.0], 8.0, 40),
+        ([8.0, 4.0, 2.0, 1.0], np.nan, 160),  # the reference diverged: whatever the arm does is void
     ],
 )
 def test_budgets_where_losses_do_not_fall_or_do_not_reach(losses, target, steps):

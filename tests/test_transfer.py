@@ -259,6 +259,7 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
         ({"checkpoints": (0.0, 0.1, 100.0)}, "checkpoints .* different updates"),
         ({"text_times": (0.0, 1.0)}, "kick times .* different updates before the last"),
         ({"tuning": 0.03}, "leaves none; give more of either"),
+        ({"steps": 30, "text_steps": 600, "tuning": 0.02}, "of 30 steps leaves none"),
     ],
 )
 def test_runs_that_are_too_short_are_refused(changes, reason):

@@ -169,8 +169,10 @@ def pilot_shard(config: Config) -> Arrays:
 def budget(steps: np.ndarray, losses: np.ndarray, target: float) -> int:
     """The number of updates that ends at the loss `target`: between the pilots, on logarithmic scales, or the nearest.
 
-    `losses [steps]` are made falling first, so that there is one answer.
+    `losses [steps]` are made falling first, so that there is one answer. If the reference is lost, the longest.
     """
+    if not np.isfinite(target):
+        return int(steps[-1])
     falling = np.minimum.accumulate(np.log(np.nan_to_num(losses, nan=1e3)))
     return round(float(np.exp(np.interp(-np.log(target), -falling, np.log(steps)))))
 

@@ -90,6 +90,7 @@ def shards(params: Params) -> list[Config]:
     for name in params.settings:
         setting = chosen(name, params.steps)
         check_looks(setting, params.checkpoints)
+        _tuned(setting, params.tuning)
         for direction in (*HALVES, *UNEQUAL):
             for some in groups(params.seeds, params.seeds_per_shard):
                 grid = {"name": name, "direction": direction, "checkpoints": list(params.checkpoints)}
@@ -326,7 +327,7 @@ def _of_texts(texts: pd.DataFrame) -> list[Claim]:
 
 def _relation(kicked: pd.DataFrame) -> list[float]:
     each = {key: stats.spearmanr(one.distance, one.barrier).statistic for key, one in kicked.groupby(["seed", "text"])}
-    return pd.Series(each).groupby(level=0).mean().to_list()
+    return pd.Series(each).groupby(level=0).agg(lambda texts: texts.mean(skipna=False)).to_list()
 
 
 def _claim(id: str, statement: str, statistic: str, interval: claims.Interval) -> Claim:
