@@ -39,7 +39,8 @@
 #   $2^{-b}$ changes a typical initial weight in its $b$-th digit.
 # - Rounding happens at every update, not once; the size is that of the single kick at the start that does the same.
 # - *Instruction sets and threads* are set by environment variables in a process of its own (`ATEN_CPU_CAPABILITY` and its
-#   like). On a GPU, the profile `gpu` adds TF32 and kernels that add in a random order; that was not run here.
+#   like). All start from the same initial weights: another instruction set would draw others, in their last bits. On a
+#   GPU, the profile `gpu` adds TF32 and kernels that add in a random order; that was not run here.
 # - *Unmatched* twins draw their dropout masks, augmentation (small rotations of handwritten digits) or order of examples anew;
 #   each such recipe has a ruler of its own.
 

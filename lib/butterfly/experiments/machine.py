@@ -167,7 +167,7 @@ class _Bench:
         """The parents, trained again in another way."""
         seeds = self.config["seeds"]
         if variant in PROCESSES:
-            return _in_a_process(self.config, PROCESSES[variant])
+            return _in_a_process(self.config, PROCESSES[variant], self.model.init(seeds))
         if variant in FORMATS:
             task = self.task.to(self.config["device"], FORMATS[variant])
             return trained(self.model, task, self.recipe, seeds, self.early)[0]
@@ -225,6 +225,7 @@ def trained(
     seeds: Sequence[int],
     early: int,
     forks: Sequence[Fork] = (),
+    init: Tensor | None = None,
     block: int | None = None,
 ) -> tuple[Run, Tensor]:
     """Networks after 0, 1, `early` and all updates, in float64 on the CPU, and the row of the parent of each twin."""
@@ -233,16 +234,20 @@ def trained(
         return now.theta.to("cpu", torch.float64, copy=True)
 
     copy = Observer("copy", kept, frozenset({0, 1, early, recipe.steps}))
-    run = train(model, task, recipe, seeds, forks, [copy], block=block)
+    run = train(model, task, recipe, seeds, forks, [copy], init, block=block)
     return dict(run.recorded("copy")), parent_rows(run.members) if forks else torch.empty(0)
 
 
-def _in_a_process(config: Config, asked: dict[str, str]) -> Run:
-    """The parents, trained by a fresh process with these environment variables and switches."""
+def _in_a_process(config: Config, asked: dict[str, str], init: Tensor) -> Run:
+    """The parents, trained by a fresh process with these environment variables and switches.
+
+    They start from the weights `init [S, P]` drawn here: another instruction set would draw others, in their last bits.
+    """
     variables = {name: value for name, value in asked.items() if name.isupper()}
     with tempfile.TemporaryDirectory() as folder:
         order = Path(folder) / "order.json"
         order.write_text(json.dumps({"config": config, "asked": asked}))
+        np.save(order.with_suffix(".npy"), init.numpy())
         code = f"from {child.__module__} import {child.__name__} as child; child({str(order)!r})"
         done = subprocess.run(
             [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=False
@@ -266,7 +271,8 @@ def child(order: str) -> None:
     setting = Setting.read(config["setting"], "setting")
     task = data.load(setting.data)
     model = models.build(setting.model, task.input_shape, task.classes)
-    found = _Bench(model, task, config).plain()
+    init = torch.from_numpy(np.load(Path(order).with_suffix(".npy")))
+    found = _Bench(model, task, config).plain(init=init)
     np.savez(Path(order).with_suffix(".npz"), **{str(step): theta.numpy() for step, theta in found.items()})
 
 
@@ -341,10 +347,11 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         return pairs[pairs.variant == variant].set_index("seed")
 
     def apart(*variants: str) -> claims.Interval:
-        """The largest distance ever, between any two that should be the same."""
+        """The largest distance ever, between any two that should be the same; nothing where one was left out."""
         some = pairs[pairs.variant.isin(variants)]
-        largest = some[["early", "late"]].to_numpy().max() if len(some) else np.nan
-        return claims.exact(float(largest), some.seed.nunique())
+        if some.variant.nunique() < len(variants):
+            return claims.exact(np.nan, 0)
+        return claims.exact(float(some[["early", "late"]].to_numpy().max()), some.seed.nunique())
 
     def elsewhere(variant: str) -> claims.Interval:
         barrier = of(variant).barrier
