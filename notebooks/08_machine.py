@@ -100,8 +100,8 @@ plots.save(*figures.worth(tables), "08_a_worth", params.profile)
 #
 # Where nothing is added in another order, bits stay the same: another process, a second thread, another place in the stack.
 # (This processor's widest instructions for these kernels are AVX2, so to name them changes nothing.) Sums in another order
-# and another precision are kicks of about a ten-millionth of the weights, 23 to 25 binary digits, above the threshold of
-# notebook 04. bfloat16 is ten thousand times larger; unmatched noise is larger still, a few percent of the weights.
+# are kicks of a few hundred-millionths of the weights, and the rounding of float32 against float64 one of a ten-millionth:
+# 23 to 25 binary digits, above the threshold of notebook 04. bfloat16 is ten thousand times larger; unmatched noise is larger still, a few percent of the weights.
 
 # %% [markdown]
 # ## (b) What becomes of it
@@ -118,7 +118,7 @@ plots.save(*figures.consequences(tables), "08_b_consequences", params.profile)
 # size. Black: Gaussian kicks with 95 % bootstrap bands; markers: means over n = 6 seeds.
 #
 # On this scale the machine's kicks do at the end what Gaussian kicks of their size do, or rather more: they are given anew at
-# every update. A third of the test answers differ after another order of summation, as many as after any kick.
+# every update. After another order of summation a third of the test answers differ, almost as many as after any kick.
 
 # %% [markdown]
 # ## Claims
