@@ -20,7 +20,7 @@ from butterfly.experiments.common import Common, check_device, compute
 from butterfly.experiments.twins import (
     check_times,
     chosen,
-    groups,
+    every_few,
     long,
     parent_rows,
     rising_times,
@@ -70,9 +70,7 @@ def shards(params: Params) -> list[Config]:
     check_device(params.device)
     setting = chosen(params.setting, params.steps)
     check_times(setting, params.kick_times)
-    grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "seeds", "seeds_per_shard"})
-    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-    return [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
+    return every_few(params, setting)
 
 
 def compute_shard(config: Config) -> Arrays:

@@ -18,7 +18,16 @@ from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import calibration_error, evaluate, logits
 from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import PAPER, check_times, chosen, groups, rising_times, step_at, unless_broken
+from butterfly.experiments.twins import (
+    PAPER,
+    check_times,
+    chosen,
+    every_few,
+    rising_times,
+    step_at,
+    unless_broken,
+    unless_lost,
+)
 from butterfly.models import Model
 from butterfly.perturb import Kick
 from butterfly.runs import Arrays, Config
@@ -61,9 +70,7 @@ def shards(params: Params) -> list[Config]:
     check_device(params.device)
     setting = chosen(params.setting, params.steps)
     check_times(setting, params.kick_times)
-    grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "seeds", "seeds_per_shard"})
-    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-    return [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
+    return every_few(params, setting)
 
 
 def compute_shard(config: Config) -> Arrays:
@@ -243,9 +250,8 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
         claims.claim(id, NOTEBOOK, statement, PAPER if id.startswith("B") else OURS, statistic, MARGINS[id], interval)
         for id, statement, statistic, interval in made
     ]
-    broken = pd.concat([tables["controls"], every.assign(kind="group", largest_difference=0.0)])
-    broken.loc[broken.kind == "control", ["member_loss", "angle"]] = 0.0
-    return unless_broken(found, broken, ["member_loss", "angle"])
+    found = unless_broken(found, tables["controls"], ["largest_difference"])
+    return unless_lost(found, every[["member_loss", "angle"]], "groups have no finite loss or angle")
 
 
 def _correlations(kicked: pd.DataFrame, measure: str) -> list[float]:

@@ -19,7 +19,7 @@ from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import check_looks, chosen, groups, unless_lost
+from butterfly.experiments.twins import check_looks, chosen, every_few, unless_lost
 from butterfly.runs import Arrays, Config
 from butterfly.settings import Setting
 from butterfly.streams import generator
@@ -73,9 +73,7 @@ def shards(params: Params) -> list[Config]:
     held = len(data.load(setting.data).y_test)
     if params.examples > held:
         raise ParameterError(f"examples = {params.examples}: the test set of {setting.data} holds {held}; give fewer")
-    grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "seeds", "seeds_per_shard"})
-    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-    return [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
+    return every_few(params, setting)
 
 
 def compute_shard(config: Config) -> Arrays:

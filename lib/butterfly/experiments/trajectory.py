@@ -20,7 +20,7 @@ from butterfly.claims import Claim, Region
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import EPSILON, check_looks, chosen, groups, unless_lost
+from butterfly.experiments.twins import EPSILON, check_looks, chosen, every_few, unless_lost
 from butterfly.interpolate import barriers
 from butterfly.models import Model
 from butterfly.runs import Arrays, Config
@@ -67,9 +67,7 @@ def shards(params: Params) -> list[Config]:
     check_device(params.device)
     setting = chosen(params.setting, params.steps)
     check_looks(setting, params.checkpoints)
-    grid = params.model_dump(mode="json", exclude={"profile", "setting", "steps", "pairs", "pairs_per_shard"})
-    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-    return [{**common, **grid, "pairs": some} for some in groups(params.pairs, params.pairs_per_shard)]
+    return every_few(params, setting, "pairs")
 
 
 def compute_shard(config: Config) -> Arrays:

@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from butterfly import claims
+from butterfly import claims, data
 from butterfly.claims import Claim
 from butterfly.evaluate import predictions
+from butterfly.experiments.common import Common
+from butterfly.runs import Config
 from butterfly.settings import Setting, setting
 from butterfly.strict import ParameterError
 from butterfly.train import Fork, Member, Snapshot
@@ -65,6 +67,15 @@ def rising_sizes(name: str, sizes: Sequence[float]) -> None:
 def groups(seeds: int, at_once: int) -> list[list[int]]:
     """The seeds of each shard; they do not depend on the machine."""
     return [list(range(first, min(first + at_once, seeds))) for first in range(0, seeds, at_once)]
+
+
+def every_few(params: Common, setting: Setting, units: str = "seeds") -> list[Config]:
+    """One shard for every few units of a notebook with one setting, with all parameters that decide its numbers."""
+    others = {"profile", "setting", "steps", units, f"{units}_per_shard"}
+    grid = params.model_dump(mode="json", exclude=others)
+    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
+    some = groups(getattr(params, units), getattr(params, f"{units}_per_shard"))
+    return [{**common, **grid, units: few} for few in some]
 
 
 def parent_rows(members: Sequence[Member]) -> torch.Tensor:
