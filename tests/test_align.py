@@ -17,7 +17,7 @@ from tests.conftest import make_task
 MODELS = [
     ("mlp-3x16", (1, 20)),
     ("mlp-3x16-norm", (1, 20)),
-    ("cnn1d-9", (1, 20)),
+    ("cnn-3x9", (1, 20)),
     ("resnet8-4", (3, 8, 8)),
     ("resnet14-4", (3, 8, 8)),
     ("transformer-2x16", (12, 6)),
@@ -76,7 +76,7 @@ def test_a_residual_stream_has_one_permutation():
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_permutations_form_a_group(seed):
-    model, theta = networks("cnn1d-9", (1, 20))
+    model, theta = networks("cnn-3x9", (1, 20))
     one, two = planted(model.layout, 3, f"one{seed}"), planted(model.layout, 3, f"two{seed}")
     layout = model.layout
     moved = align.permute(layout, theta, one)

@@ -15,7 +15,7 @@ def single(model, theta):
     return {name: tensor[0] for name, tensor in model.layout.tensors(theta[None]).items()}
 
 
-def plain_cnn1d(p, x):
+def plain_cnn(p, x):
     for i in range(3):
         x = F.relu(F.conv1d(x, p[f"conv{i}.weight"], p[f"conv{i}.bias"], stride=2, padding=1))
     return x.flatten(1) @ p["head.weight"] + p["head.bias"]
@@ -214,10 +214,10 @@ def test_kicks_leave_norms_embeddings_and_places_alone_unless_asked(name, shape,
     assert every.sum() == layout.count
 
 
-def test_cnn1d_and_resnet_agree_with_torch():
-    cnn = models.build("cnn1d-7", (1, 40), 10)
+def test_cnn_and_resnet_agree_with_torch():
+    cnn = models.build("cnn-3x7", (1, 40), 10)
     resnet = models.build("resnet14-4", (3, 8, 8), 10)
-    for model, plain in ((cnn, plain_cnn1d), (resnet, lambda p, x: plain_resnet(p, x, 2))):
+    for model, plain in ((cnn, plain_cnn), (resnet, lambda p, x: plain_resnet(p, x, 2))):
         theta = model.init([1, 2, 3]) + 0.05 * torch.randn(3, model.layout.size, generator=generator("t"))
         x = torch.randn(5, *model.input_shape, generator=generator("x"))
         ours = model.logits(theta, x)
@@ -324,7 +324,7 @@ def test_selection_by_layer_and_kind():
         ("resnet9-16", "depth 6n"),
         ("mlp-0x4", "size of 0"),
         ("transformer-0x4", "size of 0"),
-        ("cnn1d-4", "does not fit"),
+        ("cnn-0x4", "size of 0"),
         ("transformer-2x16", r"'transformer-2x16' does not fit inputs of shape \(3, 8, 8\)"),
     ],
 )
@@ -340,7 +340,7 @@ def test_heads_must_divide_the_width_of_a_transformer():
 
 def test_activations_count_what_a_forward_pass_keeps():
     """Within a factor of two of what autograd saves, except for what all members share."""
-    shapes = {"mlp-3x64": (1, 40), "mlp-3x64-norm": (1, 40), "cnn1d-25": (1, 40), "resnet14-8": (3, 16, 16)}
+    shapes = {"mlp-3x64": (1, 40), "mlp-3x64-norm": (1, 40), "cnn-3x25": (1, 40), "resnet14-8": (3, 16, 16)}
     for name, shape in (shapes | {"transformer-2x32": TEXT}).items():
         model, saved = models.build(name, shape, 10), {}
 

@@ -165,7 +165,7 @@ def test_a_fork_equals_training_both_from_scratch(optimizer):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("mlp-2x16", (1, 12)), ("mlp-2x16-norm", (1, 12)), ("cnn1d-4", (1, 12)), ("transformer-1x8", (12, 6))],
+    [("mlp-2x16", (1, 12)), ("mlp-2x16-norm", (1, 12)), ("cnn-3x4", (1, 12)), ("transformer-1x8", (12, 6))],
 )
 @pytest.mark.parametrize("block", [1, 3, 64])
 def test_an_unkicked_twin_stays_bit_identical(name, shape, block):

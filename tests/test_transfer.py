@@ -189,7 +189,7 @@ def test_classes_of_every_direction():
     [
         ("mlp-2x16", (1, 12)),
         ("mlp-3x16-norm", (1, 12)),
-        ("cnn1d-8", (1, 12)),
+        ("cnn-3x8", (1, 12)),
         ("resnet8-8", (3, 8, 8)),
         ("transformer-2x8", (12, 6)),
     ],

@@ -40,18 +40,23 @@ class Model:
     input_shape: tuple[int, ...]
     classes: int
 
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        """Whether this architecture takes inputs `[channels, *space]` of that shape."""
+        return True
+
     @property
     def layout(self) -> Layout:
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
 
     @property
     def activations(self) -> int:
         """Numbers kept for one example on its way through one network: what memory is counted in."""
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         """Logits `[M, B, C]` of a stack with tensors `p` on `x [M, B, *input_shape]`; `see` gets the hidden layers."""
-        raise TypeError("use one of the architectures: MLP, CNN1d, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
 
     def logits(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits `[M, B, C]` of the stack `theta [M, P]` on shared inputs `x [B, *input_shape]`."""
@@ -145,35 +150,97 @@ class MLP(Model):
 
 
 @dataclass(frozen=True)
-class CNN1d(Model):
-    """Three strided convolutions and a linear head, for signals (the shape of the MNIST-1D paper's CNN)."""
+class CNN(Model):
+    """`depth` convolutions of stride 2 and a linear head, for signals and images.
 
+    With 3 layers of 25 channels, the CNN of the MNIST-1D paper; the first kernel has 5 places along each axis, the
+    others 3.
+    """
+
+    depth: int = 3
     width: int = 25
+
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        return len(input_shape) in (2, 3) and min(input_shape[1:]) >= 3
 
     @cached_property
     def layout(self) -> Layout:
-        channels, length = self.input_shape
+        channels, *space = self.input_shape
         parameters, before = [], ""
-        for layer, kernel in enumerate((5, 3, 3)):
-            here = f"hidden{layer}"
-            w = conv_weight(f"conv{layer}.weight", self.width, channels, kernel, reads=before, writes=here)
+        for layer in range(self.depth):
+            kernel, here = 5 if layer == 0 else 3, f"hidden{layer}"
+            name, kernels = f"conv{layer}.weight", [kernel] * len(space)
+            w = conv_weight(name, self.width, channels, *kernels, reads=before, writes=here)
             parameters += [w, bias(f"conv{layer}.bias", w)]
-            channels, length, before = self.width, (length + 2 - kernel) // 2 + 1, here
-        head = linear_weight("head.weight", channels * length, self.classes, reads=before)
+            space = [(size + 2 - kernel) // 2 + 1 for size in space]
+            channels, before = self.width, here
+        head = linear_weight("head.weight", channels * prod(space), self.classes, reads=before)
         return Layout([*parameters, head, bias("head.bias", head)])
 
     @property
     def activations(self) -> int:
-        return 2 * self.width * self.input_shape[1]
+        return 2 * self.width * prod(self.input_shape[1:])
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x
-        for layer in range(3):
+        for layer in range(self.depth):
             h = conv(h, p[f"conv{layer}.weight"], stride=2, padding=1)
-            h = torch.relu(h + p[f"conv{layer}.bias"][:, None, :, None])
+            shift = p[f"conv{layer}.bias"]
+            h = torch.relu(h + shift.view(len(shift), 1, -1, *[1] * (x.dim() - 3)))
             see(f"hidden{layer}", h)
             h = drop(h)
         return linear(h.flatten(2), p["head.weight"], p["head.bias"])
+
+
+@dataclass(frozen=True)
+class GRU(Model):
+    """Gated recurrent units (Cho et al. 2014) that read an image row by row, or a signal 4 places at a time.
+
+    The head reads the last state. The gates are those of `torch.nn.GRU`, with one bias each. The states feed
+    themselves, which weight matching does not know: the layout declares none of its units exchangeable.
+    """
+
+    width: int = 32
+
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        return len(input_shape) == 3 or (len(input_shape) == 2 and input_shape[1] % _PLACES_A_STEP == 0)
+
+    @property
+    def _inputs(self) -> int:
+        """Numbers read in one step."""
+        channels, *space = self.input_shape
+        return channels * (space[1] if len(space) == 2 else _PLACES_A_STEP)
+
+    @cached_property
+    def layout(self) -> Layout:
+        gates = 3 * self.width  # reset, update, new
+        reads = replace(linear_weight("input.weight", self._inputs, gates), std=self._inputs**-0.5)
+        state = replace(linear_weight("state.weight", self.width, gates), std=self.width**-0.5)
+        head = linear_weight("head.weight", self.width, self.classes)
+        return Layout([reads, bias("input.bias", reads), state, head, bias("head.bias", head)])
+
+    @property
+    def activations(self) -> int:
+        return 8 * self.width * (prod(self.input_shape) // self._inputs)
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
+        if x.dim() == 4:  # a signal [M, B, channels, places]
+            x = x.unflatten(3, (-1, _PLACES_A_STEP))
+        rows = x.transpose(2, 3).flatten(3)  # [M, B, steps, numbers]
+        read = linear(rows.flatten(1, 2), p["input.weight"], p["input.bias"]).unflatten(1, rows.shape[1:3])
+        h = torch.zeros_like(read[:, :, 0, : self.width])
+        for step in range(rows.shape[2]):
+            now, before = read[:, :, step], torch.bmm(h, p["state.weight"])
+            reset, update = torch.sigmoid((now + before)[..., : 2 * self.width]).chunk(2, dim=2)
+            new = torch.tanh(now[..., 2 * self.width :] + reset * before[..., 2 * self.width :])
+            h = new + update * (h - new)
+        see("state", h)
+        return linear(drop(h), p["head.weight"], p["head.bias"])
+
+
+_PLACES_A_STEP = 4  # of a signal, that a recurrent network reads at a time
 
 
 @dataclass(frozen=True)
@@ -182,6 +249,10 @@ class ResNet(Model):
 
     depth: int = 20
     width: int = 32
+
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        return len(input_shape) == 3
 
     def __post_init__(self) -> None:
         if self.depth < 8 or (self.depth - 2) % 6:
@@ -255,6 +326,10 @@ class Transformer(Model):
     depth: int = 2
     width: int = 32
 
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        return len(input_shape) == 2
+
     def __post_init__(self) -> None:
         if self.width % _HEADS:
             raise ValueError(f"a transformer with {_HEADS} heads needs a width that they divide, not {self.width}")
@@ -323,7 +398,8 @@ def _attend(h: Tensor) -> Tensor:
 _NAMES = {
     r"mlp-(?P<depth>\d+)x(?P<width>\d+)(-(?P<activation>gelu))?(-(?P<norm>norm))?": MLP,
     r"transformer-(?P<depth>\d+)x(?P<width>\d+)": Transformer,
-    r"cnn1d-(?P<width>\d+)": CNN1d,
+    r"cnn-(?P<depth>\d+)x(?P<width>\d+)": CNN,
+    r"gru-(?P<width>\d+)": GRU,
     r"resnet(?P<depth>\d+)-(?P<width>\d+)": ResNet,
 }
 
@@ -331,7 +407,8 @@ _NAMES = {
 def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
     """The architecture of that name.
 
-    `mlp-DEPTHxWIDTH[-gelu][-norm]` (hidden layers), `cnn1d-WIDTH`, `resnetDEPTH-WIDTH`, `transformer-DEPTHxWIDTH`.
+    `mlp-DEPTHxWIDTH[-gelu][-norm]` (hidden layers), `cnn-DEPTHxWIDTH`, `gru-WIDTH`, `resnetDEPTH-WIDTH`,
+    `transformer-DEPTHxWIDTH`.
     """
     for pattern, kind in _NAMES.items():
         if match := re.fullmatch(pattern, name):
@@ -339,7 +416,7 @@ def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
             sizes = {key: int(value) if value.isdigit() else value for key, value in parts.items()}
             if 0 in sizes.values():
                 raise ValueError(f"model '{name}' has a size of 0")
-            if (kind in (CNN1d, Transformer) and len(input_shape) != 2) or (kind is ResNet and len(input_shape) != 3):
+            if not kind.accepts(tuple(input_shape)):
                 raise ValueError(f"model '{name}' does not fit inputs of shape {input_shape}")
             return kind(tuple(input_shape), classes, **sizes)
-    raise ValueError(f"unknown model '{name}'; try mlp-4x64, cnn1d-25, resnet20-32 or transformer-2x32")
+    raise ValueError(f"unknown model '{name}'; try mlp-4x64, cnn-3x25, gru-32, resnet20-32 or transformer-2x32")

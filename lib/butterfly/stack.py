@@ -156,12 +156,20 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor:
     """Convolution in 1 or 2 dimensions: `x [M, B, I, *space]`, `weight [M, O, I, *kernel]` -> `[M, B, O, *space]`."""
-    one = F.conv1d if weight.dim() == 4 else F.conv2d
     if x.device.type == "cpu":
-        # A grouped convolution on a CPU is slower than one convolution after another.
-        return torch.stack([one(a, w, stride=stride, padding=padding) for a, w in zip(x, weight, strict=True)])
+        # A grouped convolution on a CPU is slower than one convolution after another; along one axis, a batched product
+        # of the windows is twice as fast as either (measured).
+        if weight.dim() == 4:
+            padded, kernel = F.pad(x, (padding, padding)), weight.shape[-1]
+            places = (padded.shape[3] - kernel) // stride + 1
+            windows = [padded[..., k : k + stride * (places - 1) + 1 : stride] for k in range(kernel)]
+            columns = torch.stack(windows, 3).permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)  # [M, I kernel, B places]
+            y = torch.bmm(weight.flatten(2), columns)
+            return y.unflatten(2, (x.shape[1], -1)).transpose(1, 2)
+        return torch.stack([F.conv2d(a, w, stride=stride, padding=padding) for a, w in zip(x, weight, strict=True)])
     members, batch, channels, *space = x.shape
     grouped = x.transpose(0, 1).reshape(batch, members * channels, *space)
+    one = F.conv1d if weight.dim() == 4 else F.conv2d
     y = one(grouped, weight.flatten(0, 1), stride=stride, padding=padding, groups=members)
     return y.unflatten(1, (members, -1)).transpose(0, 1)
 
