@@ -45,7 +45,7 @@ _POINTWISE = {
     "entropy": ("-sum_c p_c log p_c, in nats", "high", "as p rounds to 0 and 1", _PLAIN, _PLAIN),
     "margin.logit": ("z_y - max_{c != y} z_c", "low", _SMOOTH, "Pleiss et al. 2020 (AUM)", _PLAIN),
     "margin.prob": ("p_y - max_{c != y} p_c", "low", "as p_y rounds to 1", "cf. Zheng et al. 2023", _PLAIN),
-    "el2n": ("|p - e_y|_2", "high", _SMOOTH, "Kwok et al. 2024", "Paul et al. 2021, early in training"),
+    "el2n": ("|p - e_y|_2", "high", _SMOOTH, "Kwok et al. 2024", "cf. Paul et al. 2021"),
     "el2n.squared": ("|p - e_y|_2^2", "high", _SMOOTH, "Seedat et al. 2024 (H-CAT)", "Seedat et al. 2024 (H-CAT)"),
 }
 MEASURES = tuple(_POINTWISE)
@@ -73,6 +73,7 @@ def _registry() -> dict[str, Score]:
         Score("first_learned", "index of the first right look; T if none is", "high", _EVERY, "many", toneva),
         Score("iteration_learned", "index from which on every look is right; T if the last is wrong", "high", _EVERY,
               "many", f"{baldock}; Siddiqui et al. 2022"),
+        Score("el2n.early", "|p - e_y|_2", "high", "early in training", _SMOOTH, paul),
         Score("grand", "|gradient of the loss by all weights|_2", "high", "early in training", _SMOOTH, paul),
         Score("grand.last_layer", "|gradient of the loss by the last layer|_2 = el2n * sqrt(1 + |h|^2)", "high",
               "early in training", _SMOOTH, "Guo et al. 2022 (DeepCore's GraNd)"),

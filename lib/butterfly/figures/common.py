@@ -16,6 +16,8 @@ TITLES = {
     "mnist1d-adamw": "MNIST-1D, AdamW",
     "mnist1d-gelu": "MNIST-1D, GELU",
     "mnist1d-paths": "MNIST-1D, AdamW",
+    "mnist1d-scores": "MNIST-1D",
+    "digits-scores": "handwritten digits",
     "digits": "handwritten digits",
     "text": "a made-up language",
     "mnist": "MNIST",

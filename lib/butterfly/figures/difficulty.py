@@ -1,0 +1,24 @@
+"""Pieces that the figures of notebooks 10 to 15 share: names of networks and scores."""
+
+import seaborn as sns
+
+from butterfly.figures.common import TITLES
+
+FAMILIES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU"}
+
+
+def architecture(name: str) -> str:
+    """An architecture for people: `mlp-4x64` is `MLP 4x64`."""
+    family, _, size = name.partition("-")
+    return f"{FAMILIES.get(family, family)} {size}"
+
+
+def network(name: str) -> str:
+    """A network named `setting/architecture`, for people: what it is, and what it learns."""
+    setting, _, model = name.partition("/")
+    return f"{architecture(model)}, {TITLES[setting]}"
+
+
+def palette(labels: list[str]) -> dict[str, tuple]:
+    """Colours of unordered things, readable without colour vision."""
+    return dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
