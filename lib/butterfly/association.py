@@ -134,8 +134,8 @@ def clump(values: np.ndarray, p: np.ndarray, count: int, limit: float = 0.2) -> 
     return np.array(chosen)
 
 
-def identify(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "logistic"]) -> np.ndarray:
-    """Name the architecture of each test run from k examples: `fit [A, F, k]`, `test [A, E, k]`; right or not `[A, E]`.
+def answers(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "logistic"]) -> np.ndarray:
+    """Name the architecture of each test run from k examples: `fit [A, F, k]`, `test [A, E, k]`; its number `[A, E]`.
 
     Features are standardised on the fitted runs; the strength of the logistic regression's L2 penalty is chosen by
     cross-validation among them.
@@ -150,5 +150,9 @@ def identify(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "log
         )
     names = np.repeat(np.arange(groups), runs)
     model = make_pipeline(StandardScaler(), classifier).fit(fit.reshape(-1, count), names)
-    answers = model.predict(test.reshape(-1, count)).reshape(groups, -1)
-    return answers == np.arange(groups)[:, None]
+    return model.predict(test.reshape(-1, count)).reshape(groups, -1)
+
+
+def identify(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "logistic"]) -> np.ndarray:
+    """Whether each test run's architecture is named right `[A, E]`, as in `answers`."""
+    return answers(fit, test, method) == np.arange(len(test))[:, None]

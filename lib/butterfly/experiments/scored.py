@@ -175,8 +175,7 @@ def compute_held_out(config: Config) -> Arrays:
     task = data.load(setting.data).to(config["device"])
     model = models.build(setting.model, task.input_shape, task.classes)
     count, looks = config["examples"] or len(task.y), config["looks"]
-    drawn = [torch.rand(len(task.y), generator=generator("held-out", seed, config["ratio"])) for seed in seeds]
-    kept = (torch.stack(drawn) < config["ratio"]).to(task.y.device)
+    kept = halves(task, seeds, config["ratio"])
     logger = ScoreLogger(task.ids[:count], task.y[:count], len(seeds))
     steps = frozenset(round(setting.recipe.steps * look / looks) for look in range(1, looks + 1))
 
@@ -188,3 +187,9 @@ def compute_held_out(config: Config) -> Arrays:
     scores = logger.scores()
     found = {"trained": kept[:, :count], "right": scores["accuracy.last"] > 0, "el2n.mean": scores["el2n.mean"]}
     return {name: values.cpu().numpy() for name, values in found.items()}
+
+
+def halves(task: Data, seeds: Sequence[int], ratio: float) -> Tensor:
+    """Which examples each seed trains on `[R, N]`: each with probability `ratio`."""
+    drawn = [torch.rand(len(task.y), generator=generator("held-out", seed, ratio)) for seed in seeds]
+    return (torch.stack(drawn) < ratio).to(task.y.device)

@@ -21,6 +21,7 @@ TITLES = {
     "digits": "handwritten digits",
     "text": "a made-up language",
     "mnist": "MNIST",
+    "cifar10-scores": "CIFAR-10, small CNN",
     "cifar10-small": "CIFAR-10, small network",
     "cifar10-small-adamw": "CIFAR-10, small network, AdamW",
     "cifar10-paper": "CIFAR-10, the paper's recipe",
