@@ -8,6 +8,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -16,11 +17,12 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from butterfly import align, data, models, represent, runs
+from butterfly import align, data, models, probe, represent, runs
 from butterfly.data import Data
 from butterfly.interpolate import barriers
 from butterfly.models import MLP, Model
 from butterfly.perturb import Kick
+from butterfly.score import ScoreLogger
 from butterfly.streams import generator
 from butterfly.train import Fork, Recipe, train
 
@@ -181,6 +183,70 @@ def comparisons(task: Data) -> None:
         print(f"{label:60}{loop:8.2f} s{ours:8.2f} s{loop / ours:8.1f} times")
 
 
+def epoch(task: Data, name: str, members: int = 32) -> tuple[Callable[[], int], Callable[[], int]]:
+    """One epoch of a stack in training, and one look of a logger at all examples it was trained on."""
+    model = models.build(name, task.input_shape, task.classes)
+    recipe = Recipe(steps=-(-len(task.y) // BATCH), batch_size=BATCH, lr=0.05)
+    theta, logger = model.init(list(range(members))), ScoreLogger(task.ids, task.y, members)
+
+    def training() -> int:
+        train(model, task, recipe, list(range(members)))
+        return 1
+
+    def look() -> int:
+        logger.watch(model, theta, task.x)
+        return 1
+
+    return training, look
+
+
+PLAIN = {
+    "mlp-4x64": lambda: [m for i, o in pairwise(WIDTHS) for m in (nn.Linear(i, o), nn.ReLU())][:-1],
+    "cnn-3x16": lambda: [
+        *(m for i, o, k in ((1, 16, 5), (16, 16, 3), (16, 16, 3)) for m in (nn.Conv1d(i, o, k, 2, 1), nn.ReLU())),
+        *(nn.Flatten(), nn.Linear(16 * 5, 10)),
+    ],
+}
+
+
+def gradient_loop(name: str, x: Tensor, y: Tensor) -> int:
+    """GraNd of one example after another, as `torch.nn` gives it."""
+    net = nn.Sequential(*PLAIN[name]())
+    parameters, norms = list(net.parameters()), []
+    for k in range(len(y)):
+        inputs = x[k : k + 1] if name.startswith("cnn") else x[k : k + 1].flatten(1)
+        gradients = torch.autograd.grad(F.cross_entropy(net(inputs), y[k : k + 1]), parameters)
+        norms.append(torch.cat([part.flatten() for part in gradients]).norm().item())
+    return len(norms)
+
+
+def chunked_gradients(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> int:
+    """The same by `gradient_norms`."""
+    return probe.gradient_norms(model, theta, x, y)[0].numel()
+
+
+def scores(task: Data) -> None:
+    """What it costs to watch a stack while it trains, and gradient norms against a loop."""
+    watched, contestants = ("mlp-4x64", "cnn-3x16", "gru-32"), {}
+    for name in watched:
+        contestants[f"{name}, training"], contestants[f"{name}, look"] = epoch(task, name)
+    seconds = medians(contestants)
+    print(f"\nscores of {len(task.y):,} examples, 32 networks: an epoch of training, and a look of the logger after it")
+    for name in watched:
+        training, look = seconds[f"{name}, training"], seconds[f"{name}, look"]
+        print(f"{name:60}{training:8.2f} s{look:8.2f} s{look / training:8.1%}")
+    x, y, contestants = task.x[:1000], task.y[:1000], {}
+    for name in PLAIN:
+        model = models.build(name, task.input_shape, task.classes)
+        contestants[f"{name}, loop"] = partial(gradient_loop, name, x, y)
+        contestants[f"{name}, ours"] = partial(chunked_gradients, model, model.init([0]), x, y)
+    seconds = medians(contestants)
+    print("\ngradient norms (GraNd) of 1,000 examples, one network; loop: example after example")
+    for name in PLAIN:
+        loop, ours = (1000 * seconds[f"{name}, {kind}"] for kind in ("loop", "ours"))
+        print(f"{name:60}{loop:8.2f} s{ours:8.2f} s{loop / ours:8.1f} times")
+
+
 def mnist_like() -> tuple[Data, str]:
     """6,000 training and 1,000 test images of MNIST from `BUTTERFLY_DATA`, or random ones of its shape."""
     if os.environ.get("BUTTERFLY_DATA"):
@@ -215,6 +281,7 @@ def main() -> None:
     for name, value in seconds.items():
         print(f"{name:48}{1 / value:18.0f}{plain / value:13.2f}{flops / value / peak:13.0%}")
     comparisons(task)
+    scores(task)
     pairs = []
     for _ in range(ROUNDS):
         began = time.process_time()

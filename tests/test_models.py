@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from butterfly import models
 from butterfly.models import Model
 from butterfly.perturb import Kick, displacement
-from butterfly.stack import blocks
+from butterfly.stack import blocks, conv
 from butterfly.streams import generator
 
 
@@ -15,10 +15,27 @@ def single(model, theta):
     return {name: tensor[0] for name, tensor in model.layout.tensors(theta[None]).items()}
 
 
-def plain_cnn(p, x):
-    for i in range(3):
-        x = F.relu(F.conv1d(x, p[f"conv{i}.weight"], p[f"conv{i}.bias"], stride=2, padding=1))
+def plain_cnn(p, x, seen=None):
+    """Of any depth, for signals and images; `seen` gets the hidden layers."""
+    convolution = F.conv1d if x.dim() == 3 else F.conv2d
+    for i in range(sum(name.startswith("conv") for name in p) // 2):
+        x = F.relu(convolution(x, p[f"conv{i}.weight"], p[f"conv{i}.bias"], stride=2, padding=1))
+        if seen is not None:
+            seen[f"hidden{i}"] = x
     return x.flatten(1) @ p["head.weight"] + p["head.bias"]
+
+
+def plain_gru(p, x):
+    """`torch.nn.GRU`, whose weights are transposed; it has two biases, of which one is 0."""
+    if x.dim() == 3:  # a signal: 4 places of every channel at a time
+        x = torch.stack(x.split(4, dim=2), dim=2)
+    rows = x.transpose(1, 2).flatten(2)
+    cell = torch.nn.GRU(rows.shape[2], len(p["state.weight"]), batch_first=True, dtype=x.dtype)
+    given = {"weight_ih": p["input.weight"].T, "weight_hh": p["state.weight"].T, "bias_ih": p["input.bias"]}
+    given["bias_hh"] = torch.zeros_like(p["input.bias"])
+    states, last = torch.func.functional_call(cell, {f"{name}_l0": tensor for name, tensor in given.items()}, rows)
+    assert torch.equal(states[:, -1], last[0])
+    return last[0] @ p["head.weight"] + p["head.bias"]
 
 
 def plain_resnet(p, x, blocks_a_stage):
@@ -75,6 +92,17 @@ PLAIN = {
     "mlp-2x16-gelu-norm": ((1, 12), lambda p, x: plain_normed_mlp(p, x, F.gelu)),
     "transformer-2x16": (TEXT, plain_transformer),
 }
+NEW = [
+    ("gru-8", (1, 40), plain_gru),
+    ("gru-5", (3, 12), plain_gru),
+    ("gru-6", (1, 7, 9), plain_gru),
+    ("gru-6", (3, 5, 4), plain_gru),
+    ("cnn-5x6", (1, 40), plain_cnn),
+    ("cnn-1x6", (2, 11), plain_cnn),
+    ("cnn-3x5", (1, 28, 28), plain_cnn),
+    ("cnn-2x4", (3, 9, 12), plain_cnn),
+    ("cnn-4x4", (3, 8, 8), plain_cnn),
+]
 
 
 def normed(name, members=3):
@@ -225,6 +253,124 @@ def test_cnn_and_resnet_agree_with_torch():
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
+def moved(name, shape, members=3):
+    """Networks with every entry, biases too, moved off its start, and inputs `[M, B, ...]` of their own."""
+    model = models.build(name, shape, 10)
+    theta = model.init(list(range(members))).double()
+    theta[:, : model.layout.count] += 0.2 * torch.randn(members, model.layout.count, generator=generator("t"))
+    return model, theta, torch.randn(members, 7, *shape, generator=generator("x"), dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("name", "shape", "plain"), NEW)
+def test_recurrent_and_convolutional_networks_agree_with_torch(name, shape, plain):
+    model, theta, x = moved(name, shape)
+    ours = model.forward(model.layout.tensors(theta), x)
+    theirs = torch.stack([plain(single(model, row), own) for row, own in zip(theta, x, strict=True)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+    assert ours.std() > 0.1
+    torch.testing.assert_close(model.logits(theta, x[0])[1], plain(single(model, theta[1]), x[0]))
+
+
+@pytest.mark.parametrize(("name", "shape", "plain"), NEW)
+def test_their_gradients_too(name, shape, plain):
+    model, theta, x = moved(name, shape)
+    y = torch.arange(21).view(3, 7) % 10
+
+    def loss(logits):
+        return F.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="sum") / 7
+
+    expected = torch.zeros_like(theta)
+    for row in range(3):
+        one = theta[row].clone().requires_grad_()
+        F.cross_entropy(plain(single(model, one), x[row]), y[row]).backward()
+        expected[row] = one.grad
+    torch.testing.assert_close(model.gradient(theta, x, loss), expected, rtol=1e-9, atol=1e-12)
+    for p in model.layout.parameters:
+        assert expected[:, model.layout.select((p.name,), True)].abs().max() > 1e-4, p.name
+
+
+@pytest.mark.parametrize(("name", "shape"), [("cnn-3x5", (2, 20)), ("cnn-3x5", (2, 12, 9))])
+def test_the_hidden_layers_of_a_cnn_are_its_convolutions(name, shape):
+    model, theta, x = moved(name, shape)
+    ours, theirs = model.features(theta, x[0]), {}
+    plain_cnn(single(model, theta[1]), x[0], theirs)
+    assert list(ours) == [*theirs, "logits"]
+    for layer, h in theirs.items():
+        torch.testing.assert_close(ours[layer][1], h)
+    assert model.layout.groups == dict.fromkeys(theirs, 5)
+
+
+def test_the_hidden_layer_of_a_gru_is_its_last_state_and_nobody_may_permute_it():
+    model, theta, x = moved("gru-8", (1, 40))
+    found = model.features(theta, x[0])
+    assert list(found) == ["state", "logits"]
+    assert found["state"].shape == (3, 7, 8)
+    assert found["state"].abs().max() < 1
+    p = model.layout.tensors(theta)
+    torch.testing.assert_close(
+        found["logits"], torch.baddbmm(p["head.bias"][:, None], found["state"], p["head.weight"])
+    )
+    assert model.layout.groups == {}
+    # A new last step and an old first one: both are felt.
+    for places in (slice(0, 4), slice(36, 40)):
+        other = x[0].clone()
+        other[..., places] += 1
+        assert (model.logits(theta, other) - found["logits"]).abs().max() > 1e-4
+
+
+def test_a_gru_starts_with_inputs_and_states_of_equal_size():
+    """Standard deviations of 1 / sqrt(inputs), biases of 0, and a Kaiming-normal head."""
+    model = models.build("gru-128", (2, 40), 10)
+    p = single(model, model.init([1])[0])
+    assert {name: tuple(tensor.shape) for name, tensor in p.items()} == {
+        "input.weight": (8, 384),
+        "input.bias": (384,),
+        "state.weight": (128, 384),
+        "head.weight": (128, 10),
+        "head.bias": (10,),
+    }
+    for name, std in (("input.weight", 8**-0.5), ("state.weight", 128**-0.5), ("head.weight", (2 / 128) ** 0.5)):
+        assert p[name].std().item() == pytest.approx(std, rel=0.06)
+    assert not p["input.bias"].any()
+    assert not p["head.bias"].any()
+
+
+@pytest.mark.parametrize(("name", "shape", "state"), [("gru-8", (1, 40), (3, 7, 8)), ("cnn-2x4", (1, 40), None)])
+def test_dropout_reaches_what_the_head_reads(name, shape, state):
+    model, theta, x = moved(name, shape)
+    shapes = []
+
+    def nothing(h):
+        shapes.append(tuple(h.shape))
+        return 0 * h
+
+    ours = model.forward(model.layout.tensors(theta), x, drop=nothing)
+    torch.testing.assert_close(ours, model.layout.tensors(theta)["head.bias"][:, None].expand_as(ours))
+    assert shapes == ([state] if state else [(3, 7, 4, 19), (3, 7, 4, 10)])
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 4, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@pytest.mark.parametrize("places", [5, 12])
+def test_convolutions_along_one_axis_are_those_of_torch(kernel, stride, padding, places):
+    x, w = (torch.randn(3, *shape, generator=generator("conv"), dtype=torch.float64, requires_grad=True)
+            for shape in ((2, 4, places), (6, 4, kernel)))  # fmt: skip
+    ours = conv(x, w, stride, padding)
+    theirs = torch.stack([F.conv1d(a, b, stride=stride, padding=padding) for a, b in zip(x, w, strict=True)])
+    torch.testing.assert_close(ours, theirs)
+    slope = torch.randn(theirs.shape, generator=generator("slope"), dtype=torch.float64)
+    for mine, yours in zip(*(torch.autograd.grad(y, (x, w), slope) for y in (ours, theirs)), strict=True):
+        torch.testing.assert_close(mine, yours)
+
+
+def test_convolutions_are_padded_and_strided_only_when_asked():
+    x, w = (torch.randn(2, 3, 4, 9, generator=generator("conv", k)) for k in range(2))
+    assert conv(x, w[..., :3]).shape == (2, 3, 3, 7)
+    image = torch.randn(2, 3, 4, 9, 8, generator=generator("conv"))
+    assert conv(image, image[..., :3, :3]).shape == (2, 3, 3, 7, 6)
+
+
 def test_pixels_without_contrast_have_finite_gradients():
     """Rotation leaves corners of exactly 0, where a plain square root has an infinite slope."""
     model = models.build("resnet8-4", (3, 8, 8), 10)
@@ -325,12 +471,40 @@ def test_selection_by_layer_and_kind():
         ("mlp-0x4", "size of 0"),
         ("transformer-0x4", "size of 0"),
         ("cnn-0x4", "size of 0"),
+        ("gru-0", "size of 0"),
+        ("gru-2x4", "unknown model"),
         ("transformer-2x16", r"'transformer-2x16' does not fit inputs of shape \(3, 8, 8\)"),
     ],
 )
 def test_impossible_models_are_refused(name, message):
     with pytest.raises(ValueError, match=message):
         models.build(name, (3, 8, 8), 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "accepted"),
+    [
+        ("gru-4", (1, 40), True),
+        ("gru-4", (1, 41), False),
+        ("gru-4", (1, 42), False),
+        ("gru-4", (3, 5, 7), True),
+        ("gru-4", (12,), False),
+        ("gru-4", (1, 4, 4, 4), False),
+        ("cnn-9x4", (1, 3), True),
+        ("cnn-3x4", (1, 2), False),
+        ("cnn-9x4", (1, 3, 3), True),
+        ("cnn-3x4", (5, 2, 9), False),
+        ("cnn-3x4", (12,), False),
+        ("cnn-3x4", (1, 8, 8, 8), False),
+    ],
+)
+def test_shapes_that_do_not_fit_are_refused(name, shape, accepted):
+    if accepted:
+        model = models.build(name, shape, 10)
+        assert model.logits(model.init([0]), torch.randn(2, *shape, generator=generator("x"))).shape == (1, 2, 10)
+    else:
+        with pytest.raises(ValueError, match=f"model '{name}' does not fit inputs of shape"):
+            models.build(name, shape, 10)
 
 
 def test_heads_must_divide_the_width_of_a_transformer():
@@ -341,7 +515,8 @@ def test_heads_must_divide_the_width_of_a_transformer():
 def test_activations_count_what_a_forward_pass_keeps():
     """Within a factor of two of what autograd saves, except for what all members share."""
     shapes = {"mlp-3x64": (1, 40), "mlp-3x64-norm": (1, 40), "cnn-3x25": (1, 40), "resnet14-8": (3, 16, 16)}
-    for name, shape in (shapes | {"transformer-2x32": TEXT}).items():
+    shapes |= {"transformer-2x32": TEXT, "gru-32": (1, 40)}
+    for name, shape in shapes.items():
         model, saved = models.build(name, shape, 10), {}
 
         def keep(tensor, saved=saved):

@@ -47,16 +47,16 @@ class Model:
 
     @property
     def layout(self) -> Layout:
-        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, VGG, Transformer")
 
     @property
     def activations(self) -> int:
         """Numbers kept for one example on its way through one network: what memory is counted in."""
-        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, VGG, Transformer")
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         """Logits `[M, B, C]` of a stack with tensors `p` on `x [M, B, *input_shape]`; `see` gets the hidden layers."""
-        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, Transformer")
+        raise TypeError("use one of the architectures: MLP, CNN, GRU, ResNet, VGG, Transformer")
 
     def logits(self, theta: Tensor, x: Tensor) -> Tensor:
         """Logits `[M, B, C]` of the stack `theta [M, P]` on shared inputs `x [B, *input_shape]`."""
@@ -315,6 +315,63 @@ class ResNet(Model):
         return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
 
 
+_VGG = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+
+
+@dataclass(frozen=True)
+class VGG(Model):
+    """CIFAR VGG of the difficulty paper: 3x3 convolutions in stages of widths w, 2w, 4w, 8w, 8w, with channel norm.
+
+    Each stage ends by halving the image; the linear head reads the mean over what is left of it.
+    """
+
+    depth: int = 11
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        if self.depth not in _VGG:
+            raise ValueError(f"a VGG has depth {', '.join(map(str, _VGG))}, not {self.depth}")
+
+    @staticmethod
+    def accepts(input_shape: tuple[int, ...]) -> bool:
+        return len(input_shape) == 3 and min(input_shape[1:]) >= 32
+
+    @property
+    def _channels(self) -> list[int]:
+        """Channels of each stage."""
+        return [self.width * factor for factor in (1, 2, 4, 8, 8)]
+
+    @cached_property
+    def layout(self) -> Layout:
+        parameters, channels, before = [], self.input_shape[0], ""
+        for stage, (count, width) in enumerate(zip(_VGG[self.depth], self._channels, strict=True)):
+            for layer in range(count):
+                name = f"stage{stage}.conv{layer}"
+                w = conv_weight(f"{name}.weight", width, channels, 3, 3, reads=before, writes=name)
+                parameters += [w, *norm(f"{name}.norm", w)]
+                channels, before = width, name
+        head = linear_weight("head.weight", channels, self.classes, reads=before)
+        return Layout([*parameters, head, bias("head.bias", head)])
+
+    @property
+    def activations(self) -> int:
+        # About three tensors a convolution; each stage has a quarter of the places.
+        places = prod(self.input_shape[1:])
+        stages = enumerate(zip(_VGG[self.depth], self._channels, strict=True))
+        return sum(3 * count * width * places // 4**stage for stage, (count, width) in stages)
+
+    def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
+        h = x
+        for stage, count in enumerate(_VGG[self.depth]):
+            for layer in range(count):
+                name = f"stage{stage}.conv{layer}"
+                h = conv(drop(h) if layer else h, p[f"{name}.weight"], padding=1)
+                h = torch.relu(channel_norm(h, p[f"{name}.norm.gain"], p[f"{name}.norm.bias"]))
+                see(name, h)
+            h = torch.nn.functional.avg_pool2d(h.flatten(0, 1), 2).unflatten(0, h.shape[:2])
+        return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
+
+
 @dataclass(frozen=True)
 class Transformer(Model):
     """A causal transformer on one-hot tokens `[tokens, places]`: it says what follows the last place.
@@ -400,6 +457,7 @@ _NAMES = {
     r"transformer-(?P<depth>\d+)x(?P<width>\d+)": Transformer,
     r"cnn-(?P<depth>\d+)x(?P<width>\d+)": CNN,
     r"gru-(?P<width>\d+)": GRU,
+    r"vgg(?P<depth>\d+)-(?P<width>\d+)": VGG,
     r"resnet(?P<depth>\d+)-(?P<width>\d+)": ResNet,
 }
 
@@ -408,7 +466,7 @@ def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
     """The architecture of that name.
 
     `mlp-DEPTHxWIDTH[-gelu][-norm]` (hidden layers), `cnn-DEPTHxWIDTH`, `gru-WIDTH`, `resnetDEPTH-WIDTH`,
-    `transformer-DEPTHxWIDTH`.
+    `vggDEPTH-WIDTH`, `transformer-DEPTHxWIDTH`.
     """
     for pattern, kind in _NAMES.items():
         if match := re.fullmatch(pattern, name):

@@ -143,9 +143,9 @@ def _blind(params: Params, values: np.ndarray, about: dict, names: list[str] | N
 
 
 def _transfer(params: Params, ranks: np.ndarray) -> list[dict]:
-    """Choose and fit on some MLPs and CNNs, and name the family of others: of another width, or another depth."""
+    """Choose and fit on some networks of two families, and name the family of others, of another width or depth."""
     place = {model: k for k, model in enumerate(params.models)}
-    sizes = [layout(models) for models in (params.mlp, params.cnn)]
+    sizes = [layout(models) for models in (params.first, params.second)]
     rows = []
     for kind, axis in (("depth", 0), ("width", 1)):
         for held in (0, 1):  # the smaller or the larger is not fitted
@@ -165,7 +165,7 @@ def _transfer(params: Params, ranks: np.ndarray) -> list[dict]:
                     right = association.identify(fit[:, :, order], strange[:, :, order], method)
                     rows += [
                         {"kind": kind, "held": held, "count": count, "method": method, "family": f, "right": bool(hit)}
-                        for f, hits in zip(("mlp", "cnn"), right, strict=True)
+                        for f, hits in zip(list(params.largest)[:2], right, strict=True)
                         for hit in hits
                     ]
     return rows
@@ -223,6 +223,7 @@ def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
         some = tables["transfer"]
         return claims.share(some[(some.kind == kind) & (some["count"] == FEW) & (some.method == "logistic")].right)
 
+    one, two = list(params.largest)[:2]
     chosen = hits("chosen", FEW)
     shuffled, chance = control("shuffled")
     halves, _ = control("halves")
@@ -264,7 +265,7 @@ def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
             "D12e",
             "Fingerprints carry over to widths that were not fitted",
             PAPER,
-            f"share of networks named MLP or CNN from {FEW} examples chosen and fitted at another width",
+            f"share of networks named {one} or {two} rightly from {FEW} examples chosen and fitted at another width",
             MARGINS["D12e"],
             transfer("width"),
         ),

@@ -29,10 +29,10 @@ class Params(Common):
 
     setting: str = "mnist1d-scores"
     real: str = ""
-    # Of a family of networks, a smaller and a larger depth and width, all four combinations; of GRUs two widths.
-    mlp: tuple[str, ...] = ("mlp-1x8", "mlp-1x16", "mlp-2x8", "mlp-2x16")
-    cnn: tuple[str, ...] = ("cnn-1x4", "cnn-1x8", "cnn-2x4", "cnn-2x8")
-    gru: tuple[str, ...] = ("gru-4", "gru-8")
+    # Of two families of networks a smaller and a larger depth and width, all four combinations; of a third two widths.
+    first: tuple[str, ...] = ("mlp-1x8", "mlp-1x16", "mlp-2x8", "mlp-2x16")
+    second: tuple[str, ...] = ("cnn-1x4", "cnn-1x8", "cnn-2x4", "cnn-2x8")
+    third: tuple[str, ...] = ("gru-4", "gru-8")
     steps: int | None = Field(80, gt=0)  # None: the settings' own
     runs: int = Field(16, ge=2 * GROUP)
     runs_per_shard: int = Field(16, ge=1)
@@ -46,10 +46,12 @@ class Params(Common):
         for name in self.settings:
             for model in self.models:
                 scored.parse(f"{name}/{model}")
-        for models in (self.mlp, self.cnn):
+        for models in (self.first, self.second):
             layout(models)
-        if len(self.gru) != 2:
-            raise ValueError(f"gru = {list(self.gru)}: give two widths")
+        if len(self.third) != 2:
+            raise ValueError(f"third = {list(self.third)}: give two widths")
+        if len(self.largest) != 3:
+            raise ValueError(f"{', '.join(self.models)}: give three families")
         return self
 
     @property
@@ -60,17 +62,22 @@ class Params(Common):
     @property
     def models(self) -> tuple[str, ...]:
         """All architectures, family by family."""
-        return (*self.mlp, *self.cnn, *self.gru)
+        return (*self.first, *self.second, *self.third)
 
     @property
     def largest(self) -> dict[str, str]:
-        """The last architecture of each family."""
-        return {"mlp": self.mlp[-1], "cnn": self.cnn[-1], "gru": self.gru[-1]}
+        """The last architecture of each family, by the family's name."""
+        return {family(models[-1]): models[-1] for models in (self.first, self.second, self.third)}
+
+
+def family(model: str) -> str:
+    """The family of an architecture: `mlp` of `mlp-2x16`, `resnet` of `resnet20-16`."""
+    return re.match("[a-z]+", model)[0]
 
 
 def layout(models: tuple[str, ...]) -> dict[str, tuple[int, int]]:
     """Depth and width of four architectures of a family; `ValueError` unless they are two depths times two widths."""
-    found = {model: re.fullmatch(r"[a-z]+-(\d+)x(\d+)", model) for model in models}
+    found = {model: re.fullmatch(r"[a-z]+-?(\d+)[x-](\d+)", model) for model in models}
     sizes = {model: (int(match[1]), int(match[2])) for model, match in found.items() if match}
     depths, widths = sorted({d for d, _ in sizes.values()}), sorted({w for _, w in sizes.values()})
     if list(sizes.values()) != [(d, w) for d in depths for w in widths] or (len(depths), len(widths)) != (2, 2):
@@ -161,8 +168,8 @@ def pairs(params: Params) -> dict[str, list[tuple[str, str]]]:
     large = list(params.largest.values())
     return {
         "family": list(combinations(large, 2)),
-        "depth": [(models[1], models[3]) for models in (params.mlp, params.cnn)],
-        "width": [(models[-2], models[-1]) for models in (params.mlp, params.cnn, params.gru)],
+        "depth": [(models[1], models[3]) for models in (params.first, params.second)],
+        "width": [(models[-2], models[-1]) for models in (params.first, params.second, params.third)],
         "nothing": [(model, model) for model in large],
     }
 
@@ -191,23 +198,19 @@ def _contrasts(params: Params, few: list[dict[str, np.ndarray]], group: int) -> 
 
 def _families(params: Params, ranks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Sets of architectures `[A, R, N]` whose variance is split."""
-    small, large = params.mlp[-2:], params.cnn[-2:]
-    return {
-        "three families": np.stack([ranks[model] for model in params.largest.values()]),
-        "MLPs of two depths": np.stack([ranks[params.mlp[1]], ranks[params.mlp[3]]]),
-        "CNNs of two depths": np.stack([ranks[params.cnn[1]], ranks[params.cnn[3]]]),
-        "MLPs of two widths": np.stack([ranks[model] for model in small]),
-        "CNNs of two widths": np.stack([ranks[model] for model in large]),
-        "GRUs of two widths": np.stack([ranks[model] for model in params.gru]),
-    }
+    found = {"three families": np.stack([ranks[model] for model in params.largest.values()])}
+    for kind in ("depth", "width"):
+        for one, two in pairs(params)[kind]:
+            found[f"{family(one).upper()}s of two {kind}s"] = np.stack([ranks[one], ranks[two]])
+    return found
 
 
 def _factors(params: Params, few: dict[str, np.ndarray], group: int) -> list[dict]:
     """Share of the variance over runs that family, depth and width explain, mean over examples.
 
-    MLPs and CNNs are two families of two depths times two widths; depth and width are effects within a family.
+    The first two families are two depths times two widths; depth and width are effects within a family.
     """
-    values = np.stack([np.stack([few[model] for model in models]) for models in (params.mlp, params.cnn)])
+    values = np.stack([np.stack([few[model] for model in models]) for models in (params.first, params.second)])
     values = values.reshape(2, 2, 2, GROUP, -1)  # family, depth, width, run, example
     total = ((values - values.mean((0, 1, 2, 3))) ** 2).sum((0, 1, 2, 3))
     within = values.mean((1, 2, 3), keepdims=True)
@@ -244,17 +247,17 @@ def _chance(values: np.ndarray, seed: int) -> np.ndarray:
 def _examples(
     params: Params, ranks: dict[str, np.ndarray], families: np.ndarray, found: dict[str, Arrays]
 ) -> pd.DataFrame:
-    """For each example, over all runs: tests of the families, of MLP against CNN, and of two halves of the MLP."""
-    mlp, cnn = (ranks[params.largest[family]] for family in ("mlp", "cnn"))
+    """For each example, over all runs: tests of all families, of the first two, and of two halves of the first."""
+    one, two = (ranks[models[-1]] for models in (params.first, params.second))
     half = params.runs // 2
     tests = {
         "families": association.associate(families),
-        "mlp_cnn": association.associate(np.stack([mlp, cnn])),
-        "halves": association.associate(np.stack([mlp[:half], mlp[half:]])),
+        "pair": association.associate(np.stack([one, two])),
+        "halves": association.associate(np.stack([one[:half], one[half:]])),
     }
     count = families.shape[2]
-    columns = {"id": np.arange(count), "label": found[params.mlp[0]]["label"]}
-    columns |= {f"rank_{family}": ranks[model].mean(0) for family, model in params.largest.items()}
+    columns = {"id": np.arange(count), "label": found[params.first[0]]["label"]}
+    columns |= {f"rank_{name}": ranks[model].mean(0) for name, model in params.largest.items()}
     for name, test in tests.items():
         columns |= {f"p_{name}": test.p, f"eta_{name}": test.eta_squared}
     return pd.DataFrame(columns | {"eta_chance": _chance(families, 0)[:count]})
@@ -312,7 +315,7 @@ def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
             "D10",
             "Networks of other families rank more examples otherwise than networks of other depth or width",
             PAPER,
-            f"{told}: MLP, CNN and GRU minus other depth or width",
+            f"{told}: other family minus other depth or width",
             share.family - inside,
         ),
         (

@@ -1,16 +1,18 @@
 """Pieces that the figures of notebooks 10 to 15 share: names of networks and scores."""
 
+import re
+
 import seaborn as sns
 
 from butterfly.figures.common import TITLES
 
-FAMILIES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU"}
+FAMILIES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "resnet": "ResNet", "vgg": "VGG"}
 
 
 def architecture(name: str) -> str:
-    """An architecture for people: `mlp-4x64` is `MLP 4x64`."""
-    family, _, size = name.partition("-")
-    return f"{FAMILIES.get(family, family)} {size}"
+    """An architecture for people: `mlp-4x64` is `MLP 4x64`, `resnet20-16` is `ResNet 20-16`."""
+    family = re.match("[a-z]+", name)[0]
+    return f"{FAMILIES.get(family, family)} {name.removeprefix(family).lstrip('-')}"
 
 
 def network(name: str) -> str:
