@@ -17,6 +17,7 @@ from butterfly.probe import (
     weight_robustness,
 )
 from butterfly.score import SCORES, pointwise
+from butterfly.stack import blocks
 from butterfly.streams import generator
 
 MODELS = [
@@ -111,7 +112,7 @@ def test_without_a_loss_there_is_no_gradient():
     assert (gradient_norms(model, 1e4 * theta[:1], x, (y + 1) % 3)[0] > 1).all()
 
 
-@pytest.mark.parametrize("gap", [1.0, 17.0, 40.0, -40.0])
+@pytest.mark.parametrize("gap", [1.0, 17.0, 40.0, -22.0, -40.0])
 def test_gradients_keep_their_digits_where_the_label_is_nearly_certain(gap):
     """In single precision, p_y rounds to 1 from a gap of 17 on."""
     model = MLP((1, 2), 3, depth=0)
@@ -121,6 +122,8 @@ def test_gradients_keep_their_digits_where_the_label_is_nearly_certain(gap):
     rest = 2 / (2 + np.exp(gap))
     expected = rest * np.sqrt(1.5) * np.sqrt(26)
     assert gradient_norms(model, theta, x, y)[0].item() == pytest.approx(expected, rel=1e-5)
+    found, _ = gradient_norms(model, theta.double(), x.double(), y)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_huge_losses_have_finite_gradients():
@@ -134,11 +137,12 @@ def test_huge_losses_have_finite_gradients():
 @pytest.mark.parametrize("chunk", [1, 3, 7, 100, None])
 def test_chunks_do_not_change_gradient_norms(monkeypatch, chunk):
     model, theta, x, y = networks("cnn-2x4", (1, 12), examples=7)
-    whole = gradient_norms(model, theta, x, y, chunk=7)
-    if chunk is None:
-        monkeypatch.setitem(probe._NUMBERS, "cpu", 2 * model.layout.count)
+    whole, sizes = gradient_norms(model, theta, x, y, chunk=7), []
+    monkeypatch.setitem(probe._NUMBERS, "cpu", 2 * model.layout.count + 1)  # two examples at once by default
+    monkeypatch.setattr(probe, "blocks", lambda count, size: sizes.append(size) or blocks(count, size))
     for one, other in zip(gradient_norms(model, theta, x, y, chunk), whole, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-12, atol=0)
+    assert sizes == [chunk or 2] * 2
 
 
 # --- gradients by the inputs -----------------------------------------------------------------------------------------
@@ -248,10 +252,13 @@ def test_a_saved_variance_is_a_copy():
     for factor in (1, 2):
         variance.look(model, factor * theta, x, y)
     before, state = variance.scores()["vog.loss.sd"], variance.state_dict()
+    copies = state["mean"].clone(), state["spread"].clone()
     other.load_state_dict(state)
     variance.look(model, 3 * theta, x, y)
     assert torch.equal(other.scores()["vog.loss.sd"], before)
     other.look(model, 4 * theta, x, y)
+    assert torch.equal(state["mean"], copies[0])
+    assert torch.equal(state["spread"], copies[1])
     third = GradientVariance("loss")
     third.load_state_dict(state)
     assert torch.equal(third.scores()["vog.loss.sd"], before)

@@ -290,7 +290,7 @@ def test_variability_is_bounded_by_confidence(seed, looks, size):
 
 def test_a_single_precision_mean_keeps_its_digits_over_many_looks():
     logger = ScoreLogger([0], [0])
-    z = 3 * random(2000, 1, 3)
+    z = 3 * random(600, 1, 3)
     for look in z:
         logger.log([0], look.float(), [0])
     found = {name: values.item() for name, values in logger.scores().items()}

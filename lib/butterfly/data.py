@@ -98,6 +98,14 @@ def load(name: str) -> Data:
     return _LOADERS[name]()
 
 
+def input_shape(name: str) -> tuple[int, ...]:
+    """Shape of one input of that data set; files are not read for it."""
+    if name in HUBS:
+        height, width, *channels = HUBS[name].shape
+        return (*(channels or [1]), height, width)
+    return load(name).input_shape
+
+
 def provenance(name: str) -> dict[str, str]:
     """What a data set is made from, part of the identity of every result: file checksums, or versions of packages."""
     if name not in HUBS:

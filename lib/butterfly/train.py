@@ -32,7 +32,7 @@ class Recipe(Strict):
     steps: int = Field(gt=0)
     batch_size: int = Field(gt=0)
     lr: float = Field(gt=0)  # the peak
-    schedule: Literal["triangle", "cosine", "constant"] = "triangle"
+    schedule: Literal["triangle", "cosine", "step", "constant"] = "triangle"
     warmup: float = Field(0.02, ge=0, lt=1)  # fraction of the steps
     first_lr_zero: bool = False  # the authors' schedule: the first update has learning rate 0
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -55,7 +55,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
     Warm-up over W updates rises linearly, `lr * (step + 1) / W`, so that the first update already moves the network;
     with `first_lr_zero` it is `lr * step / W`, and the first update does nothing. Then, at fraction u of the remaining
-    updates: triangle `lr * (1 - u)`, cosine `lr * (1 + cos(pi u)) / 2`, or constant `lr`.
+    updates: triangle `lr * (1 - u)`, cosine `lr * (1 + cos(pi u)) / 2`, step `lr / 10` from a half and `lr / 100` from
+    three quarters on, or constant `lr`.
     """
     warmup = round(recipe.warmup * recipe.steps)
     if step < warmup:
@@ -66,6 +67,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
             return recipe.lr * (1 - rest)
         case "cosine":
             return recipe.lr * (1 + math.cos(math.pi * rest)) / 2
+        case "step":
+            return recipe.lr * 0.1 ** ((rest >= 0.5) + (rest >= 0.75))
         case _:
             return recipe.lr
 

@@ -114,7 +114,7 @@ def pictures(tables: Tables) -> Drawn:
     families = _families(tables["examples"])
     order = ", ".join(FAMILIES.get(name, name) for name in families)
     for row, (name, kind) in enumerate((name, kind) for name in names for kind in ("most", "least")):
-        shape = data.load(chosen(name, None).data).input_shape[1:]
+        shape = data.input_shape(chosen(name, None).data)[1:]
         for place in range(count):
             axis = axes[row][place]
             some = shown[(shown.setting == name) & (shown.kind == kind) & (shown.place == place)]
