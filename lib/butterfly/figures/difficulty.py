@@ -3,8 +3,11 @@
 import re
 
 import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from butterfly.figures.common import TITLES
+from butterfly.plots import panels
 
 FAMILIES = {"mlp": "MLP", "cnn": "CNN", "gru": "GRU", "resnet": "ResNet", "vgg": "VGG"}
 
@@ -24,3 +27,8 @@ def network(name: str) -> str:
 def palette(labels: list[str]) -> dict[str, tuple]:
     """Colours of unordered things, readable without colour vision."""
     return dict(zip(labels, sns.color_palette("colorblind", len(labels)), strict=True))
+
+
+def abreast(count: int, width: float, height: float, share: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure with a panel for each network or data set; a single one is as wide as the title needs."""
+    return panels(count, max(width, 8.4 / count), height, share)

@@ -7,8 +7,7 @@ from matplotlib.ticker import PercentFormatter
 from butterfly import claims
 from butterfly.experiments.fingerprints import METHODS, Tables
 from butterfly.figures.common import TITLES, Drawn, legend
-from butterfly.figures.difficulty import FAMILIES, architecture, palette
-from butterfly.plots import panels
+from butterfly.figures.difficulty import FAMILIES, abreast, architecture, palette
 
 CHOICES = {
     "chosen": "chosen by association, clumped",
@@ -27,7 +26,7 @@ def identification(tables: Tables) -> Drawn:
     numbers = _shares(answers, ["setting", "choice", "count", "method"])
     some = numbers[numbers.method == "logistic"]
     names = list(some.setting.unique())
-    figure, axes = panels(len(names), width=4.6, height=4.0, share=True)
+    figure, axes = abreast(len(names), width=4.6, height=4.0, share=True)
     colours = palette(list(CHOICES))
     for axis, name in zip(axes, names, strict=True):
         here = some[some.setting == name]
@@ -56,7 +55,7 @@ def transfer(tables: Tables) -> Drawn:
     """(b) Of which family? Named from examples chosen and fitted at another depth or width."""
     numbers = _shares(tables["transfer"], ["setting", "kind", "count", "method"])
     names = list(numbers.setting.unique())
-    figure, axes = panels(len(names), width=4.2, height=3.6, share=True)
+    figure, axes = abreast(len(names), width=4.2, height=3.6, share=True)
     colours = palette(["width", "depth"])
     for axis, name in zip(axes, names, strict=True):
         for kind, colour in colours.items():
@@ -88,7 +87,7 @@ def confusion(tables: Tables) -> Drawn:
     names = list(numbers.setting.unique())
     order = list(dict.fromkeys(numbers.model))
     labels = [architecture(model) for model in order]
-    figure, axes = panels(len(names), width=4.7, height=4.3)
+    figure, axes = abreast(len(names), width=4.7, height=4.3)
     for axis, name in zip(axes, names, strict=True):
         matrix = (
             numbers[numbers.setting == name].pivot(index="model", columns="named", values="share").loc[order, order]

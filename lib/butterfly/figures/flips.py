@@ -7,8 +7,8 @@ from matplotlib.ticker import PercentFormatter
 
 from butterfly.experiments.flips import UNRELATED, Tables
 from butterfly.figures.common import Drawn, legend, root_axis
-from butterfly.figures.difficulty import network, palette
-from butterfly.plots import BAND, panels
+from butterfly.figures.difficulty import abreast, network, palette
+from butterfly.plots import BAND
 
 ELSE = {"order": "another order of the data", "init": "other initial weights", "seed": "another seed (both)"}
 BINS = 10
@@ -18,7 +18,7 @@ def noise(tables: Tables) -> Drawn:
     """(a) How much of the run-to-run noise of a score each change explains."""
     numbers = tables["noise"]
     names = list(numbers.network.unique())
-    figure, axes = panels(len(names), width=4.8, height=3.7, share=True)
+    figure, axes = abreast(len(names), width=4.8, height=3.7, share=True)
     for axis, name in zip(axes, names, strict=True):
         some = numbers[numbers.network == name]
         kicked = some[some.kind.str.startswith("weight")]
@@ -45,7 +45,7 @@ def flips(tables: Tables) -> Drawn:
     """(b) How often twins answer a test example differently, against its difficulty."""
     numbers = _by_difficulty(tables)
     names = list(numbers.network.unique())
-    figure, axes = panels(len(names), width=4.8, height=3.7)
+    figure, axes = abreast(len(names), width=4.8, height=3.7)
     kinds = list(dict.fromkeys(numbers.kind))
     labels = {kind: _label(kind) for kind in kinds}
     weights = [kind for kind in kinds if kind.startswith("weight")]
@@ -75,7 +75,7 @@ def same(tables: Tables) -> Drawn:
     """(c) Test examples: how often they flip after a kicked weight, and between unrelated networks."""
     numbers = tables["flips"][tables["flips"].test]
     names = list(numbers.network.unique())
-    figure, axes = panels(len(names), width=4.2, height=4.0)
+    figure, axes = abreast(len(names), width=4.2, height=4.0)
     for axis, (name, colour) in zip(axes, palette(names).items(), strict=True):
         some = numbers[numbers.network == name]
         jitter = np.random.default_rng(0).normal(0, 0.006, (2, len(some)))

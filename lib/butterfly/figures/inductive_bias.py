@@ -11,7 +11,7 @@ from butterfly.association import discoveries
 from butterfly.experiments.inductive_bias import GROUP, SCORE, Tables
 from butterfly.experiments.twins import chosen
 from butterfly.figures.common import TITLES, Drawn, legend
-from butterfly.figures.difficulty import FAMILIES, architecture, palette
+from butterfly.figures.difficulty import FAMILIES, abreast, architecture, palette
 from butterfly.plots import BAND, panels, style
 
 KINDS = {"family": "another family", "depth": "another depth", "width": "another width", "nothing": "the same network"}
@@ -22,7 +22,7 @@ def split(tables: Tables) -> Drawn:
     numbers = tables["split"]
     names = list(numbers.setting.unique())
     parts = ["example", "architecture x example", "run"]
-    figure, axes = panels(len(names), width=4.6, height=3.2, share=True)
+    figure, axes = abreast(len(names), width=4.6, height=3.2, share=True)
     for axis, name in zip(axes, names, strict=True):
         some = numbers[numbers.setting == name].set_index("contrast")[parts][::-1]
         left = np.zeros(len(some))
@@ -43,7 +43,7 @@ def contrasts(tables: Tables) -> Drawn:
     numbers["pair"] = [_pair(row) for row in numbers.itertuples()]
     numbers["differs in"] = numbers.kind.map(KINDS)
     names = list(numbers.setting.unique())
-    figure, axes = panels(len(names), width=4.6, height=3.6, share=True)
+    figure, axes = abreast(len(names), width=4.6, height=3.6, share=True)
     for axis, name in zip(axes, names, strict=True):
         some = numbers[numbers.setting == name]
         sns.pointplot(
@@ -91,7 +91,7 @@ def sensitivity(tables: Tables) -> Drawn:
     """(d) Share of the variance that the family explains, by example, and where runs are dealt at random."""
     numbers = tables["examples"]
     names = list(numbers.setting.unique())
-    figure, axes = panels(len(names), width=4.4, height=3.4)
+    figure, axes = abreast(len(names), width=4.4, height=3.4)
     for axis, name in zip(axes, names, strict=True):
         some = numbers[numbers.setting == name]
         bins = np.linspace(0, 1, 41)

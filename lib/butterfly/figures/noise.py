@@ -7,17 +7,15 @@ from matplotlib.ticker import PercentFormatter
 from butterfly import reliability
 from butterfly.experiments.noise import AVERAGES, SHOWN, Tables
 from butterfly.figures.common import Drawn, legend
-from butterfly.figures.difficulty import network, palette
+from butterfly.figures.difficulty import abreast, network, palette
 from butterfly.plots import BAND, panels
-
-_RANK = "examples, from easy to hard by the mean over runs"
 
 
 def spread(tables: Tables) -> Drawn:
     """(a) What single runs say about an example, against its rank by the mean over runs."""
     numbers = tables["spread"]
     first = numbers.network.iloc[0]
-    figure, axes = panels(len(SHOWN), width=2.9, height=3.4)
+    figure, axes = abreast(len(SHOWN), width=2.9, height=3.4)
     for axis, score in zip(axes, SHOWN, strict=True):
         for colour, (name, one) in zip(
             palette(list(numbers.network.unique())).values(), numbers.groupby("network", sort=False), strict=True
@@ -30,7 +28,7 @@ def spread(tables: Tables) -> Drawn:
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("score in single runs")
     legend(axes[-1], "mean over runs\n(band: 5 to 95 % of runs)")
-    figure.suptitle(f"What one run says, {_RANK} ({_scope(tables)})")
+    figure.suptitle(f"What one run says about an example, from easy to hard by the mean over runs ({_scope(tables)})")
     return figure, numbers
 
 
@@ -65,7 +63,7 @@ def averages(tables: Tables) -> Drawn:
     numbers = tables["pairs"]
     numbers = numbers[numbers.score.isin(SHOWN)]
     names = list(numbers.network.unique())
-    figure, axes = panels(len(names), width=3.9, height=3.7, share=True)
+    figure, axes = abreast(len(names), width=3.9, height=3.7, share=True)
     colours = palette(list(SHOWN))
     k = np.geomspace(1, max(AVERAGES), 50)
     for axis, name in zip(axes, names, strict=True):

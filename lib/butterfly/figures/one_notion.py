@@ -4,16 +4,16 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 
-from butterfly.experiments.one_notion import OF_MANY, SINGLE, Tables
+from butterfly.experiments.one_notion import SINGLE, Tables
 from butterfly.figures.common import Drawn, legend
-from butterfly.figures.difficulty import network, palette
+from butterfly.figures.difficulty import abreast, network, palette
 from butterfly.plots import panels
 
 
 def correlations(tables: Tables) -> Drawn:
     """(a) Correlations of every two scores between runs: raw, and freed of run noise."""
     numbers = _first(tables["pairs"])
-    figure, axes = panels(2, width=6.4, height=6.0)
+    figure, axes = panels(2, width=5.6, height=5.6)
     style = {"vmin": -1, "vmax": 1, "cmap": "vlag", "square": True, "cbar": False}
     for axis, column, title in zip(axes, ("raw", "free"), ("as measured", "freed of run noise"), strict=True):
         matrix = numbers.pivot(index="one", columns="other", values=column).loc[list(SINGLE), list(SINGLE)]
@@ -51,7 +51,7 @@ def axis(tables: Tables) -> Drawn:
     numbers = tables["axis"]
     names = list(numbers.network.unique())
     order = list(_first(numbers).sort_values("of_means").score)
-    figure, axes = panels(len(names), width=5.0, height=0.24 * len(order) + 1.4)
+    figure, axes = abreast(len(names), width=5.0, height=0.24 * len(order) + 1.4)
     kinds = {"raw": "two single runs", "free": "freed of run noise", "of_means": "means over all runs"}
     for axis_, name in zip(axes, names, strict=True):
         some = numbers[numbers.network == name].set_index("score").loc[order]
@@ -62,7 +62,7 @@ def axis(tables: Tables) -> Drawn:
         axis_.set(title=network(name), xlabel="rank correlation with EL2N averaged over training", xlim=(-1.05, 1.05))
         axis_.margins(y=0.02)
     legend(axes[-1], "between")
-    figure.suptitle(f"The common axis, and the scores that stand apart (from many runs: {', '.join(OF_MANY)})")
+    figure.suptitle("The common axis, and the scores that stand apart")
     return figure, numbers
 
 

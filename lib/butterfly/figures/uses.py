@@ -6,7 +6,7 @@ from matplotlib.ticker import PercentFormatter
 
 from butterfly.experiments.uses import RULES, Tables
 from butterfly.figures.common import TITLES, Drawn, legend
-from butterfly.figures.difficulty import architecture, palette
+from butterfly.figures.difficulty import abreast, architecture, palette
 from butterfly.plots import BAND, panels
 
 RULE_NAMES = {
@@ -21,7 +21,7 @@ def pruning(tables: Tables) -> Drawn:
     """(a) Test accuracy against the fraction of examples that each rule keeps."""
     numbers = tables["pruned"].groupby(["setting", "model", "rule", "fraction", "block"]).accuracy.mean().reset_index()
     places = list(dict.fromkeys(zip(numbers.setting, numbers.model, strict=True)))
-    figure, axes = panels(len(places), width=3.7, height=3.7)
+    figure, axes = abreast(len(places), width=3.7, height=3.7)
     for axis, (setting, model) in zip(axes, places, strict=True):
         some = numbers[(numbers.setting == setting) & (numbers.model == model)]
         whole = some[some.rule == "all"].accuracy.mean()
@@ -49,7 +49,7 @@ def labels(tables: Tables) -> Drawn:
     numbers = tables["scores"]
     names = list(numbers.setting.unique())
     order = list(numbers[numbers.setting == names[0]].groupby("score").found_one.mean().sort_values().index)
-    figure, axes = panels(len(names), width=4.4, height=0.24 * len(order) + 1.4)
+    figure, axes = abreast(len(names), width=4.4, height=0.24 * len(order) + 1.4)
     both = numbers.melt(["setting", "score", "block"], ["found_one", "found"], "from", "area")
     both["from"] = both["from"].map({"found_one": "one run", "found": "mean over runs"})
     for axis, name in zip(axes, names, strict=True):
