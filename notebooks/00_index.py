@@ -26,7 +26,7 @@
 # | paper | what it says | notebook |
 # |---|---|---|
 # | Altıntaş, Kwok, Raffel, Rolnick: *The Butterfly Effect* (ICML 2025, [arXiv 2506.13234](https://arxiv.org/abs/2506.13234)) | early in training, tiny changes make identical runs diverge; the effect fades quickly | [01 the effect](01_butterfly_effect.ipynb), [02 four measures](02_four_measures.ipynb), [03 growth](03_growth.ipynb), [04 threshold](04_threshold.ipynb), [05 stability](05_stability.ipynb), [06 transfer](06_transfer.ipynb), [07 ensembles](07_ensembles.ipynb), [08 the machine](08_machine.ipynb) |
-# | Kwok, Anand, Frankle, Dziugaite, Rolnick: *Dataset Difficulty and the Role of Inductive Bias* ([arXiv 2401.01867](https://arxiv.org/abs/2401.01867)) | difficulty scores are noisy, share one notion, and betray the architecture | planned |
+# | Kwok, Anand, Frankle, Dziugaite, Rolnick: *Dataset Difficulty and the Role of Inductive Bias* ([arXiv 2401.01867](https://arxiv.org/abs/2401.01867)) | scores of example difficulty are noisy, share one notion, and betray the architecture | [10 noise](10_noise.ipynb), [11 one notion](11_one_notion.ipynb), [12 inductive bias](12_inductive_bias.ipynb), [13 fingerprints](13_fingerprints.ipynb), [14 uses](14_uses.ipynb), [15 flips](15_flips.ipynb) |
 # | Sharma, Kwok, Denton, Roy, Rolnick, Dziugaite: *Simultaneous Linear Connectivity of Neural Networks Modulo Permutation* ([arXiv 2404.06498](https://arxiv.org/abs/2404.06498)) | one permutation aligns two whole training runs | [20 trajectory](20_trajectory.ipynb), [21 connectivity](21_connectivity.ipynb) |
 # | Lange, Kwok, Matelsky, Wang, Rolnick, Kording: *Neural Networks as Paths through the Space of Representations* ([arXiv 2206.10999](https://arxiv.org/abs/2206.10999)) | layers are steps of a path from the inputs to the answers | [22 paths](22_network_paths.ipynb), [23 chaos as paths](23_chaos_paths.ipynb) |
 #
@@ -36,7 +36,7 @@
 # comparing take stacks to stacks, so a whole figure (seeds x kick times x kick sizes) is one computation, not a loop of
 # runs. Read `lib/butterfly` in this order: `stack`, `models`, `train`, `perturb`, `interpolate`, then
 # `experiments/butterfly_effect`; then `align`, `represent`, `tangent`, `prune` and `geometry`, each with a notebook
-# that uses it.
+# that uses it; and for scores of examples `score`, `probe`, `reliability` and `association`, then `experiments/scored`.
 
 # %%
 from butterfly import claims

@@ -280,6 +280,12 @@ def test_components_of_variance_by_hand():
     np.testing.assert_allclose(list(variance_split(values).values()), np.maximum(sizes, 0) / np.maximum(sizes, 0).sum())
 
 
+def test_a_component_below_0_counts_as_0():
+    """The same runs twice: architectures differ less than their runs would make them, by -2 beside 8 and 4."""
+    values = np.array([[[3.0, -3.0], [1.0, -1.0]]] * 2)
+    np.testing.assert_allclose(list(variance_split(values).values()), [8 / 12, 0, 4 / 12], atol=1e-15)
+
+
 def test_estimates_of_components_are_unbiased_for_small_designs():
     """Few architectures, runs and examples: the mean over many such tables has the true proportions."""
     tables = components_of_variance(6.0, 3.0, 2.0, shape=(3, 2, 8000)).reshape(3, 2, 1000, 8)
@@ -300,6 +306,7 @@ def test_clumping_passes_over_copies_and_keeps_the_order():
     assert clump(values, p, 9).tolist() == [3, 1, 0, 4]
     assert clump(values, p, 9, limit=1.1).tolist() == [3, 1, 2, 0, 5, 4]
     assert clump(values, np.zeros(6), 9).tolist() == [0, 1, 3, 4]  # of equals the first
+    assert clump(nothing(3, 20, 90), np.arange(90) // 30 == 0, 90, limit=1.1).tolist() == [*range(30, 90), *range(30)]
 
 
 def test_clumping_looks_at_runs_not_at_architectures():
@@ -356,6 +363,16 @@ def test_features_are_standardised_on_the_fitted_runs(method):
     assert identify(fit, test, method).mean() > 0.95
     shifted = test + np.array([100.0, 0])
     assert identify(fit, shifted, method).mean(1).tolist() == [0, 1]
+
+
+def test_the_nearest_centroid_is_the_mean_nearest_to_a_run():
+    draw = np.random.default_rng(0)
+    fit, test = np.arange(1, 4) * draw.normal(size=(3, 6, 3)), np.arange(1, 4) * draw.normal(size=(3, 50, 3))
+    fit[0] *= 4
+    mean, sd = fit.mean((0, 1)), fit.std((0, 1))
+    centroids = ((fit - mean) / sd).mean(1)
+    distances = np.linalg.norm(((test - mean) / sd)[:, :, None] - centroids, axis=3)
+    np.testing.assert_array_equal(answers(fit, test, "centroid"), distances.argmin(2))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -156,6 +156,7 @@ def test_primitives_know_no_notebook_and_no_file():
     rooms = {"experiments", "figures", "runs", "plots", "paths", "claims", "notebooks", "fingerprint"}
     primitives = ["stack", "models", "data", "streams", "augment", "train", "perturb", "interpolate", "evaluate"]
     primitives += ["batches", "align", "represent", "tangent", "prune", "geometry"]
+    primitives += ["score", "probe", "reliability", "association"]
     for name in [*primitives, "strict", "settings"]:
         tree = ast.parse((paths.ROOT / "lib" / "butterfly" / f"{name}.py").read_text())
         for node in ast.walk(tree):

@@ -166,21 +166,31 @@ class CNN(Model):
 
     @cached_property
     def layout(self) -> Layout:
-        channels, *space = self.input_shape
+        channels, axes = self.input_shape[0], len(self.input_shape) - 1
         parameters, before = [], ""
         for layer in range(self.depth):
-            kernel, here = 5 if layer == 0 else 3, f"hidden{layer}"
-            name, kernels = f"conv{layer}.weight", [kernel] * len(space)
-            w = conv_weight(name, self.width, channels, *kernels, reads=before, writes=here)
+            name, here = f"conv{layer}.weight", f"hidden{layer}"
+            w = conv_weight(name, self.width, channels, *[self._kernel(layer)] * axes, reads=before, writes=here)
             parameters += [w, bias(f"conv{layer}.bias", w)]
-            space = [(size + 2 - kernel) // 2 + 1 for size in space]
             channels, before = self.width, here
-        head = linear_weight("head.weight", channels * prod(space), self.classes, reads=before)
+        head = linear_weight("head.weight", channels * prod(self._spaces[-1]), self.classes, reads=before)
         return Layout([*parameters, head, bias("head.bias", head)])
+
+    @cached_property
+    def _spaces(self) -> list[list[int]]:
+        """Places along each axis behind each layer."""
+        found = [list(self.input_shape[1:])]
+        for layer in range(self.depth):
+            found.append([(size + 2 - self._kernel(layer)) // 2 + 1 for size in found[-1]])
+        return found[1:]
+
+    @staticmethod
+    def _kernel(layer: int) -> int:
+        return 3 if layer else 5
 
     @property
     def activations(self) -> int:
-        return 2 * self.width * prod(self.input_shape[1:])
+        return prod(self.input_shape) + 3 * self.width * sum(map(prod, self._spaces))
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x

@@ -142,6 +142,7 @@ def prediction_depth(
 
 def _vote(h: Tensor, y: Tensor, neighbours: int) -> Tensor:
     """The class `[N]` most frequent among the nearest other examples by Euclidean distance."""
+    h = h - h.mean(0)  # far from 0, distances lose their digits
     labels = F.one_hot(y).to(h.dtype)
     votes = []
     for some in blocks(len(h), max(1, _NUMBERS[h.device.type] // len(h))):

@@ -44,6 +44,8 @@ def between(matrix: np.ndarray) -> float:
 def bootstrap(matrix: np.ndarray, draws: int = 2000, seed: int = 0) -> tuple[float, float]:
     """95 % percentile interval of `between`, runs drawn with replacement; pairs of a run with itself do not count."""
     runs = len(matrix)
+    if runs < 2:
+        raise ValueError("pairs need two or more runs")
     weights = np.random.default_rng(seed).multinomial(runs, np.full(runs, 1 / runs), size=draws).astype(float)
     others = np.where(np.eye(runs, dtype=bool), 0, matrix)
     pairs = weights.sum(1) ** 2 - (weights**2).sum(1)
@@ -95,6 +97,8 @@ def icc(values: np.ndarray) -> float:
 
 def cross(a: np.ndarray, b: np.ndarray) -> float:
     """Mean Spearman correlation of score `a` in one run with score `b` in *another*, `[R, N]` both of the same runs."""
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} runs of one score and {len(b)} of the other: give the same runs")
     return between(correlations(a, b))
 
 
@@ -104,8 +108,8 @@ def disattenuated(a: np.ndarray, b: np.ndarray) -> float:
     rho_ab / sqrt(rho_aa rho_bb), every correlation between different runs. Noise in its parts can take it beyond 1; NaN
     where a score has no reliability.
     """
-    product = between(correlations(a)) * between(correlations(b))
-    return cross(a, b) / product**0.5 if product > 0 else float("nan")
+    one, other = between(correlations(a)), between(correlations(b))
+    return cross(a, b) / (one * other) ** 0.5 if min(one, other) > 0 else float("nan")
 
 
 # --- the common axis -------------------------------------------------------------------------------------------------

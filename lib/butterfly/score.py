@@ -19,6 +19,7 @@ from torch import Tensor
 
 from butterfly.evaluate import outputs
 from butterfly.models import Model
+from butterfly.strict import UserError
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,16 @@ def pointwise(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
         "loss": loss,
         "confidence": confidence,
         "max_confidence": torch.maximum(confidence, rival),
-        "entropy": (total.log() - weighted / total).clamp_min(0),
+        "entropy": total.log() - weighted / total,
         "margin.logit": margin,
         "margin.prob": confidence - rival,
         "el2n": squared.sqrt(),
         "el2n.squared": squared,
     }
+
+
+class DivergedError(UserError, ValueError):
+    """A network gave values that are not finite, which have no scores."""
 
 
 class ScoreLogger:
@@ -196,9 +201,10 @@ class ScoreLogger:
         if not torch.equal(_whole("labels", labels), self.labels[where]):
             raise ValueError("these labels are not those that the logger was made with: were examples relabelled?")
         values = self._numbers("logits", logits, len(where))
-        if values.shape[2] <= int(self.labels.max()):
-            raise ValueError(f"logits of {values.shape[2]} classes for labels up to {int(self.labels.max())}")
+        self._check_classes(values.shape[2])
         seen = None if features is None else self._numbers("features", features, len(where))
+        if seen is not None and "features" in self._state and self._state["features"].shape[2] != seen.shape[2]:
+            raise ValueError(f"{seen.shape[2]} features an example, so far {self._state['features'].shape[2]}")
         self._look(slice(None), where.to(values.device), values)
         if seen is not None:
             if "features" not in self._state:
@@ -210,9 +216,15 @@ class ScoreLogger:
         """One look of a stack `theta [M, P]` at all examples, whose inputs are `x [N, ...]` in the order of ids."""
         if len(x) != len(self.ids) or len(theta) != self.networks:
             raise ValueError(f"{len(theta)} networks on {len(x)} inputs, expected {self.networks} and {len(self.ids)}")
-        for rows, some, logits in outputs(model, theta, x):
-            self._check_finite("logits", logits)
-            self._look(rows, some, logits)
+        self._check_classes(model.classes)
+        before = {name: values.clone() for name, values in self._state.items()}
+        try:
+            for rows, some, logits in outputs(model, theta, x):
+                self._check_finite("logits", logits)
+                self._look(rows, some, logits)
+        except ValueError:
+            self._state = before
+            raise
 
     def _find(self, ids: Tensor) -> Tensor:
         """Positions `[B]` of ids."""
@@ -234,9 +246,13 @@ class ScoreLogger:
         self._check_finite(name, found)
         return found.float() if found.dtype.itemsize < 4 else found
 
+    def _check_classes(self, classes: int) -> None:
+        if classes <= int(self.labels.max()):
+            raise ValueError(f"logits of {classes} classes for labels up to {int(self.labels.max())}")
+
     def _check_finite(self, name: str, values: Tensor) -> None:
         if not bool(torch.isfinite(values.sum())) and not bool(torch.isfinite(values).all()):
-            raise ValueError(f"{name} are not finite: a network diverged; train it with a lower learning rate")
+            raise DivergedError(f"{name} are not finite: a network diverged; train it with a lower learning rate")
 
     def _look(self, rows: slice, some: slice | Tensor, logits: Tensor) -> None:
         state = self._state or self._begin(logits)
@@ -291,9 +307,12 @@ class ScoreLogger:
             "iteration_learned": state["since"],
         }
         if "features" in state:
-            labels = self.labels.to(looks.device)
-            found["prototype"] = torch.stack([prototype_distance(h, labels) for h in state["features"]])
-            found["prototype.self"] = torch.stack([self_prototype_distance(h) for h in state["features"]])
+            seen = ~state["features"][0].isnan().any(1)
+            labels, h = self.labels.to(looks.device)[seen], state["features"][:, seen]
+            for name in ("prototype", "prototype.self"):
+                found[name] = torch.full_like(state["spread"], torch.nan, dtype=h.dtype)
+            found["prototype"][:, seen] = torch.stack([prototype_distance(one, labels) for one in h])
+            found["prototype.self"][:, seen] = torch.stack([self_prototype_distance(one) for one in h])
         return {name: torch.where(looks > 0, values.to(state["mean"]), torch.nan) for name, values in found.items()}
 
     def table(self) -> pd.DataFrame:
@@ -356,12 +375,13 @@ def c_score(right: np.ndarray, trained: np.ndarray) -> np.ndarray:
 
     `trained [R, N]` says who trained on what. NaN for an example that every network trained on.
     """
-    return _mean_where(right, ~trained)
+    return _mean_where(right, ~trained.astype(bool))
 
 
 def memorization(right: np.ndarray, trained: np.ndarray) -> np.ndarray:
     """Accuracy `[N]` of the networks that trained on it minus that of the others (Feldman and Zhang 2020)."""
-    return _mean_where(right, trained) - _mean_where(right, ~trained)
+    inside = trained.astype(bool)
+    return _mean_where(right, inside) - _mean_where(right, ~inside)
 
 
 def _mean_where(values: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ SETTINGS |= {
     "mnist1d-paths": _varied(SETTINGS["mnist1d"], optimizer="adamw", lr=3e-3),
     # For scores of examples: one recipe with which MLPs, CNNs and GRUs all train, over 16 passes through the data.
     "mnist1d-scores": _varied(SETTINGS["mnist1d"], steps=1000, lr=0.1),
-    "digits-scores": _varied(SETTINGS["digits"], steps=480, batch_size=32),
+    "digits-scores": _varied(SETTINGS["digits"], steps=480, batch_size=32, lr=0.05),
     # The recipe of the difficulty paper's code, 160 passes; its networks have batch norm, ours channel norm.
     "cifar10-difficulty": _varied(
         SETTINGS["cifar10-paper"],

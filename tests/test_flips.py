@@ -1,0 +1,550 @@
+"""Notebook 15: relatives that differ in what they should, one shard measured again, claims that come out either way."""
+
+import json
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+
+from butterfly import data, models
+from butterfly.experiments import flips as experiment
+from butterfly.experiments.flips import OTHER, SCORES, UNRELATED, Params, Tables
+from butterfly.experiments.twins import chosen
+from butterfly.figures import difficulty
+from butterfly.figures import flips as figures
+from butterfly.perturb import Kick
+from butterfly.score import ScoreLogger
+from butterfly.strict import ParameterError
+from butterfly.train import Fork, Observer, train
+from tests.conftest import verdicts
+
+MAIN, REAL = "mnist1d-scores/mlp-1x8", "digits-scores/mlp-1x8"
+STEPS, LOOKS = 40, (10, 20, 30, 40)
+TINY = Params(
+    main=MAIN, real=REAL, steps=STEPS, seeds=4, seeds_per_shard=2, kick_times=(0, 60), size=3.0, looks=4, examples=60
+)
+KINDS = ["weight 0", "weight 60", "order", "init", "seed"]
+FAR = 0.02  # networks that differ more are not the same
+
+
+@pytest.fixture(scope="module")
+def results(own_store):
+    return experiment.run(TINY)
+
+
+@pytest.fixture(scope="module")
+def shards():
+    """The two shards of the first network, and every population that was trained for the second, in order."""
+    seen = []
+
+    def keep(model, task, recipe, seeds, twins, observers, init):
+        run = train(model, task, recipe, seeds, twins, observers, init)
+        seen.append((list(seeds), run.members, run.theta.clone(), init))
+        return run
+
+    configs = experiment.shards(TINY)[MAIN]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "train", keep)
+        found = [experiment.compute_shard(config) for config in configs]
+    return found, seen[len(seen) // 2 :]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Each relative of seeds 2 and 3 trained alone, {(kind, draw, seed): weights after each look [4, P]}."""
+    setting, task = chosen("mnist1d-scores", STEPS), data.load("mnist1d")
+    model = models.build("mlp-1x8", task.input_shape, task.classes)
+
+    def path(seed, fork=None, init=None):
+        kept = []
+        look = Observer("look", lambda now: kept.append(now.theta[-1].clone()), frozenset(LOOKS))
+        train(model, task, setting.recipe, [seed], [fork] if fork else [], [look], init)
+        return torch.stack(kept)
+
+    found = {}
+    for seed in (2, 3):
+        found["parent", 0, seed] = path(seed)
+        for draw in (0, 1):
+            stranger = seed + (draw + 1) * OTHER
+            for time, step in ((0, 0), (60, 24)):
+                kick = Kick(weights=1, size=3.0, draw=draw)
+                found[f"weight {time}", draw, seed] = path(seed, Fork(seed, step, kick))
+            found["order", draw, seed] = path(seed, Fork(seed, 0, Kick(draw=draw), "order"))
+            found["init", draw, seed] = path(seed, init=model.init([stranger]))
+            found["seed", draw, seed] = path(stranger)
+    return task, model, found
+
+
+# --- who is related to whom ------------------------------------------------------------------------------------------
+
+
+def test_relatives_are_those_trained_alone(shards, alone):
+    """Parents, controls, another order, then kicks by time; other initial weights; other seeds: draw by draw."""
+    _, populations = shards
+    _, _, paths = alone
+    family = ["parent", "parent", "order", "order", "weight 0", "weight 0", "weight 60", "weight 60"]
+    expected = [[(kind, place % 2 if place > 1 else 0, seed) for place, kind in enumerate(family) for seed in (2, 3)]]
+    expected += [[(kind, draw, seed) for seed in (2, 3)] for kind in ("init", "seed") for draw in (0, 1)]
+    assert [len(theta) for _, _, theta, _ in populations] == [len(some) for some in expected]
+    for (_, _, theta, _), some in zip(populations, expected, strict=True):
+        torch.testing.assert_close(theta, torch.stack([paths[one][-1] for one in some]), rtol=0, atol=1e-3)
+    ends = torch.stack([path[-1] for path in paths.values()])
+    assert torch.pdist(ends).min() > FAR  # by far not each other
+
+
+def test_relatives_share_what_they_should(shards):
+    _, ((seeds, members, _, init), *others) = shards
+    assert (seeds, init) == ([2, 3], None)
+    kicks = [(m.fork.kick.weights, m.fork.kick.size, m.fork.unmatched) for m in members if m.fork]
+    assert kicks == [(None, 0.0, "")] * 2 + [(None, 0.0, "order")] * 4 + [(1, 3.0, "")] * 8
+    assert [one[0] for one in others] == [[2, 3], [2, 3], [100_002, 100_003], [200_002, 200_003]]
+    model = models.build("mlp-1x8", (1, 40), 10)
+    for draw in (0, 1):
+        assert torch.equal(others[draw][3], model.init([seed + (draw + 1) * OTHER for seed in (2, 3)]))
+        assert others[2 + draw][3] is None
+
+
+def test_another_order_is_another_order_from_the_same_weights():
+    task = data.load("mnist1d")
+    model = models.build("mlp-1x8", task.input_shape, task.classes)
+    start = []
+    look = Observer("look", lambda now: start.append(now.theta.clone()), frozenset({0, 1}))
+    recipe = chosen("mnist1d-scores", STEPS).recipe
+    train(model, task, recipe, [2], [Fork(2, 0, Kick(draw=draw), "order") for draw in (0, 1)], [look])
+    assert torch.equal(start[0], start[0][:1].expand(3, -1))
+    assert torch.pdist(start[1]).min() > 0
+
+
+def test_control_twins_stay_where_their_parents_are(results, shards):
+    assert [one["largest_difference"].tolist() for one in shards[0]] == [[0.0, 0.0]] * 2
+    controls = results["controls"]
+    assert controls[controls.network == MAIN].to_dict("list") == {
+        "seed": [0, 1, 2, 3],
+        "kind": ["control"] * 4,
+        "largest_difference": [0.0] * 4,
+        "network": [MAIN] * 4,
+    }
+
+
+def test_control_twins_that_differ_are_seen(monkeypatch):
+    """Of each seed the largest difference of any weight, in the order of seeds."""
+
+    def shaken(model, task, recipe, seeds, twins, observers, init):
+        run = train(model, task, recipe, seeds, twins, observers, init)
+        rows = [k for k, m in enumerate(run.members) if m.fork and not m.fork.unmatched and not m.fork.kick.size]
+        for row, change in zip(rows, (0.5, -0.25), strict=bool(twins)):
+            run.theta[row, 5] += change
+        return run
+
+    monkeypatch.setattr(experiment, "train", shaken)
+    found = experiment.compute_shard(experiment.shards(TINY)[MAIN][0])
+    assert found["largest_difference"] == pytest.approx([0.5, 0.25])
+
+
+def test_before_its_fork_a_twin_is_scored_as_its_parent():
+    """Against a logger fed by hand; forks are given out of the order of their steps."""
+    task = data.load("mnist1d")
+    model = models.build("mlp-1x8", task.input_shape, task.classes)
+    x, y = task.x[:30], task.y[:30]
+    forks = [Fork(5, 24, Kick(size=1.0)), Fork(7, 0, Kick(size=1.0)), Fork(7, 24, Kick(size=1.0)), Fork(5, 10, Kick())]
+    parents = {2: 1, 3: 0, 4: 0, 5: 1}  # twins stand in the order of their steps
+    loggers = [ScoreLogger(torch.arange(30), y, 6) for _ in range(2)]
+    watch = experiment._Watch(loggers[0], x, torch.tensor([0, 1, *parents.values()]))
+
+    def by_hand(now):
+        rows = [row if row < len(now.theta) else parents[row] for row in range(6)]
+        answers = torch.stack([model.logits(now.theta[row][None], x)[0] for row in rows])
+        loggers[1].log(torch.arange(30), answers, y)
+
+    observers = [Observer("watch", watch, frozenset(LOOKS)), Observer("hand", by_hand, frozenset(LOOKS))]
+    train(model, task, chosen("mnist1d-scores", STEPS).recipe, [5, 7], forks, observers)
+    watched, plain = (logger.scores() for logger in loggers)
+    for name, values in plain.items():
+        torch.testing.assert_close(watched[name], values, rtol=1e-4, atol=1e-4)
+    assert (watched["el2n.mean"][4] - watched["el2n.mean"][0]).abs().max() > 1e-3  # a late twin is not its parent
+
+
+# --- a shard measured again ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def by_hand(alone):
+    """Answers and scores of each network that was trained alone: 60 training examples, then the test set."""
+    task, model, paths = alone
+    x, y = torch.cat([task.x[:60], task.x_test]), torch.cat([task.y[:60], task.y_test])
+    truth = torch.eye(10)[y]
+    answers, scores = {}, {}
+    for key, path in paths.items():
+        kind, _, seed = key
+        # A twin that parts at update 24 was its parent at the looks before.
+        assert kind != "weight 60" or torch.allclose(path[:2], paths["parent", 0, seed][:2], atol=1e-5)
+        every = torch.stack([model.logits(theta[None], x)[0] for theta in path])
+        distance = (every.softmax(2) - truth).norm(dim=2)
+        answers[key] = every[-1].argmax(1).numpy()
+        scores[key] = {"el2n.mean": distance.mean(0).numpy(), "el2n.last": distance[-1].numpy()}
+    return answers, scores
+
+
+def test_flips_are_counted_over_relatives(shards, by_hand):
+    found, (answers, _) = shards[0][1], by_hand
+    assert found["flips"].shape == (5, 2, 1060)
+    assert (found["test"] == (np.arange(1060) >= 60)).all()
+    for k, kind in enumerate(KINDS):
+        for s, seed in enumerate((2, 3)):
+            parent = answers["parent", 0, seed]
+            expected = sum((answers[kind, draw, seed] != parent).astype(float) for draw in (0, 1)) / 2
+            assert expected.mean() > 0
+            # Rounding may turn over an example or two that lie on a border.
+            assert (found["flips"][k, s] != expected).sum() <= 3
+
+
+def test_noise_is_the_variance_of_ranks_over_a_parent_and_its_relatives(shards, by_hand):
+    found, (_, scores) = shards[0][1], by_hand
+    assert found["noise"].shape == (5, 2, 2)
+    for k, kind in enumerate(KINDS):
+        for n, name in enumerate(SCORES):
+            for s, seed in enumerate((2, 3)):
+                some = [scores["parent", 0, seed], *(scores[kind, draw, seed] for draw in (0, 1))]
+                ranks = np.stack([(stats.rankdata(one[name][:60]) - 1) / 59 for one in some])
+                middle = ranks.mean(0)
+                expected = (((ranks - middle) ** 2).sum(0) / 2).mean()
+                assert found["noise"][k, n, s] == pytest.approx(expected, rel=0.02)
+
+
+def test_difficulty_is_that_of_unrelated_networks(shards, by_hand):
+    found, (_, scores) = shards[0][1], by_hand
+    assert found["difficulty"].shape == (2, 1060)
+    for s, seed in enumerate((2, 3)):
+        expected = (scores["seed", 0, seed]["el2n.mean"] + scores["seed", 1, seed]["el2n.mean"]) / 2
+        np.testing.assert_allclose(found["difficulty"][s], expected, atol=1e-4)
+    assert np.abs(found["difficulty"][0] - found["difficulty"][1]).max() > FAR
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_cell_is_there_once(results):
+    noise, examples = results["noise"], results["flips"]
+    assert not noise.duplicated(["network", "kind", "score", "seed"]).any()
+    assert len(noise) == 2 * 5 * 2 * 4
+    assert list(noise.kind.unique()) == KINDS == experiment.kinds(TINY)
+    assert set(noise.network) == {MAIN, REAL}
+    assert np.isfinite(noise[["noise", "ratio"]]).all(axis=None)
+    assert examples.groupby("network").size().to_dict() == {MAIN: 1060, REAL: 560}
+    assert examples.groupby("network").test.sum().to_dict() == {MAIN: 1000, REAL: 500}
+    assert results["agreement"].groupby("network").seed.agg(list).to_dict() == {MAIN: [0, 1, 2, 3], REAL: [0, 1, 2, 3]}
+
+
+def test_tables_hold_what_the_shards_hold(results, shards):
+    """The second shard holds seeds 2 and 3; what is averaged is averaged over all seeds."""
+    found, _ = shards
+    noise = results["noise"][results["noise"].network == MAIN].set_index(["kind", "score", "seed"])
+    for k, kind in enumerate(KINDS):
+        for n, name in enumerate(SCORES):
+            for seed in range(4):
+                one = found[seed // 2]["noise"][:, n, seed % 2]
+                row = noise.loc[(kind, name, seed)]
+                assert (row["noise"], row["ratio"]) == pytest.approx((one[k], one[k] / one[4]))
+    examples = results["flips"][results["flips"].network == MAIN]
+    for k, kind in enumerate(KINDS):
+        expected = sum(one["flips"][k, s].astype(float) for one in found for s in (0, 1)) / 4
+        np.testing.assert_allclose(examples[kind], expected, atol=1e-6)
+    expected = sum(one["difficulty"][s].astype(float) for one in found for s in (0, 1)) / 4
+    np.testing.assert_allclose(examples.difficulty, expected, atol=1e-6)
+
+
+def test_agreement_is_with_other_seeds_on_test_examples(results, shards):
+    kicked, unrelated, difficulty = (
+        np.concatenate([pick(one) for one in shards[0]])[:, 60:]
+        for pick in (lambda one: one["flips"][0], lambda one: one["flips"][4], lambda one: one["difficulty"])
+    )
+    table = results["agreement"][results["agreement"].network == MAIN].set_index("seed")
+    for seed in range(4):
+        others = [s for s in range(4) if s != seed]
+        for name, values in (("difficulty", difficulty), ("twins", kicked), ("unrelated", unrelated)):
+            expected = stats.spearmanr(kicked[seed], sum(values[s] for s in others)).statistic
+            assert table.loc[seed, name] == pytest.approx(expected, abs=1e-3)
+
+
+def test_one_weight_moved_late_makes_less_noise_than_another_seed(results):
+    ratio = results["noise"].query("score == 'el2n.mean'").groupby("kind").ratio.mean()
+    assert ratio["seed"] == 1
+    assert ratio["weight 60"] < ratio["weight 0"] < ratio["init"]
+
+
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"kick_times": [10.0, 50.0]}, "give 0 and one or more later times"),
+        ({"kick_times": [0.0]}, "give 0 and one or more later times"),
+        ({"kick_times": [0.0, 50.0, 10.0]}, "rising percentages from 0 to below 100"),
+        ({"kick_times": [0.0, 100.0]}, "from 0 to below 100"),
+        ({"kick_times": []}, "rising percentages"),
+        ({"main": "mnist1d-scores"}, "give a setting and an architecture, as in mnist1d-scores/mlp-4x64"),
+        ({"main": "mnist2d/mlp-1x8"}, "unknown setting 'mnist2d'"),
+        ({"main": "mnist1d-scores/resnet8-16"}, "resnet8-16"),
+        ({"real": "digit/mlp-1x8"}, "unknown setting 'digit'"),
+        ({"seeds": 3}, "'seeds' = 3"),
+        ({"seeds_per_shard": 0}, "'seeds_per_shard' = 0"),
+        ({"steps": 0}, "'steps' = 0"),
+        ({"draws": 0}, "'draws' = 0"),
+        ({"size": 0.0}, "'size' = 0.0"),
+        ({"looks": 0}, "'looks' = 0"),
+        ({"examples": 49}, "'examples' = 49"),
+        ({"kick_time": [0.0]}, "did you mean 'kick_times'"),
+    ],
+)
+def test_nonsense_is_refused_with_a_reason(values, reason):
+    with pytest.raises(ParameterError, match=reason):
+        Params.read(values, "here")
+
+
+def test_kicks_must_fall_on_different_updates():
+    with pytest.raises(ParameterError, match="different updates before the last"):
+        experiment.shards(TINY.model_copy(update={"kick_times": (0.0, 0.5)}))
+
+
+def test_a_missing_gpu_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ParameterError, match="torch sees no GPU"):
+        experiment.shards(TINY.model_copy(update={"device": "cuda"}))
+
+
+def test_shards_hold_nothing_that_does_not_matter():
+    few = experiment.shards(TINY.model_copy(update={"real": ""}))
+    many = experiment.shards(TINY.model_copy(update={"profile": "other", "seeds": 5}))
+    assert list(few) == [MAIN]
+    assert list(many) == [MAIN, REAL]
+    assert few[MAIN] == many[MAIN][:2]
+    assert [config["seeds"] for config in many[REAL]] == [[0, 1], [2, 3], [4]]
+    assert {config["setting"]["model"] for config in few[MAIN]} == {"mlp-1x8"}
+    assert json.loads(json.dumps(few)) == few
+    assert [experiment._cost(config) for config in many[MAIN]] == [80, 80, 40]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"draws": 3}, {"size": 1.0}, {"examples": 70}, {"looks": 2}, {"steps": 50}, {"kick_times": (0.0, 50.0)}],
+)
+def test_shards_hold_all_that_matters(change):
+    changed = experiment.shards(TINY.model_copy(update=change))
+    assert all(a != b for name, some in experiment.shards(TINY).items() for a, b in zip(changed[name], some))  # noqa: B905
+
+
+def test_all_examples_are_scored_where_none_are_left_out():
+    config = experiment.shards(Params(main=REAL, steps=4, looks=2, examples=None, kick_times=(0, 50)))[REAL][0]
+    for examples, count in ((None, 1297), (5000, 1297), (90, 90)):
+        found = experiment.compute_shard(config | {"examples": examples, "seeds": [0], "draws": 1})
+        assert found["flips"].shape == (5, 1, count + 500)
+        assert (~found["test"]).sum() == count
+
+
+# --- claims on made-up worlds ----------------------------------------------------------------------------------------
+
+
+def world(early=0.95, late=0.1, order=0.98, init=1.02, difficulty=0.6, gap=0.0, networks=("main/net",)):
+    """Six seeds and three kick times in each network; noise is in parts of that of another seed."""
+    random = np.random.default_rng(0)
+    rows, agreement, controls = [], [], []
+    parts = {"weight 0": early, "weight 10": 0.6, "weight 50": late, "order": order, "init": init, "seed": 1.0}
+    for network in networks:
+        for seed in range(6):
+            for kind, part in parts.items():
+                for score in SCORES:
+                    ratio = part * random.uniform(0.99, 1.01) if score == "el2n.mean" else 0.7
+                    about = {"network": network, "kind": kind, "seed": seed, "score": score}
+                    rows.append({**about, "noise": ratio, "ratio": ratio})
+            twins = random.uniform(0.4, 0.5)
+            about = {"network": network, "seed": seed}
+            agreement.append(
+                {
+                    **about,
+                    "difficulty": difficulty * random.uniform(0.98, 1.02),
+                    "twins": twins,
+                    "unrelated": twins + gap + random.uniform(-0.005, 0.005),
+                }
+            )
+            controls.append({**about, "kind": "control", "largest_difference": 0.0})
+    return Tables(
+        noise=pd.DataFrame(rows).sample(frac=1, random_state=0),
+        agreement=pd.DataFrame(agreement).sample(frac=1, random_state=0),
+        controls=pd.DataFrame(controls),
+    )
+
+
+TIMES = (0.0, 10.0, 50.0)
+HERE = Params.model_construct(main="main/net", real="", kick_times=TIMES, size=1e-2)
+BOTH = Params.model_construct(main="main/net", real="digits-scores/mlp-1x8", kick_times=TIMES, size=1e-2)
+TWO = ("main/net", "digits-scores/mlp-1x8")
+
+
+def judge(tables):
+    return verdicts(experiment.make_claims(HERE, tables))
+
+
+def test_every_claim_is_supported_in_a_world_made_for_it():
+    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+
+
+@pytest.mark.parametrize(
+    ("id", "change"),
+    [
+        ("X48", {"early": 0.6}),
+        ("X49", {"late": 0.7}),
+        ("X50", {"order": 0.6}),
+        ("X51", {"init": 0.6}),
+        ("X52", {"difficulty": 0.1}),
+        ("X53", {"gap": 0.1}),
+        ("X53", {"gap": -0.1}),
+    ],
+)
+def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
+    found = judge(world(**change))
+    assert found[id] == "contradicted"
+    assert {other for other, verdict in found.items() if verdict != "supported"} == {id}
+
+
+def test_estimates_are_what_was_planted():
+    made = {c.id: c for c in experiment.make_claims(HERE, world())}
+    planted = {"X48": 0.95, "X49": 0.1, "X50": 0.98, "X51": 1.02, "X52": 0.6, "X53": 0.0}
+    assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted, rel=0.01, abs=0.005)
+    assert {c.n for c in made.values()} == {6}
+    assert {c.notebook for c in made.values()} == {"15_flips"}
+    assert {c.source for c in made.values()} == {"this companion"}
+    assert "50 %" in made["X49"].statistic
+    assert "moved by 0.01" in made["X48"].statistic
+
+
+def test_ratios_are_averaged_as_logarithms():
+    tables = world()
+    noise = tables["noise"]
+    noise.loc[noise.kind == "order", "ratio"] = 2.0 ** (noise.seed - 2.5)
+    made = {c.id: c for c in experiment.make_claims(HERE, tables)}
+    assert made["X50"].estimate == pytest.approx(1.0)
+
+
+def test_each_network_has_claims_of_its_own():
+    tables = world(networks=TWO)
+    noise = tables["noise"]
+    noise.loc[(noise.network == TWO[1]) & (noise.kind == "init"), "ratio"] *= 0.5
+    made = {c.id: c for c in experiment.make_claims(BOTH, tables)}
+    assert list(made) == [*experiment.MARGINS, *(f"{id}r" for id in experiment.MARGINS)]
+    assert {id for id, c in made.items() if c.verdict != "supported"} == {"X51r"}
+    assert {id for id, c in made.items() if c.statement.endswith("(mlp-1x8 on digits)")} == {
+        f"{id}r" for id in experiment.MARGINS
+    }
+
+
+@pytest.mark.parametrize("value", [1e-9, np.nan])
+def test_broken_control_twins_void_the_claims_of_their_network(value):
+    tables = world(networks=TWO)
+    controls = tables["controls"]
+    controls.loc[(controls.network == TWO[1]) & (controls.seed == 3), "largest_difference"] = value
+    for c in experiment.make_claims(BOTH, tables):
+        assert c.verdict == ("inconclusive" if c.id.endswith("r") else "supported")
+        assert ("control twins differ" in c.statistic) == c.id.endswith("r")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "where", "touched"),
+    [
+        ("noise", "ratio", {"kind": "weight 0", "score": "el2n.mean"}, {"X48"}),
+        ("noise", "ratio", {"kind": "weight 50", "score": "el2n.mean"}, {"X49"}),
+        ("noise", "ratio", {"kind": "weight 50", "score": "el2n.last"}, set()),
+        ("agreement", "difficulty", {}, {"X52"}),
+        ("agreement", "twins", {}, {"X53"}),
+    ],
+)
+def test_a_lost_number_leaves_what_rests_on_it_open(table, column, where, touched):
+    tables = world()
+    some = tables[table]
+    lost = some.seed == 3
+    for name, value in where.items():
+        lost &= some[name] == value
+    some.loc[lost, column] = np.nan
+    assert {id for id, verdict in judge(tables).items() if verdict == "inconclusive"} == touched
+
+
+def test_claims_can_be_made_of_what_was_computed(results):
+    made = experiment.make_claims(TINY, results)
+    assert [c.id for c in made] == [*experiment.MARGINS, *(f"{id}r" for id in experiment.MARGINS)]
+    assert {c.n for c in made} == {4}
+    assert not any("void" in c.statistic for c in made)
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+
+def only(tables, network):
+    return Tables({name: table[table.network == network] for name, table in tables.items()})
+
+
+@pytest.mark.parametrize("draw", [figures.noise, figures.flips, figures.same])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_figures_draw_without_warnings(results, draw, networks):
+    tables = results if networks == 2 else only(results, MAIN)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, numbers = draw(tables)
+        figure.canvas.draw()
+    assert len(figure.axes) == networks
+    assert all(axis.get_xlabel() for axis in figure.axes)
+    assert figure.axes[0].get_ylabel()
+    assert [axis.get_title(loc="left").split(":")[0] for axis in figure.axes] == [
+        "MLP 1x8, MNIST-1D",
+        "MLP 1x8, handwritten digits",
+    ][:networks]
+    assert "n = 4 seeds" in figure.get_suptitle()
+    assert len(numbers)
+    plt.close(figure)
+
+
+def test_a_figure_of_flips_by_difficulty_holds_tenths_of_the_test_examples(results):
+    examples = results["flips"][(results["flips"].network == REAL) & results["flips"].test]
+    hardest = examples.nlargest(50, "difficulty")
+    figure, numbers = figures.flips(results)
+    plt.close(figure)
+    assert len(numbers) == 2 * 10 * len(KINDS)
+    some = numbers[(numbers.network == REAL) & (numbers.decile == 10)].set_index("kind").flips
+    assert list(some.index) == KINDS
+    for kind in KINDS:
+        assert some[kind] == pytest.approx(hardest[kind].mean(), abs=0.01)
+    labels = [text.get_text() for text in figure.axes[-1].get_legend().get_texts()]
+    others = ["another order of the data", "other initial weights", "another seed (both)"]
+    assert labels == ["one weight at 0 %", "one weight at 60 %", *others]
+
+
+def test_a_figure_of_the_same_examples_shows_test_examples_and_their_rank_correlation(results):
+    figure, numbers = figures.same(results)
+    plt.close(figure)
+    assert numbers.test.all()
+    for axis, network in zip(figure.axes, (MAIN, REAL), strict=True):
+        some = numbers[numbers.network == network]
+        rho = stats.spearmanr(some["seed"], some["weight 0"]).statistic
+        assert axis.get_title(loc="left").endswith(f"rank correlation {rho:.2f}")
+        assert len(axis.collections[0].get_offsets()) == len(some)
+
+
+def test_levels_of_a_figure_are_means_over_seeds(results):
+    figure, numbers = figures.noise(only(results, MAIN))
+    plt.close(figure)
+    levels = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label().endswith("el2n.mean")][-3:]
+    mean = numbers[numbers.score == "el2n.mean"].groupby("kind").ratio.mean()
+    assert levels == pytest.approx([mean[kind] for kind in UNRELATED])
+
+
+def test_networks_have_names_for_people():
+    assert difficulty.architecture("mlp-4x64") == "MLP 4x64"
+    assert difficulty.architecture("resnet20-16") == "ResNet 20-16"
+    assert difficulty.architecture("transformer-2x32") == "transformer 2x32"
+    assert difficulty.network("digits-scores/gru-8") == "GRU 8, handwritten digits"
+    colours = difficulty.palette(["a", "b", "c"])
+    assert list(colours) == ["a", "b", "c"]
+    assert len(set(colours.values())) == 3

@@ -1,0 +1,562 @@
+"""Notebook 12: planted differences between architectures are found and others are not, claims come out either way."""
+
+import json
+import warnings
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch.nn.functional as F
+from scipy import stats
+
+from butterfly import data, models, notebooks
+from butterfly.experiments import fingerprints, scored
+from butterfly.experiments import inductive_bias as experiment
+from butterfly.experiments.inductive_bias import GROUP, Params, Tables
+from butterfly.experiments.twins import chosen
+from butterfly.figures import inductive_bias as figures
+from butterfly.reliability import ranks
+from butterfly.strict import ParameterError
+from butterfly.train import Observer, train
+from tests.conftest import verdicts
+
+MAIN, REAL = "mnist1d-scores", "digits-scores"
+TINY = Params(steps=16, examples=100, real=REAL)
+FAMILIES = {"mlp": "mlp-2x16", "cnn": "cnn-2x8", "gru": "gru-8"}
+
+
+@pytest.fixture(scope="module")
+def results(own_store):
+    return experiment.run(TINY)
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_runs_of_an_architecture_are_those_that_train_alone(results):
+    """One seed of the second family, trained by itself and scored at every eighth of training."""
+    model_name, seed = "cnn-1x8", 5003
+    found = experiment.scores_of(TINY)[f"{MAIN}/{model_name}"]
+    setting, task = chosen(MAIN, 16), data.load("mnist1d")
+    model = models.build(model_name, task.input_shape, task.classes)
+    keep = Observer("theta", lambda now: now.theta.clone(), frozenset(range(2, 17, 2)))
+    run = train(model, task, setting.recipe, [seed], observers=[keep])
+    looks = [model.logits(theta, task.x[:100])[0].softmax(1) for _, theta in run.recorded("theta")]
+    el2n = sum((p - F.one_hot(task.y[:100], 10)).norm(dim=1) for p in looks) / 8
+    np.testing.assert_allclose(found["el2n.mean"][3], el2n, atol=1e-3)
+    rows = results["runs"].query("setting == @MAIN and model == @model_name")
+    for half, x, y in (("train", task.x, task.y), ("test", task.x_test, task.y_test)):
+        right = (model.logits(run.theta, x)[0].argmax(1) == y).double().mean().item()
+        assert rows[f"{half}_accuracy"].iloc[3] == pytest.approx(right, abs=2e-3)
+
+
+def test_no_two_architectures_share_a_seed():
+    """Nor, with the runs of other notebooks that are compared with them, anything but their setting."""
+    for params in (TINY, notebooks.profile("12_inductive_bias", "laptop")[0]):
+        shards = experiment.shards(params)
+        assert list(shards) == [f"{name}/{model}" for name in params.settings for model in params.models]
+        for name in params.settings:
+            seeds = [s for model in params.models for c in shards[f"{name}/{model}"] for s in c["seeds"]]
+            assert len(seeds) == len(set(seeds)) == params.runs * len(params.models)
+            assert max(seeds) < scored.HELD_OUT
+        for name, configs in shards.items():
+            assert {config["setting"]["model"] for config in configs} == {name.partition("/")[2]}
+            assert {config["setting"]["data"] for config in configs} == {
+                "mnist1d" if name.startswith(MAIN) else "digits"
+            }
+            assert not any(config["probed"] for config in configs)
+
+
+def test_runs_of_notebook_13_are_those_of_notebook_12(monkeypatch):
+    """The same function of the same configurations: computed only once between them."""
+    asked = []
+
+    def compute(function, configs, cost):
+        asked.append((function, configs))
+        raise StopIteration
+
+    monkeypatch.setattr(scored, "compute", compute)
+    for module, topic in ((experiment, "12_inductive_bias"), (fingerprints, "13_fingerprints")):
+        with pytest.raises(StopIteration):
+            module.run(notebooks.profile(topic, "laptop")[0])
+    assert asked[0] == asked[1]
+    assert asked[0][0] is scored.compute_shard
+    assert len(asked[0][1]) == 2 * 10 * 3
+
+
+def test_shards_do_not_depend_on_how_many_runs_there_are():
+    few = experiment.shards(TINY.model_copy(update={"runs_per_shard": 8}))
+    many = experiment.shards(TINY.model_copy(update={"runs_per_shard": 8, "runs": 32, "profile": "other", "real": ""}))
+    for network, configs in many.items():
+        assert configs[:2] == few[network]
+    assert json.loads(json.dumps(few)) == few
+    assert experiment.shards(TINY.model_copy(update={"steps": 24})) != experiment.shards(TINY)
+    assert experiment.shards(TINY.model_copy(update={"looks": 16})) != experiment.shards(TINY)
+    assert experiment.shards(TINY.model_copy(update={"examples": None})) != experiment.shards(TINY)
+
+
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+GRID = "give two depths times two widths, as in mlp-1x8, mlp-1x16, mlp-2x8, mlp-2x16"
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"runs": 24}, "runs = 24: give a multiple of 16, for two halves of whole groups"),
+        ({"runs": 8}, "'runs' = 8"),
+        ({"setting": "mnist2d"}, "unknown setting 'mnist2d'; known:"),
+        ({"real": "digit"}, "unknown setting 'digit'"),
+        ({"third": ["gru-4", "gruu-8"]}, "unknown model 'gruu-8'"),
+        ({"third": ["resnet8-4", "resnet8-8"]}, "'resnet8-4' does not fit inputs of shape"),
+        ({"first": ["mlp-1x8", "mlp-1x16", "mlp-2x8"]}, GRID),
+        ({"first": ["mlp-1x8", "mlp-1x16", "mlp-2x8", "mlp-2x32"]}, GRID),
+        ({"first": ["mlp-1x8", "mlp-2x8", "mlp-1x16", "mlp-2x16"]}, GRID),
+        ({"first": ["mlp-1x8", "mlp-2x8", "mlp-3x8", "mlp-4x8"]}, GRID),
+        ({"second": ["cnn-1x4", "cnn-1x4", "cnn-1x4", "cnn-1x4"]}, GRID),
+        ({"second": ["gru-4", "gru-8", "gru-16", "gru-32"]}, GRID),
+        ({"third": ["gru-4"]}, r"third = \['gru-4'\]: give two widths"),
+        ({"third": ["gru-4", "gru-8", "gru-16"]}, "give two widths"),
+        ({"third": ["mlp-3x8", "mlp-3x16"]}, "mlp-3x16: give three families"),
+        ({"looks": 0}, "'looks' = 0"),
+        ({"model": []}, "did you mean 'models'|'model' is not a parameter"),
+    ],
+)
+def test_nonsense_is_refused_with_a_reason(values, reason):
+    with pytest.raises(ParameterError, match=reason):
+        Params.read(values, "here")
+
+
+def test_looks_must_have_an_eighth():
+    with pytest.raises(ParameterError, match="looks = 12 in a run of 16 updates: give a multiple of 8"):
+        experiment.shards(TINY.model_copy(update={"looks": 12}))
+
+
+def test_names_of_architectures_are_read():
+    assert experiment.layout(TINY.first) == dict(zip(TINY.first, [(1, 8), (1, 16), (2, 8), (2, 16)], strict=True))
+    some = ("resnet20-16", "resnet20-32", "resnet32-16", "resnet32-32")
+    assert list(experiment.layout(some).values()) == [(20, 16), (20, 32), (32, 16), (32, 32)]
+    assert [experiment.family(name) for name in ("mlp-2x16", "resnet20-16", "vgg11-8")] == ["mlp", "resnet", "vgg"]
+    assert TINY.largest == FAMILIES
+    assert TINY.models == (*TINY.first, *TINY.second, *TINY.third)
+    assert TINY.settings == {MAIN: "", REAL: "r"}
+    assert Params().settings == {MAIN: ""}
+
+
+def test_pairs_differ_in_one_thing():
+    found = experiment.pairs(TINY)
+    assert found == {
+        "family": [("mlp-2x16", "cnn-2x8"), ("mlp-2x16", "gru-8"), ("cnn-2x8", "gru-8")],
+        "depth": [("mlp-1x16", "mlp-2x16"), ("cnn-1x8", "cnn-2x8")],
+        "width": [("mlp-2x8", "mlp-2x16"), ("cnn-2x4", "cnn-2x8"), ("gru-4", "gru-8")],
+        "nothing": [("mlp-2x16", "mlp-2x16"), ("cnn-2x8", "cnn-2x8"), ("gru-8", "gru-8")],
+    }
+
+
+# --- tables of made-up runs ------------------------------------------------------------------------------------------
+
+COUNT = 400
+
+
+def made(family=0.0, depth=0.0, width=0.0, runs=16, share=0.25, seed=0):
+    """Scores of every architecture: of the first part of the examples they depend on what is planted."""
+    random = np.random.default_rng(seed)
+    touched = np.arange(COUNT) < share * COUNT
+    signal, directions = np.linspace(-2, 2, COUNT), random.choice([-1.0, 1.0], size=(3, COUNT)) * touched
+    found = {}
+    for models_ in (TINY.first, TINY.second, TINY.third):
+        # Families lie at -1, 0 and 1; depths and widths at -1 and 1.
+        of_family = list(FAMILIES).index(experiment.family(models_[0])) - 1
+        for place, model in enumerate(models_):
+            deep, wide = (2 * (place // 2) - 1, 2 * (place % 2) - 1) if len(models_) == 4 else (1, 2 * place - 1)
+            shift = family * of_family * directions[0] + depth * deep * directions[1] + width * wide * directions[2]
+            level = random.normal(size=(runs, 1))  # of a run, which ranks take out
+            found[model] = signal + shift + level + 0.3 * random.normal(size=(runs, COUNT))
+    return found
+
+
+def tabulate(runs=16, **planted):
+    values = made(runs=runs, **planted)
+    some = {
+        "label": np.arange(COUNT) % 10,
+        "train_accuracy": np.linspace(0.5, 0.9, runs),
+        "test_accuracy": np.linspace(0.4, 0.8, runs),
+    }
+    return experiment._tabulate(
+        TINY.model_copy(update={"runs": runs}), MAIN, {m: {"el2n.mean": v, **some} for m, v in values.items()}
+    )
+
+
+@pytest.fixture(scope="module")
+def other_families():
+    return tabulate(family=1.0, runs=32)
+
+
+def kinds(tables, column="share"):
+    return tables["contrasts"].groupby("kind")[column].mean()
+
+
+def test_contrasts_find_what_differs_between_families(other_families):
+    contrasts = other_families["contrasts"]
+    assert len(contrasts) == 4 * 11
+    assert not contrasts.duplicated(["group", "kind", "one", "two"]).any()
+    share = kinds(other_families)
+    assert share["family"] == pytest.approx(0.26, abs=0.04)  # the rest moves a little as ranks are relative
+    assert (share[["depth", "width", "nothing"]] < 0.01).all()
+    shuffled = kinds(other_families, "shuffled")
+    np.testing.assert_allclose(shuffled, 1, atol=0.25)
+    assert kinds(other_families, "inflation")["nothing"] == pytest.approx(1, abs=0.25)
+
+
+@pytest.mark.parametrize("what", ["depth", "width"])
+def test_contrasts_find_what_differs_within_families(what):
+    tables = tabulate(**{what: 1.0})
+    share = kinds(tables)
+    assert share[what] == pytest.approx(0.26 if what == "depth" else 0.26, abs=0.05)
+    rest = [kind for kind in share.index if kind not in (what, "family")]
+    assert (share[rest] < 0.01).all()
+    factors = tables["factors"].groupby("factor").share.mean()
+    assert factors.idxmax() == what
+
+
+def test_where_nothing_differs_nothing_is_found():
+    tables = tabulate()
+    assert (kinds(tables) < 0.005).all()
+    np.testing.assert_allclose(kinds(tables, "inflation"), 1, atol=0.3)
+    np.testing.assert_allclose(kinds(tables, "shuffled"), 1, atol=0.3)
+    sensitivity = tables["sensitivity"]
+    assert sensitivity.sensitive.mean() == pytest.approx(0.01, abs=0.012)
+    assert sensitivity.insensitive.mean() == pytest.approx(0.5, abs=0.06)
+    assert list(sensitivity.group) == [0, 1]
+
+
+def test_a_comparison_is_that_of_the_groups_of_its_runs():
+    """Sixteen and eight runs more: group by group, and of one architecture with the group beside it."""
+    random = np.random.default_rng(0)
+    few = [{model: random.uniform(size=(GROUP, 60)) for model in TINY.models} for _ in range(4)]
+    few[2]["mlp-2x16"] = few[2]["mlp-2x16"] + np.where(np.arange(60) < 30, 5, 0)
+    tables = pd.DataFrame([row for g in range(4) for row in experiment._contrasts(TINY, few, g)])
+    big = tables[tables.share > 0.3]
+    expected = {("family", 2), ("depth", 2), ("width", 2), ("nothing", 2), ("nothing", 3)}
+    assert set(zip(big.kind, big.group, strict=True)) == expected
+    assert (big[["one", "two"]] == "mlp-2x16").any(axis=1).all()
+    same = tables[tables.kind == "nothing"].pivot(index="group", columns="one", values="share")
+    np.testing.assert_allclose(same.loc[[0, 2]], same.loc[[1, 3]])
+    # One example by hand, of equal variances: the p-value is that of an F test but for the prior.
+    (row,) = tables.query("group == 1 and kind == 'depth' and one == 'cnn-1x8'").to_dict("records")
+    p = [stats.f_oneway(few[1]["cnn-1x8"][:, n], few[1]["cnn-2x8"][:, n]).pvalue for n in range(60)]
+    assert row["inflation"] == pytest.approx(np.median(stats.chi2.isf(p, 1)) / stats.chi2.median(1), rel=0.15)
+
+
+@pytest.mark.parametrize("factor", ["family", "depth", "width"])
+def test_factors_are_shares_of_what_was_planted(factor):
+    """Effects of +-1 and noise of variance 1 explain a half; what chance explains is one or two of 64 values."""
+    random = np.random.default_rng(0)
+    few = {}
+    for sign, models_ in ((-1, TINY.first), (1, TINY.second)):
+        for place, model in enumerate(models_):
+            size = {"family": sign, "depth": 2 * (place // 2) - 1, "width": 2 * (place % 2) - 1}[factor]
+            few[model] = size + random.normal(size=(GROUP, 500))
+    rows = experiment._factors(TINY, few, 3)
+    assert [(row["group"], row["factor"]) for row in rows] == [(3, "family"), (3, "depth"), (3, "width")]
+    share = {row["factor"]: row["share"] for row in rows}
+    assert share.pop(factor) == pytest.approx(0.5, abs=0.03)
+    chance = {"family": 1, "depth": 2, "width": 2}
+    assert share == pytest.approx({name: 0.5 * chance[name] / 63 for name in share}, abs=0.004)
+
+
+def test_factors_without_noise_explain_everything_by_hand():
+    """Two examples: effects in one family only, of depth 3 and of width 1, and one of both families that is alike."""
+    few = {model: np.zeros((GROUP, 3)) for model in (*TINY.first, *TINY.second)}
+    for place, model in enumerate(TINY.first):
+        few[model] = few[model] + np.array([3 * (2 * (place // 2) - 1), 0, 0]) + np.array([2 * (place % 2) - 1, 0, 0])
+        few[model] = few[model] + np.array([0, 4, 0])
+    share = {row["factor"]: row["share"] for row in experiment._factors(TINY, few, 0)}
+    # The third example never varies and does not count.
+    assert share == pytest.approx({"family": 0.5, "depth": 0.45, "width": 0.05})
+
+
+def test_sensitive_examples_are_counted(other_families):
+    sensitivity = other_families["sensitivity"]
+    assert list(sensitivity.group) == [0, 1, 2, 3]
+    assert sensitivity.sensitive.mean() > 0.25
+    assert 0.2 < sensitivity.insensitive.mean() < 0.45
+
+
+def test_variance_is_split_by_what_is_compared(other_families):
+    split = other_families["split"].set_index("contrast")
+    assert list(split.index) == [
+        "three families", "MLPs of two depths", "CNNs of two depths",
+        "MLPs of two widths", "CNNs of two widths", "GRUs of two widths",
+    ]  # fmt: skip
+    np.testing.assert_allclose(split.sum(axis=1), 1)
+    interaction = split["architecture x example"]
+    assert interaction["three families"] > 0.1
+    assert (interaction.drop("three families") < 0.005).all()
+    deep = tabulate(depth=1.0)["split"].set_index("contrast")["architecture x example"]
+    assert (deep[["MLPs of two depths", "CNNs of two depths"]] > 0.1).all()
+    assert (deep.filter(like="widths") < 0.005).all()
+
+
+def test_examples_are_tested_over_all_runs(other_families):
+    examples = other_families["examples"]
+    values = {model: ranks(v) for model, v in made(family=1.0, runs=32).items()}
+    np.testing.assert_array_equal(examples.id, np.arange(COUNT))
+    np.testing.assert_array_equal(examples.label, np.arange(COUNT) % 10)
+    touched = examples.id < COUNT / 4
+    for column in ("p_families", "p_pair"):
+        assert (examples[column][touched] < 1e-6).all()
+    assert (examples.p_families[~touched] < 1e-3).mean() < 0.1
+    assert stats.kstest(examples.p_halves, "uniform").pvalue > 1e-3
+    for name, model in FAMILIES.items():
+        np.testing.assert_allclose(examples[f"rank_{name}"], values[model].mean(0))
+
+    def eta(groups):
+        total = np.concatenate(groups)
+        between = sum(len(g) * (g.mean(0) - total.mean(0)) ** 2 for g in groups)
+        return between / ((total - total.mean(0)) ** 2).sum(0)
+
+    mlp, cnn, gru = (values[model] for model in FAMILIES.values())
+    np.testing.assert_allclose(examples.eta_families, eta([mlp, cnn, gru]))
+    np.testing.assert_allclose(examples.eta_pair, eta([mlp, cnn]))
+    np.testing.assert_allclose(examples.eta_halves, eta([mlp[:16], mlp[16:]]))
+    assert examples.eta_chance.mean() == pytest.approx(2 / 95, abs=0.01)
+
+
+def test_chance_is_of_runs_dealt_at_random():
+    values = np.random.default_rng(0).normal(size=(3, GROUP, 50)) + 10 * np.arange(3)[:, None, None]
+    chance = experiment._chance(values, 0)
+    assert chance.shape == (experiment.NULL * 50,)
+    assert chance.mean() == pytest.approx(2 / 23, abs=0.03)
+    assert not np.array_equal(chance, experiment._chance(values, 1))
+    again = experiment._chance(values, 0).reshape(experiment.NULL, 50)
+    assert len(np.unique(again[:, 0])) == experiment.NULL  # no shuffling twice
+    assert not np.isin(experiment._chance(values, 1), chance).any()
+
+
+def test_shown_are_the_most_and_of_the_hard_the_least_sensitive(other_families):
+    examples, shown = other_families["examples"], other_families["shown"]
+    task = data.load("mnist1d")
+    ids = {kind: list(dict.fromkeys(some.id)) for kind, some in shown.groupby("kind")}
+    assert ids["most"] == list(examples.sort_values("eta_families", ascending=False).id[:6])
+    hard = examples[(examples.rank_mlp + examples.rank_cnn + examples.rank_gru) / 3 > 0.75]
+    assert ids["least"] == list(hard.sort_values("eta_families").id[:6])
+    for kind, some in shown.groupby("kind"):
+        for place, one in some.groupby("place"):
+            assert set(one.id) == {ids[kind][place]}
+            np.testing.assert_array_equal(one.value, task.x[ids[kind][place]].flatten())
+
+
+def test_where_nothing_is_hard_the_sensitive_are_shown_alone():
+    examples = pd.DataFrame({"id": range(8), "rank_mlp": 0.5, "rank_cnn": 0.6, "eta_families": np.arange(8) / 8})
+    assert set(experiment._shown(MAIN, examples).kind) == {"most"}
+
+
+def test_tables_of_every_setting_are_whole(results):
+    assert set(results) == {"runs", "contrasts", "split", "factors", "sensitivity", "examples", "shown"}
+    for table in results.values():
+        assert list(table.setting.unique()) == [MAIN, REAL]
+        assert np.isfinite(table.select_dtypes("number")).all(axis=None)
+    assert (results["runs"].groupby(["setting", "model"], sort=False).size() == 16).all()
+    assert list(results["runs"].model.unique()) == list(TINY.models)
+    assert (results["examples"].groupby("setting").size() == 100).all()
+    labels = data.load("digits").y[:100]
+    np.testing.assert_array_equal(results["examples"].query("setting == @REAL").label, labels)
+
+
+# --- claims on made-up worlds ----------------------------------------------------------------------------------------
+
+
+def world(
+    settings=(MAIN,), family=0.4, inside=0.15, nothing=0.0, sensitive=0.5, insensitive=0.2, by_family=0.3,
+    by_depth=0.1, by_width=0.03, shuffled=1.0,
+):  # fmt: skip
+    """Six groups; every kind has its pairs, some of more examples and some of fewer than the kind."""
+    random = np.random.default_rng(0)
+    rows, factors, sensitivity = [], [], []
+    for name in settings:
+        for group in range(6):
+            share = {"family": family, "depth": inside + 0.03, "width": inside - 0.03, "nothing": nothing}
+            for kind, some in experiment.pairs(TINY).items():
+                for place, (one, two) in enumerate(some):
+                    tilt = 0.05 * (place - (len(some) - 1) / 2) * (kind != "nothing")
+                    noise = random.uniform(-0.003, 0.003)
+                    # The odd groups of one architecture repeat their neighbours' comparison.
+                    told = share[kind] if kind == "nothing" else share[kind] + tilt + noise
+                    rows.append((group, kind, one, two, told, 9.0, shuffled + noise, name))
+            noise = random.uniform(-0.01, 0.01, 5)
+            planted = {"family": by_family, "depth": by_depth, "width": by_width}
+            factors += [(group, k, v + noise[place], name) for place, (k, v) in enumerate(planted.items())]
+            sensitivity.append((group, sensitive + noise[3], insensitive + noise[4], name))
+    return Tables(
+        contrasts=pd.DataFrame(
+            rows, columns=["group", "kind", "one", "two", "share", "inflation", "shuffled", "setting"]
+        ).sample(frac=1),
+        factors=pd.DataFrame(factors, columns=["group", "factor", "share", "setting"]).sample(frac=1),
+        sensitivity=pd.DataFrame(sensitivity, columns=["group", "sensitive", "insensitive", "setting"]),
+    )
+
+
+def judge(tables, params=None):
+    return verdicts(experiment.make_claims(params or Params(), tables))
+
+
+def test_every_claim_is_supported_in_a_world_made_for_it():
+    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+
+
+CHANGES = [
+    ("D10", {"family": 0.05}),
+    ("D10b", {"inside": -0.05}),
+    ("D10c", {"nothing": 0.05}),
+    ("D11", {"sensitive": 0.05}),
+    ("D11b", {"insensitive": 0.02}),
+    ("D20", {"by_depth": 0.01}),
+    ("D20b", {"by_family": 0.01}),
+    ("X40", {"shuffled": 1.5}),
+    ("X40", {"shuffled": 0.6}),
+]
+
+
+@pytest.mark.parametrize(("id", "change"), CHANGES)
+def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
+    found = judge(world(**change))
+    assert found[id] == "contradicted"
+    assert {other for other, verdict in found.items() if verdict != "supported"} == {id}
+
+
+def test_estimates_are_what_was_planted():
+    assert {id for id, _ in CHANGES} == set(experiment.MARGINS)
+    made = {c.id: c for c in experiment.make_claims(Params(), world(nothing=0.01))}
+    planted = {"D10": 0.25, "D10b": 0.14, "D10c": 0.01, "D11": 0.5, "D11b": 0.2, "D20": -0.07, "D20b": -0.27, "X40": 1}
+    assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted, abs=0.01)
+    assert {id: c.n for id, c in made.items()} == {id: 9 if id == "D10c" else 6 for id in experiment.MARGINS}
+    assert {c.notebook for c in made.values()} == {"12_inductive_bias"}
+    assert [id for id, c in made.items() if c.source == experiment.OURS] == ["X40"]
+    assert {c.source for c in made.values()} == {experiment.OURS, scored.PAPER}
+
+
+def test_one_architecture_that_is_told_from_itself_is_counted_once():
+    """Of nine comparisons of an architecture with itself, each stands in two groups."""
+    tables = world()
+    contrasts = tables["contrasts"]
+    for group in (2, 3):
+        rows = (contrasts.group == group) & (contrasts.kind == "nothing") & (contrasts.one == "gru-8")
+        contrasts.loc[rows, "share"] = 0.9
+    (made,) = (c for c in experiment.make_claims(Params(), tables) if c.id == "D10c")
+    assert made.estimate == pytest.approx(0.1)
+    assert made.n == 9
+
+
+def test_the_claims_of_every_setting_rest_on_its_own_numbers():
+    together = [world([MAIN]), world([REAL], insensitive=0.01, shuffled=2.0)]
+    tables = Tables({name: pd.concat([one[name] for one in together]) for name in together[0]})
+    found = judge(tables, Params(real=REAL))
+    assert list(found) == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
+    assert {id for id, verdict in found.items() if verdict != "supported"} == {"D11br", "X40r"}
+    statements = {c.id: c.statement for c in experiment.make_claims(Params(real=REAL), tables)}
+    assert statements["D11r"] == f"{statements['D11']} (digits)"
+
+
+def test_too_little_and_lost_numbers_leave_claims_open():
+    tables = {name: table[table.group == 0] for name, table in world().items()}
+    found = judge(Tables(tables))
+    assert {id for id, verdict in found.items() if verdict != "inconclusive"} == {"D10c"}  # of three architectures
+    for name, column, touched in (
+        ("sensitivity", "sensitive", {"D11"}),
+        ("sensitivity", "insensitive", {"D11b"}),
+        ("factors", "share", {"D20", "D20b"}),
+    ):
+        tables = world()
+        table = tables[name]
+        rows = (table.group == 4) & (table.factor == "width" if name == "factors" else True)
+        table.loc[rows, column] = np.nan
+        assert {id for id, verdict in judge(tables).items() if verdict == "inconclusive"} == touched
+
+
+def test_claims_can_be_made_of_what_was_computed(results):
+    made = experiment.make_claims(TINY, results)
+    assert [c.id for c in made] == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
+    assert {c.id: c.n for c in made if c.id.startswith("D10")} == {
+        "D10": 2, "D10b": 2, "D10c": 3, "D10r": 2, "D10br": 2, "D10cr": 3,
+    }  # fmt: skip
+
+
+# --- figures ---------------------------------------------------------------------------------------------------------
+
+DRAW = [figures.split, figures.contrasts, figures.manhattan, figures.sensitivity, figures.pictures]
+
+
+@pytest.mark.parametrize("settings", [(MAIN,), (MAIN, REAL)])
+@pytest.mark.parametrize("draw", DRAW)
+def test_figures_are_drawn_of_one_setting_and_of_two(results, draw, settings):
+    tables = Tables({name: table[table.setting.isin(settings)] for name, table in results.items()})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure, numbers = draw(tables)
+        figure.canvas.draw()
+    assert figure.get_suptitle()
+    assert len(numbers) > 5
+    assert set(numbers.setting) == ({MAIN} if draw is figures.manhattan else set(settings))
+    if draw is figures.pictures:
+        assert len(figure.axes) == 12 * len(settings)
+        assert all(axis.get_ylabel() for axis in figure.axes[::6])
+    else:
+        assert len(figure.axes) == (2 if draw is figures.manhattan else len(settings))
+        assert all(axis.get_xlabel() for axis in figure.axes)
+        first = figure.axes[0]
+        assert first.get_ylabel() or [t.get_text() for t in first.get_yticklabels()]
+        assert all(axis.get_title("left") for axis in figure.axes)
+    plt.close(figure)
+
+
+def test_pictures_show_the_numbers(results):
+    figure, numbers = figures.split(results)
+    for axis, name in zip(figure.axes, (MAIN, REAL), strict=True):
+        some = numbers[numbers.setting == name].set_index("contrast")[::-1]
+        names = [t.get_text() for t in figure.axes[0].get_yticklabels()]
+        assert names == list(some.index)
+        bars = axis.patches
+        widths = np.array([bar.get_width() for bar in bars]).reshape(3, -1)
+        np.testing.assert_allclose(widths, some[["example", "architecture x example", "run"]].T)
+        np.testing.assert_allclose([bar.get_x() for bar in bars[-6:]], widths[:2].sum(0))
+    plt.close(figure)
+    figure, numbers = figures.contrasts(results)
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()][-1] == "GRU 8 | itself"
+    assert len(numbers) == len(results["contrasts"])
+    plt.close(figure)
+
+
+def test_evidence_is_drawn_by_class_with_the_line_of_discoveries(other_families):
+    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()})
+    figure, numbers = figures.manhattan(tables)
+    assert numbers.label.is_monotonic_increasing
+    height = figure.axes[0].collections[0].get_offsets()[:, 1]
+    np.testing.assert_allclose(height, -np.log10(numbers.p_pair.clip(1e-40)))
+    (line,) = figure.axes[0].get_lines()
+    found = stats.false_discovery_control(numbers.p_pair) <= 0.05
+    assert line.get_ydata()[0] == height[found].min()
+    assert figure.axes[0].get_title("left") == f"MLP against CNN: {found.mean():.1%} of the examples"
+    plt.close(figure)
+
+
+def test_examples_are_drawn_with_their_ranks(results):
+    figure, shown = figures.pictures(results)
+    examples = results["examples"].set_index(["setting", "id"])
+    first = shown[(shown.setting == REAL) & (shown.kind == "most") & (shown.place == 2)]
+    known = examples.loc[(REAL, first.id.iloc[0])]
+    expected = " ".join(f"{100 * known[f'rank_{name}']:.0f}" for name in FAMILIES)
+    axis = figure.axes[12 + 2]
+    assert axis.get_title("left") == f"a {int(known.label)}: {expected}"
+    np.testing.assert_array_equal(axis.images[0].get_array(), first.value.to_numpy().reshape(8, 8))
+    line = figure.axes[0].get_lines()[0].get_ydata()
+    np.testing.assert_array_equal(line, shown[(shown.setting == MAIN)].value[:40])
+    plt.close(figure)
+
+
+def test_the_table_of_factors_is_a_mean_over_groups(results):
+    table = figures.factors(results)
+    some = results["factors"].query("setting == @REAL and factor == 'depth'").share
+    assert table.loc[REAL, "depth"] == pytest.approx(some.mean(), abs=6e-4)
+    assert list(table.columns) == ["depth", "family", "width"]
