@@ -59,9 +59,7 @@ def test_every_network_has_its_own_held_out_shards():
     assert list(plans) == list(held_out) == [MAIN, REAL]
     for network, configs in held_out.items():
         assert [(c["ratio"], c["seeds"]) for c in configs] == [
-            (ratio, seeds)
-            for ratio in (0.2, 0.5)
-            for seeds in ([50_000, 50_001, 50_002, 50_003], [50_004, 50_005])
+            (ratio, seeds) for ratio in (0.2, 0.5) for seeds in ([50_000, 50_001, 50_002, 50_003], [50_004, 50_005])
         ]
         assert {c["setting"]["data"] for c in configs} == {"mnist1d" if network == MAIN else "digits"}
         assert {c["setting"]["recipe"]["steps"] for c in configs} == {40}
