@@ -97,6 +97,13 @@ def test_compare_says_what_departs():
     assert len(claims.compare([line("B02")], [line("B01")])) == 2
 
 
+def test_compare_gives_the_reason_of_a_claim_that_is_void_here_only():
+    void = claims.void([line(estimate=float("nan"))], "the labels are not there")
+    (reason,) = claims.compare(void, [line()])
+    assert reason == "B01: not judged here, supported in the reference: the labels are not there"
+    assert claims.compare(void, void) == []
+
+
 def test_summary_counts_and_warns_of_chance():
     text = claims.summary([line(), line(), line(verdict="inconclusive")])
     assert "2 supported, 0 contradicted, 1 inconclusive" in text

@@ -21,7 +21,7 @@ from butterfly.strict import ParameterError
 from tests.conftest import verdicts
 
 MAIN, REAL = "digits-scores", "mnist1d-scores"
-TINY = Params(setting=MAIN, real="", steps=8, runs=16, looks=8, examples=50, discover=6, fit=4, counts=(1, 2, 5, 10))
+TINY = Params(setting=MAIN, real="", steps=8, runs=16, looks=8, examples=50, discover=6, fit=4, counts=(1, 5), draws=2)
 MODELS = TINY.models
 RUNS, N = 16, 60
 TESTS = 6  # runs of each architecture
@@ -33,17 +33,16 @@ def results(own_store):
     return experiment.run(TINY)
 
 
-def noise(seed=0, architectures=len(MODELS)):
+def noise(seed=0):
     """Scores of runs that know nothing of their architecture; what is hard is hard for all."""
     random = np.random.default_rng(seed)
-    return np.linspace(0, 1, N) + 0.2 * random.normal(size=(architectures, RUNS, N))
+    return np.linspace(0, 1, N) + 0.2 * random.normal(size=(len(MODELS), RUNS, N))
 
 
-def planted(seed=0, size=3.0):
-    """The same, but each architecture finds examples of its own harder: 2 a, 2 a + 1 and a + 30 of number a."""
+def planted(seed=0, size=2.0):
+    """The same, but each architecture has a difficulty of its own for every fifth example."""
     values = noise(seed)
-    for a in range(len(values)):
-        values[a][:, [2 * a, 2 * a + 1, 30 + a]] += size
+    values[:, :, ::5] += size * np.random.default_rng([seed, 1]).normal(size=(len(MODELS), 1, N // 5))
     return values
 
 
@@ -65,6 +64,17 @@ def tables_of(*worlds):
     )
 
 
+def nearest(fit, test, method):
+    """A classifier that costs nothing: the nearest mean."""
+    scale = fit.std((0, 1)) + 1e-9
+    return (((test[:, :, None] - fit.mean(1)) / scale) ** 2).sum(3).argmin(2)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(association, "answers", nearest)
+
+
 @pytest.fixture(scope="module")
 def found():
     """Tables of a world with planted differences."""
@@ -74,7 +84,9 @@ def found():
 @pytest.fixture(scope="module")
 def empty():
     """Tables of two worlds in which architectures do not differ."""
-    return tables_of(noise(1), noise(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(association, "answers", nearest)
+        return tables_of(noise(1), noise(2))
 
 
 def share(table, **where):
@@ -85,7 +97,7 @@ def share(table, **where):
 
 
 @pytest.fixture
-def asked(monkeypatch):
+def asked(quick, monkeypatch):
     """What each classifier is fitted to and tested on, each test of association, and each clumping, in order."""
     seen = {"identify": [], "associate": [], "clump": []}
     identify, associate, clump = association.identify, association.associate, association.clump
@@ -127,10 +139,10 @@ def test_runs_that_choose_fit_and_test_are_disjoint(asked):
     assert len(rows) == 18
 
 
-def test_examples_are_chosen_from_runs_that_are_not_used_again():
+def test_examples_are_chosen_from_runs_that_are_not_used_again(quick):
     """Test and fitted runs with another signal, or another world altogether: choices are the same."""
     values = planted()
-    other = planted(7, size=-5.0)[::-1].copy()
+    other = planted(7, size=5.0)[::-1].copy()
     other[:, :6] = values[:, :6]
     ranks, poisoned = (reliability.ranks(v.reshape(-1, N)).reshape(v.shape) for v in (values, other))
     seen = []
@@ -154,18 +166,18 @@ def test_examples_are_chosen_from_runs_that_are_not_used_again():
 def test_a_classifier_does_not_see_the_runs_that_chose(asked):
     """The runs of discovery taken from another world, examples kept: what is named does not change."""
     values = planted(size=0.4)
-    fixed = {"chosen": [np.arange(10)], "random": [np.arange(20, 30)]}
+    fixed = {"chosen": [np.arange(0, 50, 5)], "random": [np.arange(1, 11)]}
     other = values.copy()
-    other[:, :6] = planted(8, size=-5.0)[::-1, :6]
+    other[:, :6] = planted(8, size=5.0)[::-1, :6]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "_choices", lambda params, discovery: fixed)
         first, second = (experiment._tabulate(TINY, runs_of(v)) for v in (values, other))
     pd.testing.assert_frame_equal(first["answers"], second["answers"])
     pd.testing.assert_frame_equal(first["confusion"], second["confusion"])
-    assert 0.2 < first["answers"].right.mean() < 0.95
+    assert 0.15 < first["answers"].right.mean() < 0.95
 
 
-def test_the_classifier_is_fitted_to_its_runs_and_tested_on_the_rest():
+def test_the_classifier_is_fitted_to_its_runs_and_tested_on_the_rest(quick):
     """A signal in the fitted and tested runs that discovery lacks is found on examples chosen otherwise."""
     values = noise()
     values[:, 6:, 20] += 10 * np.arange(len(MODELS))[:, None] % 7 + np.arange(len(MODELS))[:, None]
@@ -188,7 +200,7 @@ def test_choices_follow_their_rules():
     values[:, :, 5] += np.arange(10)[::-1, None] / 2
     values[:, :, 11] += 40
     values[:, :, 13] += random.normal(size=(10, 6))
-    found = experiment._choices(TINY, values)
+    found = experiment._choices(TINY.model_copy(update={"counts": (5, 10), "draws": 3}), values)
     assert list(found) == ["chosen", "unclumped", "random", "hardest", "noisiest"]
     assert found["chosen"][0][0] == found["unclumped"][0][0]
     assert {3, 7, 5} == set(found["unclumped"][0][:3].tolist())
@@ -213,14 +225,14 @@ def test_levels_and_answers_are_what_they_say(asked):
     calls = asked["identify"]
     both = lambda fit, test: np.concatenate([fit, test], 1)  # noqa: E731
     # One call a count, method and draw: chosen and answers in turn, then the other rules, then the levels.
-    chosen, answers = both(*calls[12][:2]), both(*calls[14][:2])
-    assert chosen.shape == answers.shape == (10, 10, 10)
+    chosen, answers = both(*calls[4][:2]), both(*calls[6][:2])
+    assert chosen.shape == answers.shape == (10, 10, 5)
     assert set(np.unique(answers)) == {0.0, 1.0}
     ranks = (stats.rankdata(values, axis=2) - 1) / (N - 1)
-    order = [int(np.argmin(np.abs(ranks[:, 6:] - chosen[:, :, [k]]).sum((0, 1)))) for k in range(10)]
+    order = [int(np.argmin(np.abs(ranks[:, 6:] - chosen[:, :, [k]]).sum((0, 1)))) for k in range(5)]
     np.testing.assert_allclose(chosen, ranks[:, 6:][:, :, order])
     np.testing.assert_array_equal(answers, right[:, 6:][:, :, order])
-    first = 4 * 2 * (1 + 1 + 1 + 3 + 1 + 1)
+    first = 2 * 2 * (1 + 1 + 1 + 2 + 1 + 1)
     level, accuracy = both(*calls[first][:2]), both(*calls[first + 2][:2])
     np.testing.assert_allclose(level[:, :, 0], values[:, 6:].mean(2))
     np.testing.assert_allclose(accuracy[:, :, 0], right[:, 6:].mean(2))
@@ -231,13 +243,13 @@ def test_nearest_centroids_by_hand(found):
     """The row of every test run, for one choice."""
     values = planted()
     ranks = (stats.rankdata(values, axis=2) - 1) / (N - 1)
-    order = experiment._choices(TINY, ranks[:, :6])["hardest"][0][:2]
+    order = experiment._choices(TINY, ranks[:, :6])["hardest"][0]
     fit, test = ranks[:, 6:10][:, :, order], ranks[:, 10:][:, :, order]
     mean, sd = fit.mean((0, 1)), fit.std((0, 1))
     names = np.repeat(np.arange(10), 4)
-    guess = NearestCentroid().fit(((fit - mean) / sd).reshape(-1, 2), names)
-    answers = guess.predict(((test - mean) / sd).reshape(-1, 2)).reshape(10, 6)
-    rows = found["answers"].query("choice == 'hardest' and count == 2 and method == 'centroid'")
+    guess = NearestCentroid().fit(((fit - mean) / sd).reshape(-1, 5), names)
+    answers = guess.predict(((test - mean) / sd).reshape(-1, 5)).reshape(10, 6)
+    rows = found["answers"].query("choice == 'hardest' and count == 5 and method == 'centroid'")
     assert rows.right.to_numpy().reshape(10, 6).tolist() == (answers == np.arange(10)[:, None]).tolist()
 
 
@@ -246,24 +258,14 @@ def test_nearest_centroids_by_hand(found):
 
 def test_planted_differences_are_named_from_few_examples(found):
     answers = found["answers"]
-    assert share(answers, choice="chosen", count=10, method="logistic") == 1.0
-    assert share(answers, choice="chosen", count=10, method="centroid") > 0.95
-    few = share(answers, choice="chosen", count=5, method="logistic")
-    assert few > share(answers, choice="random", count=5, method="logistic") + 0.1
-    assert share(answers, choice="chosen", count=1, method="logistic") < few
-
-
-def test_a_strong_enough_difference_is_always_named():
-    values = noise()
-    values[:, :, :3] = 100 + 0.1 * np.random.default_rng(0).normal(size=(10, RUNS, 3))
-    ranks = np.linspace(0, 1, N) + np.zeros((10, RUNS, N))
-    for a in range(10):
-        ranks[a] = np.roll(ranks[a], 6 * a, axis=1)
-    tables = experiment._tabulate(TINY, runs_of(ranks + 1e-3 * values))
-    answers = tables["answers"]
-    assert share(answers, choice="chosen", count=5, method="logistic") == 1.0
-    assert share(answers, choice="chosen", count=5, method="centroid") == 1.0
-    confusion = tables["confusion"].pivot(index="model", columns="named", values="share")
+    for method in METHODS:
+        few = share(answers, choice="chosen", count=5, method=method)
+        assert few == 1.0
+        assert few > share(answers, choice="random", count=5, method=method) + 0.2
+        assert few > share(answers, choice="hardest", count=5, method=method) + 0.2
+        assert few > share(answers, choice="chosen", count=1, method=method) + 0.2
+        assert few > share(answers, choice="mean score", count=1, method=method) + 0.2
+    confusion = found["confusion"].pivot(index="model", columns="named", values="share")
     assert (confusion.loc[list(MODELS), list(MODELS)].to_numpy() == np.eye(10)).all()
 
 
@@ -271,8 +273,8 @@ def test_on_noise_nothing_is_named(empty):
     for setting in (MAIN, REAL):
         for choice in CHOICES:
             for method in METHODS:
-                at_ten = share(empty["answers"], setting=setting, choice=choice, count=10, method=method)
-                assert at_ten < 0.3  # of 60 tests or more, 6 by chance
+                few = share(empty["answers"], setting=setting, choice=choice, count=5, method=method)
+                assert few < 0.3  # of 60 tests or more, 6 by chance
     assert empty["answers"].right.mean() == pytest.approx(0.1, abs=0.03)
     transfer = empty["transfer"]
     assert transfer.right.mean() == pytest.approx(0.5, abs=0.06)
@@ -311,9 +313,9 @@ def test_controls_do_all_that_the_real_thing_does(asked):
         assert (fit.shape, test.shape) == ((2, 2, FEW), (2, 2, FEW))
 
 
-def test_halves_that_differ_are_seen():
+def test_halves_that_differ_are_seen(quick):
     values = noise()
-    values[:, 8:, 40] -= 3.0
+    values[:, 8:, ::3] -= 2.0
     controls = experiment._tabulate(TINY, runs_of(values))["controls"]
     assert share(controls, control="halves", method="logistic") > 0.9
 
@@ -327,7 +329,7 @@ def test_transfer_holds_out_the_depth_or_width_that_it_names(asked):
     values = numbered(10, RUNS)
     rows = experiment._transfer(TINY, values)
     held = [("depth", 0, (0, 1)), ("depth", 1, (2, 3)), ("width", 0, (0, 2)), ("width", 1, (1, 3))]
-    assert len(asked["identify"]) == 4 * 4 * 2
+    assert len(asked["identify"]) == 4 * 2 * 2
     calls = iter(asked["associate"])
     for _, _, out in held:
         kept = [k for k in range(4) if k not in out]
@@ -336,10 +338,10 @@ def test_transfer_holds_out_the_depth_or_width_that_it_names(asked):
             assert next(calls)[:, :, 0].tolist() == expected
     # The first example says which run it is: it must be among those chosen.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(association, "clump", lambda values, p, count: np.array([0, 4, 9][:count]))
+        patch.setattr(association, "clump", lambda values, p, count: np.array([0, 4, 9, 13, 17][:count]))
         asked["identify"].clear()
         experiment._transfer(TINY, values)
-    for (kind, number, out), (fit, test, _) in zip(held, asked["identify"][::8], strict=True):
+    for (kind, number, out), (fit, test, _) in zip(held, asked["identify"][::4], strict=True):
         kept = [k for k in range(4) if k not in out]
         assert {SIZES[k][kind == "width"] for k in out} == {[(1, 2), (8, 16)][kind == "width"][number]}
         fitted = [[100.0 * (k + 4 * family) + r for k in kept for r in range(6, 10)] for family in (0, 1)]
@@ -348,13 +350,13 @@ def test_transfer_holds_out_the_depth_or_width_that_it_names(asked):
         assert test[:, :, 0].tolist() == tested
     table = pd.DataFrame(rows)
     assert table.groupby(["kind", "held", "count", "method", "family"]).size().unique().tolist() == [32]
-    assert len(table) == 2 * 2 * 4 * 2 * 2 * 32
+    assert len(table) == 2 * 2 * 2 * 2 * 2 * 32
     assert list(dict.fromkeys(table.family)) == ["mlp", "cnn"]
     assert list(dict.fromkeys(zip(table.kind, table.held, strict=True))) == [held[k][:2] for k in range(4)]
 
 
-@pytest.mark.parametrize(("kind", "other"), [("width", "depth"), ("depth", "width")])
-def test_families_that_change_places_with_a_size_are_not_named_at_another(kind, other):
+@pytest.mark.parametrize("kind", ["width", "depth"])
+def test_families_that_change_places_with_a_size_are_not_named_at_another(kind, quick):
     """What tells the families apart turns over with the width (or the depth)."""
     values = noise()
     axis = 0 if kind == "depth" else 1
@@ -367,12 +369,12 @@ def test_families_that_change_places_with_a_size_are_not_named_at_another(kind, 
     assert share(transfer, kind=kind, count=5, method="logistic") < 0.05
 
 
-def test_families_that_differ_at_every_size_are_named_at_another():
+def test_families_that_differ_at_every_size_are_named_at_another(quick):
     values = noise()
     values[4:8, :, :5] += 2.0
     transfer = experiment._tabulate(TINY, runs_of(values))["transfer"]
     for kind in ("width", "depth"):
-        assert share(transfer, kind=kind, count=5, method="logistic") == 1.0
+        assert share(transfer, kind=kind, count=5, method="logistic") > 0.98
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
@@ -383,14 +385,14 @@ def test_every_cell_is_there_once(results):
     keys = ["setting", "choice", "count", "draw", "method", "model", "run"]
     assert not answers.duplicated(keys).any()
     rules = len(CHOICES) - 1 + TINY.draws
-    assert len(answers) == 10 * TESTS * 2 * (4 * rules + 2)
+    assert len(answers) == 10 * TESTS * 2 * (2 * rules + 2)
     assert list(dict.fromkeys(answers.choice)) == [*CHOICES, "mean score", "accuracy"]
     assert answers.groupby("choice")["count"].agg(lambda c: sorted(set(c))).to_dict() == {
-        **{choice: [1, 2, 5, 10] for choice in CHOICES},
+        **{choice: [1, 5] for choice in CHOICES},
         "mean score": [1],
         "accuracy": [1],
     }
-    assert answers.groupby("choice").draw.nunique()["random"] == 3
+    assert answers.groupby("choice").draw.nunique()["random"] == 2
     assert set(answers.model) == set(MODELS)
     assert {str(table.setting.iloc[0]) for table in results.values()} == {MAIN}
 
@@ -400,7 +402,7 @@ def test_rows_of_the_confusion_sum_to_one(results, found, empty):
         confusion = tables["confusion"]
         assert np.allclose(confusion.groupby(["setting", "model"]).share.sum(), 1)
         assert confusion.groupby("setting").size().tolist() == [100] * confusion.setting.nunique()
-        answers = tables["answers"].query("choice == 'chosen' and count == 10 and method == 'logistic'")
+        answers = tables["answers"].query("choice == 'chosen' and count == 5 and method == 'logistic'")
         right = answers.groupby(["setting", "model"]).right.mean()
         same = confusion[confusion.model == confusion.named].set_index(["setting", "model"]).share
         pd.testing.assert_series_equal(right.sort_index(), same.sort_index(), check_names=False)
@@ -415,7 +417,7 @@ def test_the_confusion_says_what_is_taken_for_what(monkeypatch):
     assert table[MODELS[4], MODELS[3]] == 0
 
 
-def test_runs_are_those_of_notebook_12_in_the_order_of_architectures(monkeypatch):
+def test_runs_are_those_of_notebook_12_in_the_order_of_architectures(quick, monkeypatch):
     worlds = {MAIN: planted(3), REAL: noise(4)}
     both = TINY.model_copy(update={"real": REAL})
     names = [f"{name}/{model}" for name in worlds for model in MODELS]
@@ -630,11 +632,12 @@ def test_a_figure_of_identification_shows_shares_and_levels(found):
     (axis,) = figure.axes
     lines = {line.get_label(): line for line in axis.lines}
     assert list(lines) == [*figures.CHOICES.values(), *figures.LEVELS.values(), "chance"]
+    every = found["answers"].query("method == 'logistic'")
     for choice, label in figures.CHOICES.items():
-        some = found["answers"].query("choice == @choice and method == 'logistic'")
+        some = every[every.choice == choice]
         np.testing.assert_allclose(lines[label].get_ydata(), some.groupby("count").right.mean())
     for choice, label in figures.LEVELS.items():
-        some = found["answers"].query("choice == @choice and method == 'logistic'")
+        some = every[every.choice == choice]
         assert lines[label].get_ydata()[0] == pytest.approx(some.right.mean())
     assert lines["chance"].get_ydata()[0] == pytest.approx(0.1)
     assert "60 test networks" in figure.get_suptitle()
@@ -662,7 +665,7 @@ def test_a_figure_of_confusion_has_architectures_in_their_order(found):
     shown = [text.get_text() for text in axis.texts]
     table = numbers.set_index(["model", "named"]).share
     assert shown == [f"{100 * table[a, b]:.0f}" for a in MODELS for b in MODELS]
-    assert "10 chosen examples" in figure.get_suptitle()
+    assert "from 5 chosen examples" in figure.get_suptitle()
     assert set(FAMILIES) >= {inductive_bias.family(model) for model in MODELS}
 
 

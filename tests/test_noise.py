@@ -18,8 +18,8 @@ from butterfly.experiments.noise import AVERAGES, SHOWN, Params, Tables
 from butterfly.experiments.twins import chosen
 from butterfly.figures import noise as figures
 from butterfly.score import LOGGED, SCORES, difficulty
-from butterfly.strict import ParameterError
 from butterfly.streams import generator
+from butterfly.strict import ParameterError
 from butterfly.train import Observer, train
 from tests.conftest import verdicts
 
@@ -121,8 +121,8 @@ def test_every_score_from_gradients_is_taken_at_its_time(shard, plain):
             loss = F.cross_entropy(model.logits(row[None], pixels)[0], y)
             for of, value in (("class", (-loss).exp()), ("loss", loss)):
                 maps[of].append(torch.autograd.grad(value, pixels, retain_graph=True)[0].flatten())
-        for of, found in maps.items():
-            found = torch.stack(found)
+        for of, several in maps.items():
+            found = torch.stack(several)
             assert shard[f"vog.{of}.sd"][SEED, k] == pytest.approx(found.std(0, correction=0).mean().item(), rel=1e-3)
             assert shard[f"vog.{of}.variance"][SEED, k] == pytest.approx(found.var(0).mean().item(), rel=1e-3)
 
@@ -233,7 +233,15 @@ def held_out(runs=4, ratio=0.3, per_shard=4):
 def test_held_out_shards_are_those_of_their_network_with_other_seeds():
     plans = held_out(runs=5, per_shard=2)
     assert [config["seeds"] for config in plans] == [[50_000, 50_001], [50_002, 50_003], [50_004]]
-    assert {key for config in plans for key in config} == {*"device setting source looks examples ratio seeds".split()}
+    assert {key for config in plans for key in config} == {
+        "device",
+        "setting",
+        "source",
+        "looks",
+        "examples",
+        "ratio",
+        "seeds",
+    }
     assert plans[0]["setting"]["recipe"]["steps"] == 40
     assert (plans[0]["ratio"], plans[0]["examples"], plans[0]["looks"]) == (0.3, 100, 8)
 

@@ -135,11 +135,11 @@ def test_run_noise_that_scores_share_is_told_from_what_they_mean():
     found = experiment._pairs(values).set_index(["one", "other"])
     assert set(found.index) == set(permutations("abc", 2))
     variance = {"a": 1 + 0.49 + 0.25, "b": 1 + 0.49 + 1, "c": 1 + 0.25}
-    for one, other, signals, noise in (("a", "b", 1, 0.49), ("a", "c", 0.6, 0), ("b", "c", 0.6, 0)):
+    for one, other, signals, both in (("a", "b", 1, 0.49), ("a", "c", 0.6, 0), ("b", "c", 0.6, 0)):
         size = (variance[one] * variance[other]) ** 0.5
         row = found.loc[one, other]
         assert pearson(row.raw) == pytest.approx(signals / size, abs=0.02)
-        assert pearson(row.same) == pytest.approx((signals + noise) / size, abs=0.02)
+        assert pearson(row.same) == pytest.approx((signals + both) / size, abs=0.02)
         assert row.free == pytest.approx(signals, abs=0.04)
         assert tuple(found.loc[other, one]) == tuple(row)
 

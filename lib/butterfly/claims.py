@@ -17,6 +17,7 @@ from IPython.display import Markdown
 from scipy import stats
 
 LEVEL = 0.95
+_VOID = "; void: "
 VERDICTS = ("supported", "contradicted", "inconclusive")
 
 
@@ -84,7 +85,7 @@ def claim(
 
 def void(claims: Sequence[Claim], why: str) -> list[Claim]:
     """The same claims without a verdict, because what they rest on failed."""
-    return [replace(c, verdict="inconclusive", statistic=f"{c.statistic}; void: {why}") for c in claims]
+    return [replace(c, verdict="inconclusive", statistic=f"{c.statistic}{_VOID}{why}") for c in claims]
 
 
 # --- intervals -------------------------------------------------------------------------------------------------------
@@ -189,6 +190,9 @@ def compare(fresh: Sequence[Claim], reference: Sequence[Claim]) -> list[str]:
     lines += [f"{id}: in this run, but not in the reference" for id in sorted(ours.keys() - theirs.keys())]
     for id in sorted(ours.keys() & theirs.keys()):
         a, b = ours[id], theirs[id]
+        if _VOID in a.statistic and _VOID not in b.statistic:
+            lines.append(f"{id}: not judged here, {b.verdict} in the reference: {a.statistic.partition(_VOID)[2]}")
+            continue
         if a.verdict != b.verdict:
             lines.append(f"{id}: {a.verdict} here, {b.verdict} in the reference")
         if not _within(a.estimate, b):
