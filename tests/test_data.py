@@ -325,3 +325,91 @@ def test_conversion_touches_only_numbers():
 def test_an_unknown_name_lists_the_known():
     with pytest.raises(DataError, match="known: mnist1d, digits, language-a, language-b, sums, mnist, cifar10"):
         data.load("minst")
+
+
+@pytest.mark.parametrize("name", ["mnist1d", "digits", "language-a", "language-b", "sums"])
+def test_the_shape_of_an_input_is_that_of_the_loaded_data(name):
+    assert data.input_shape(name) == data.load(name).input_shape == tuple(data.load(name).x.shape[1:])
+
+
+@pytest.mark.parametrize(("name", "shape"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
+def test_shapes_of_images_are_known_without_files_and_right(name, shape, monkeypatch, request):
+    def refuse(*about):
+        raise AssertionError("a file was looked for")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "_locate", refuse)
+        patch.setitem(data._LOADERS, name, refuse)
+        assert data.input_shape(name) == shape
+    request.getfixturevalue("tiny")
+    assert data.load(name).input_shape == shape
+
+
+def test_the_shape_of_an_unknown_data_set_is_refused():
+    with pytest.raises(DataError, match="unknown data set 'minst'"):
+        data.input_shape("minst")
+
+
+# --- what people say -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def human(tmp_path, monkeypatch):
+    """An empty folder of human labels in BUTTERFLY_DATA."""
+    monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
+    (tmp_path / "human").mkdir()
+    return tmp_path / "human"
+
+
+def labels_of_people():
+    """Three annotators, of whom 0 to 3 in turn give each image another label; and one who chose the worst of them."""
+    clean = np.arange(50_000) % 10
+    wrong = np.arange(50_000) // 10 % 4
+    votes = {f"random_label{k + 1}": np.where(wrong > k, (clean + k + 1) % 10, clean) for k in range(3)}
+    return wrong, {"clean_label": clean, "worse_label": (clean + 1) % 10, "aggre_label": clean, **votes}
+
+
+def test_wrong_votes_are_counted(human):
+    wrong, labels = labels_of_people()
+    np.savez(human / "cifar10n_train_labels.npz", **labels)
+    assert data.wrong_votes().tolist() == wrong.tolist()
+    assert data.human_file("cifar10n") == human / "cifar10n_train_labels.npz"
+    assert data.human_file("cifar10h") is None
+
+
+def test_counts_of_votes_are_read(human):
+    counts = np.random.default_rng(0).multinomial(50, np.full(10, 0.1), size=10_000)
+    np.save(human / "cifar10h_test_counts.npy", counts.astype(float))
+    assert data.vote_counts().tolist() == counts.tolist()
+    assert data.vote_counts().dtype == int
+    assert data.human_file("cifar10h") == human / "cifar10h_test_counts.npy"
+    assert data.human_file("cifar10n") is None
+
+
+@pytest.mark.parametrize("folder", ["empty", "none"])
+def test_missing_human_labels_say_what_to_do(human, monkeypatch, folder):
+    if folder == "none":
+        monkeypatch.delenv("BUTTERFLY_DATA")
+    assert data.human_file("cifar10n") is data.human_file("cifar10h") is None
+    with pytest.raises(DataError, match=r"put cifar10n_train_labels.npz into FOLDER/human/ and set BUTTERFLY_DATA=FOL"):
+        data.wrong_votes()
+    with pytest.raises(DataError, match=r"put cifar10h_test_counts.npy into FOLDER/human/ and set BUTTERFLY_DATA=FOL"):
+        data.vote_counts()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda few: few.pop("random_label3"), lambda few: few.update(clean_label=np.zeros(49_999, dtype=int))]
+)
+def test_other_labels_of_people_are_refused(human, change):
+    _, labels = labels_of_people()
+    change(labels)
+    np.savez(human / "cifar10n_train_labels.npz", **labels)
+    with pytest.raises(DataError, match=r"cifar10n_train_labels.npz does not hold three annotators' labels of 50,000"):
+        data.wrong_votes()
+
+
+@pytest.mark.parametrize("shape", [(9_999, 10), (10_000, 9), (100_000,)])
+def test_other_counts_of_votes_are_refused(human, shape):
+    np.save(human / "cifar10h_test_counts.npy", np.ones(shape))
+    with pytest.raises(DataError, match=r"cifar10h_test_counts.npy holds \(.*\), expected \(10000, 10\)"):
+        data.vote_counts()

@@ -468,6 +468,17 @@ def test_schedules_in_closed_form():
     assert {learning_rate(constant, k) for k in range(100)} == {2.0}
 
 
+def test_the_rate_falls_by_ten_at_a_half_and_at_three_quarters():
+    recipe = Recipe(steps=110, batch_size=1, lr=2.0, warmup=1 / 11, schedule="step")
+    rates = [learning_rate(recipe, k) for k in range(110)]
+    assert rates[:10] == pytest.approx([0.2 * (k + 1) for k in range(10)])
+    assert rates[10:60] == [2.0] * 50  # of the 100 updates after warm-up
+    assert rates[60:85] == pytest.approx([0.2] * 25)
+    assert rates[85:] == pytest.approx([0.02] * 25)
+    plain = recipe.model_copy(update={"warmup": 0.0, "steps": 8})
+    assert [learning_rate(plain, k) for k in range(8)] == pytest.approx([2.0] * 4 + [0.2] * 2 + [0.02] * 2)
+
+
 def test_first_rate_of_zero_does_nothing_in_the_first_update(task, model):
     recipe = RECIPE.model_copy(update={"first_lr_zero": True})
     kept = []
