@@ -85,8 +85,7 @@ plots.save(*figures.correlations(tables), "11_a_correlations", params.profile)
 # ![Correlations between scores, raw and freed of noise, reference run](../figures/reference/laptop/11_a_correlations.png)
 #
 # **Figure (a), reference run on a laptop.** Rank correlations between every two of 24 scores: left between different runs, right
-# divided by the root of the reliabilities. MLP 4x64 on MNIST-1D, means over all pairs of n = 80 runs; `params/laptop` has both
-# networks.
+# divided by the root of the reliabilities. MLP 4x64 on MNIST-1D, means over all pairs of n = 80 runs.
 #
 # One large block: averages over training, the end of training, iteration learned, early EL2N and robustness are one thing seen
 # through more or less noise. Outside stand GraNd, prototypes and the spread of confidence, and no averaging brings them in.
@@ -123,9 +122,9 @@ plots.save(*figures.axis(tables), "11_c_axis", params.profile)
 # **Figure (c), reference run.** Rank correlation of every score with EL2N averaged over training: between two single runs, freed of run
 # noise, and between means over n = 80 runs (for the scores that only many networks give, the last alone).
 #
-# Where circles lie left of triangles, the disagreement was noise. Weight noise, early EL2N and first learned are good scores badly
-# measured; prototype distances and the spread of confidence are other things well measured. The sign of the prototypes differs
-# between the data sets.
+# Where circles lie left of triangles, the disagreement was noise: weight noise, early EL2N, first learned and forgetting are one
+# score badly measured. On MNIST-1D the spread of confidence, GraNd and the distances from prototypes are other things; on digits, where
+# everything is learned at once, spread and gradients agree with the rest, and prediction depth and robustness stand apart.
 
 # %% [markdown]
 # ## (d) A negative control
@@ -168,6 +167,6 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 # What holds on every machine, even at these defaults:
 
 # %%
-axis = tables["axis"].set_index("score")
+axis = tables["axis"][tables["axis"].network == params.main].set_index("score")
 print("scores beside EL2N:", len(axis))
 print("freed of noise, loss and EL2N agree better than raw:", bool((axis.free > axis.raw)["loss.mean"]))

@@ -157,4 +157,4 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 
 # %%
 print("scores compared:", tables["scores"].score.nunique(), "rules:", sorted(tables["pruned"].rule.unique()))
-print("no two choices share a network:", tables["agreement"].block.is_unique)
+print("independent choices of examples:", tables["pruned"].block.nunique())

@@ -33,15 +33,15 @@ def results(own_store):
     return experiment.run(TINY)
 
 
-def noise(seed=0):
+def noise(seed=0, size=0.2):
     """Scores of runs that know nothing of their architecture; what is hard is hard for all."""
     random = np.random.default_rng(seed)
-    return np.linspace(0, 1, N) + 0.2 * random.normal(size=(len(MODELS), RUNS, N))
+    return np.linspace(0, 1, N) + size * random.normal(size=(len(MODELS), RUNS, N))
 
 
-def planted(seed=0, size=4.0):
+def planted(seed=0, size=1.0):
     """The same, but each architecture has a difficulty of its own for every fifth example."""
-    values = noise(seed)
+    values = noise(seed, 0.02)
     values[:, :, ::5] += size * np.random.default_rng([seed, 1]).normal(size=(len(MODELS), 1, N // 5))
     return values
 
@@ -174,7 +174,7 @@ def test_a_classifier_does_not_see_the_runs_that_chose(asked):
         first, second = (experiment._tabulate(TINY, runs_of(v)) for v in (values, other))
     pd.testing.assert_frame_equal(first["answers"], second["answers"])
     pd.testing.assert_frame_equal(first["confusion"], second["confusion"])
-    assert 0.15 < first["answers"].right.mean() < 0.95
+    assert 0.15 < first["answers"].right.mean() < 0.9
 
 
 def test_the_classifier_is_fitted_to_its_runs_and_tested_on_the_rest(quick):
@@ -260,13 +260,13 @@ def test_planted_differences_are_named_from_few_examples(found):
     answers = found["answers"]
     for method in METHODS:
         few = share(answers, choice="chosen", count=5, method=method)
-        assert few >= 0.98
+        assert few == 1.0
         assert few > share(answers, choice="random", count=5, method=method) + 0.2
         assert few > share(answers, choice="hardest", count=5, method=method) + 0.2
         assert few > share(answers, choice="chosen", count=1, method=method) + 0.2
         assert few > share(answers, choice="mean score", count=1, method=method) + 0.2
     confusion = found["confusion"].pivot(index="model", columns="named", values="share")
-    assert (np.diag(confusion.loc[list(MODELS), list(MODELS)]) > 0.8).all()
+    assert (confusion.loc[list(MODELS), list(MODELS)].to_numpy() == np.eye(10)).all()
 
 
 def test_on_noise_nothing_is_named(empty):

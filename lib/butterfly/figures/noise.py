@@ -67,12 +67,12 @@ def averages(tables: Tables) -> Drawn:
     colours = palette(list(SHOWN))
     k = np.geomspace(1, max(AVERAGES), 50)
     for axis, name in zip(axes, names, strict=True):
-        some = numbers[numbers.network == name]
+        reliable = tables["reliability"][tables["reliability"].network == name].set_index("score").single.dropna()
+        some = numbers[(numbers.network == name) & numbers.score.isin(reliable.index)]
         style = {"hue": "score", "hue_order": SHOWN, "palette": colours, "marker": "o", "linestyle": ""}
         sns.lineplot(some, x="averaged", y="correlation", ax=axis, err_style="bars", errorbar=BAND["errorbar"], **style)
-        reliable = tables["reliability"][tables["reliability"].network == name].set_index("score").single
         for score in SHOWN:
-            if np.isfinite(reliable[score]):
+            if score in reliable:
                 axis.plot(k, reliability.spearman_brown(reliable[score], k), color=colours[score], linewidth=1)
         axis.set(title=network(name), xlabel="runs averaged", xscale="log", ylim=(0, 1))
         axis.set_xticks(AVERAGES, [str(k) for k in AVERAGES])

@@ -59,7 +59,7 @@ def axis(tables: Tables) -> Drawn:
             axis_.plot(some[column], range(len(order)), marker, markersize=5, label=label, alpha=0.85)
         axis_.axvline(0, color="grey", linewidth=1)
         axis_.set_yticks(range(len(order)), order if axis_ is axes[0] else [""] * len(order))
-        axis_.set(title=network(name), xlabel="rank correlation with EL2N averaged over training", xlim=(-1.05, 1.05))
+        axis_.set(title=network(name), xlabel="rank correlation with el2n.mean", xlim=(-1.05, 1.05))
         axis_.margins(y=0.02)
     legend(axes[-1], "between")
     figure.suptitle("The common axis, and the scores that stand apart")
