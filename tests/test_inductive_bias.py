@@ -249,6 +249,15 @@ def test_a_comparison_is_that_of_the_groups_of_its_runs():
     assert row["inflation"] == pytest.approx(np.median(stats.chi2.isf(p, 1)) / stats.chi2.median(1), rel=0.15)
 
 
+def test_shuffled_runs_hide_what_differs():
+    random = np.random.default_rng(0)
+    few = [{model: random.uniform(size=(GROUP, 60)) for model in TINY.models} for _ in range(2)]
+    few[0]["gru-8"] = few[0]["gru-8"] + 5.0
+    (row,) = (row for row in experiment._contrasts(TINY, few, 0) if row["one"] == "gru-4")
+    assert row["share"] == 1
+    assert row["inflation"] > 100 > 10 * row["shuffled"]
+
+
 @pytest.mark.parametrize("factor", ["family", "depth", "width"])
 def test_factors_are_shares_of_what_was_planted(factor):
     """Effects of +-1 and noise of variance 1 explain a half; what chance explains is one or two of 64 values."""

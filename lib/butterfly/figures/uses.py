@@ -34,7 +34,7 @@ def pruning(tables: Tables) -> Drawn:
         axis.set(title=f"{architecture(model)}, {TITLES[setting]}", xlabel="examples kept", ylabel="")
         axis.set_xticks(sorted(some.fraction[some.rule != "all"].unique()))
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
         axis.get_legend().remove()
     axes[0].set_ylabel("test accuracy")
     legend(axes[-1], "which are kept")
@@ -70,12 +70,12 @@ def labels(tables: Tables) -> Drawn:
 def people(tables: Tables) -> Drawn:
     """(c) What people say about what networks find hard; a note where the human labels are not there."""
     human, deciles = tables["human"], tables["deciles"]
-    figure, axes = panels(2, width=5.0, height=3.8)
     if human.empty:
-        for axis in axes:
-            axis.axis("off")
-        axes[0].text(0, 0.5, "Nothing to show: human_images is 0, or the human labels are not in BUTTERFLY_DATA.")
+        figure, (axis,) = panels(1, width=8.4, height=1.0)
+        axis.axis("off")
+        axis.text(0, 0.5, "Nothing to show: human_images is 0, or the human labels are not in BUTTERFLY_DATA.")
         return figure, human
+    figure, axes = panels(2, width=5.0, height=3.8)
     sns.lineplot(deciles, x="decile", y="wrong", marker="o", ax=axes[0], **BAND)
     axes[0].set(xlabel="decile of EL2N averaged over training (10: hardest)", ylabel="wrong labels by people")
     axes[0].set(ylim=(0, None), title="training images, CIFAR-10N")
