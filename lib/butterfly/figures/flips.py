@@ -82,7 +82,7 @@ def same(tables: Tables) -> Drawn:
         axis.scatter(some["seed"] + jitter[0], some["weight 0"] + jitter[1], s=6, alpha=0.4, color=colour, linewidth=0)
         axis.plot([0, 1], [0, 1], color="grey", linewidth=1)
         rho = some[["seed", "weight 0"]].rank().corr().iloc[0, 1]
-        axis.set(title=f"{network(name)}: rank correlation {rho:.2f}", xlabel="flips between unrelated networks")
+        axis.set(title=f"{network(name)}\nrank correlation {rho:.2f}", xlabel="flips between unrelated networks")
         for one in (axis.xaxis, axis.yaxis):
             one.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes[0].set_ylabel("flips after one weight moved at the start")
