@@ -497,7 +497,7 @@ def test_figures_draw_without_warnings(results, draw, networks):
     assert len(figure.axes) == networks
     assert all(axis.get_xlabel() for axis in figure.axes)
     assert figure.axes[0].get_ylabel()
-    assert [axis.get_title(loc="left").split(":")[0] for axis in figure.axes] == [
+    assert [axis.get_title(loc="left").split("\n")[0] for axis in figure.axes] == [
         "MLP 1x8, MNIST-1D",
         "MLP 1x8, handwritten digits",
     ][:networks]

@@ -548,6 +548,8 @@ def test_evidence_is_drawn_by_class_with_the_line_of_discoveries(other_families)
     found = stats.false_discovery_control(numbers.p_pair) <= 0.05
     assert line.get_ydata()[0] == height[found].min()
     assert figure.axes[0].get_title("left") == f"MLP against CNN: {found.mean():.1%} of the examples"
+    height = figure.axes[1].collections[0].get_offsets()[:, 1]
+    np.testing.assert_allclose(height, -np.log10(numbers.p_halves))
     plt.close(figure)
 
 
@@ -560,8 +562,18 @@ def test_examples_are_drawn_with_their_ranks(results):
     axis = figure.axes[12 + 2]
     assert axis.get_title("left") == f"a {int(known.label)}: {expected}"
     np.testing.assert_array_equal(axis.images[0].get_array(), first.value.to_numpy().reshape(8, 8))
-    line = figure.axes[0].get_lines()[0].get_ydata()
-    np.testing.assert_array_equal(line, shown[(shown.setting == MAIN)].value[:40])
+    plt.close(figure)
+
+
+def test_sensitive_examples_stand_above_insensitive_ones(other_families):
+    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()})
+    figure, shown = figures.pictures(tables)
+    for row, kind in enumerate(("most", "least")):
+        assert figure.axes[6 * row].get_ylabel() == f"MNIST-1D\n{kind} sensitive"
+        for place in range(6):
+            (line,) = figure.axes[6 * row + place].get_lines()
+            some = shown[(shown.kind == kind) & (shown.place == place)]
+            np.testing.assert_array_equal(line.get_ydata(), some.value)
     plt.close(figure)
 
 

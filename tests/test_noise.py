@@ -132,17 +132,19 @@ def test_scores_of_trained_networks_are_those_of_their_layers(shard, plain):
     x, y, final = task.x[:100].flatten(1), task.y[:100], theta[-1, SEED]
     layers = model.features(final[None], task.x[:100])
     hidden, answers = layers["hidden0"][0], model.logits(final[None], task.x[:100])[0]
-    for k in (0, 17, 99):
+    depth = {"label": np.zeros(100), "answer": np.zeros(100)}
+    for k in range(100):
         votes = []
         for h in (x, hidden, answers):
             distance = (h - h[k]).norm(dim=1)
             distance[k] = torch.inf
             votes.append(int(y[distance.argsort()[:30]].bincount(minlength=10).argmax()))
         for name, goal in (("label", int(y[k])), ("answer", int(answers[k].argmax()))):
-            depth = max([0, *(layer + 1 for layer in range(3) if votes[layer] != goal)])
-            assert shard[f"prediction_depth.{name}"][SEED, k] == depth
+            depth[name][k] = max([0, *(layer + 1 for layer in range(3) if votes[layer] != goal)])
         centre = hidden[y == y[k]].mean(0)
         assert shard["prototype"][SEED, k] == pytest.approx((hidden[k] - centre).norm().item(), rel=1e-3)
+    for name, values in depth.items():
+        assert (shard[f"prediction_depth.{name}"][SEED] == values).mean() >= 0.98  # the last bits may tip a vote
     # Of 30 centroids among 100 points most stand in the middle of a few points near them.
     assert (shard["prototype.self"][SEED] < shard["prototype"][SEED]).mean() > 0.9
     nearest = torch.cdist(hidden, hidden).numpy()

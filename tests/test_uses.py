@@ -467,6 +467,10 @@ def test_what_people_say_is_compared_run_by_run(votes):
     assert (first["auroc"], first["positive"], first["entropy"]) == pytest.approx((1, 1, 1))
     assert (second["auroc"], second["positive"], second["entropy"]) == pytest.approx((0, 0, -1))
     assert second["votes"] < -0.9
+    mixed = made_up(wrong, entropy) | {"train": np.array([0, 1, 3, 2])[wrong[None, :IMAGES]]}  # two wrong: hardest
+    counted = np.bincount(wrong[:IMAGES], minlength=4)
+    area = experiment._human(PEOPLE, [mixed])["human"].auroc[0]
+    assert area == pytest.approx(counted[:2].sum() / counted[:3].sum())
     assert (first["run"], second["run"], first["accuracy"]) == (0, 1, 0.5)
     deciles = tables["deciles"]
     assert deciles.groupby("run").decile.agg(list).to_dict() == {run: list(range(1, 11)) for run in (0, 1)}

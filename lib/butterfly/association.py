@@ -5,16 +5,14 @@ The picture is that of genetics: examples are loci, runs are individuals, the ar
 Runs that choose examples are never the runs that a classifier is fitted to or tested on.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from scipy import stats
+from scipy.spatial.distance import cdist
 from scipy.special import digamma, polygamma
 from sklearn.linear_model import LogisticRegressionCV
-from sklearn.neighbors import NearestCentroid
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 
@@ -149,18 +147,18 @@ def answers(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "logi
         raise ValueError(f"method '{method}'; give 'centroid' or 'logistic'")
     if runs < 2:
         raise ValueError("a classifier needs two or more runs of each architecture")
-    if method == "centroid":
-        classifier = NearestCentroid()
-    else:
-        folds = min(4, runs)
-        classifier = LogisticRegressionCV(
-            Cs=5, cv=folds, l1_ratios=(0.0,), use_legacy_attributes=False, scoring="accuracy", max_iter=1000
-        )
     names = np.repeat(np.arange(groups), runs)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "self.within_class_std_dev_ has at least 1 zero")  # no harm: it is not used
-        model = make_pipeline(StandardScaler(), classifier).fit(fit.reshape(-1, count), names)
-    return model.predict(test.reshape(-1, count)).reshape(groups, -1)
+    scale = StandardScaler().fit(fit.reshape(-1, count))
+    known, new = (scale.transform(values.reshape(-1, count)) for values in (fit, test))
+    if method == "centroid":
+        centres = known.reshape(groups, runs, count).mean(1)
+        found = cdist(new, centres).argmin(1)
+    else:
+        classifier = LogisticRegressionCV(
+            Cs=5, cv=min(4, runs), l1_ratios=(0.0,), use_legacy_attributes=False, scoring="accuracy", max_iter=1000
+        )
+        found = classifier.fit(known, names).predict(new)
+    return found.reshape(groups, -1)
 
 
 def identify(fit: np.ndarray, test: np.ndarray, method: Literal["centroid", "logistic"]) -> np.ndarray:

@@ -167,8 +167,8 @@ def input_robustness(
 ) -> Tensor:
     """Mean over draws of the smallest strength at which noise on the input costs the right answer `[M, N]`.
 
-    Gaussian noise of the same draw grows along the rising `strengths`; 0 for an example that is wrong without noise,
-    and the last strength for one that stands it.
+    Gaussian noise of the same draw grows along the rising `strengths`, the same for all networks; 0 for an example that
+    is wrong without noise, and the last strength for one that stands it.
     """
 
     def answers(draw: int, strength: float) -> Tensor:
@@ -179,13 +179,25 @@ def input_robustness(
 
 
 def weight_robustness(
-    model: Model, theta: Tensor, x: Tensor, y: Tensor, strengths: Sequence[float], draws: int
+    model: Model,
+    theta: Tensor,
+    x: Tensor,
+    y: Tensor,
+    strengths: Sequence[float],
+    draws: int,
+    keys: Sequence[int] | None = None,
 ) -> Tensor:
-    """The same `[M, N]` where every weight is multiplied by 1 + strength * Gaussian noise."""
+    """The same `[M, N]` where every weight is multiplied by 1 + strength * Gaussian noise.
+
+    The noise of a network is drawn for its entry of `keys` (its seed, say; by default, its row).
+    """
+    own = range(len(theta)) if keys is None else keys
+    if len(own) != len(theta):
+        raise ValueError(f"{len(own)} keys for {len(theta)} networks")
 
     def answers(draw: int, strength: float) -> Tensor:
-        noise = torch.randn(theta.shape, generator=generator("weight-noise", draw)).to(theta)
-        return predictions(model, theta * (1 + strength * noise), x)
+        noise = [torch.randn(theta.shape[1], generator=generator("weight-noise", draw, key)) for key in own]
+        return predictions(model, theta * (1 + strength * torch.stack(noise).to(theta)), x)
 
     return _first_loss(answers, y, strengths, draws)
 

@@ -23,12 +23,14 @@ def correlations(a: np.ndarray, b: np.ndarray | None = None) -> np.ndarray:
 
     NaN where a run gives all examples the same value.
     """
-    first, second = (_standardised(ranks(x)) for x in (a, a if b is None else b))
+    first = standardised(a)
+    second = first if b is None else standardised(b)
     return first @ second.T / first.shape[1]
 
 
-def _standardised(values: np.ndarray) -> np.ndarray:
-    centred = values - values.mean(1, keepdims=True)
+def standardised(values: np.ndarray) -> np.ndarray:
+    """Ranks within a run `[R, N]` with mean 0 and variance 1, whose mean products are rank correlations."""
+    centred = ranks(values) - 0.5
     with np.errstate(invalid="ignore"):
         return centred / centred.std(1, keepdims=True)
 
@@ -120,12 +122,12 @@ def components(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Loadings are rows, the largest component first, each with the sign that most scores have.
     """
-    return _principal(_standardised(ranks(values)))
+    return _principal(standardised(values))
 
 
 def parallel_analysis(values: np.ndarray, draws: int = 100, seed: int = 0) -> np.ndarray:
     """95th percentile `[K]` of those shares when the examples of every score are shuffled by themselves (Horn 1965)."""
-    random, columns = np.random.default_rng(seed), _standardised(ranks(values))
+    random, columns = np.random.default_rng(seed), standardised(values)
     chance = [_principal(random.permuted(columns, axis=1))[0] for _ in range(draws)]
     return np.percentile(chance, 95, axis=0)
 

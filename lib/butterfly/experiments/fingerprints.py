@@ -15,6 +15,7 @@ from butterfly.claims import Claim, Interval, Region
 from butterfly.experiments import inductive_bias
 from butterfly.experiments.inductive_bias import SCORE, layout
 from butterfly.experiments.scored import PAPER
+from butterfly.experiments.twins import chosen
 from butterfly.runs import Arrays
 
 NOTEBOOK = "13_fingerprints"
@@ -200,7 +201,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for name, suffix in params.settings.items():
         some = {table: values[values.setting == name] for table, values in tables.items()}
-        where = f" ({name.partition('-')[0]})" if suffix else ""
+        where = f" ({chosen(name, None).data})" if suffix else ""
         for id, statement, source, statistic, region, interval in _claims(params, some):
             about = (f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", source, statistic, region, interval)
             found.append(claims.claim(*about))

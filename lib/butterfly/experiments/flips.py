@@ -61,7 +61,7 @@ class Params(Common):
     @property
     def networks(self) -> dict[str, str]:
         """Each network, and what its claims' names end in."""
-        return {network: suffix for network, suffix in {self.main: "", self.real: "r"}.items() if network}
+        return scored.named(main=self.main, r=self.real)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -76,6 +76,7 @@ def shards(params: Params) -> dict[str, list[Config]]:
         name, model = scored.parse(network)
         setting = chosen(name, params.steps).model_copy(update={"model": model})
         check_times(setting, params.kick_times)
+        scored.check_looks(setting, params.looks)
         common = {**grid, "setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
         found[network] = [{**common, "seeds": few} for few in groups(params.seeds, params.seeds_per_shard)]
     return found
@@ -250,7 +251,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for network, suffix in params.networks.items():
         some = {name: table[table.network == network] for name, table in tables.items()}
-        where = f" ({network.partition('/')[2]} on {network.partition('-')[0]})" if suffix else ""
+        where = f" ({scored.on(network)})" if suffix else ""
         judged = [
             claims.claim(f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", OURS, statistic, MARGINS[id], interval)
             for id, statement, statistic, interval in _claims(params, some)

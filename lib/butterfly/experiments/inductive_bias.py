@@ -34,7 +34,7 @@ class Params(Common):
     second: tuple[str, ...] = ("cnn-1x4", "cnn-1x8", "cnn-2x4", "cnn-2x8")
     third: tuple[str, ...] = ("gru-4", "gru-8")
     steps: int | None = Field(80, gt=0)  # None: the settings' own
-    runs: int = Field(16, ge=2 * GROUP)
+    runs: int = Field(16, ge=2 * GROUP, le=APART)
     runs_per_shard: int = Field(16, ge=1)
     looks: int = Field(8, ge=1)
     examples: int | None = Field(200, ge=50)  # None: all
@@ -48,16 +48,18 @@ class Params(Common):
                 scored.parse(f"{name}/{model}")
         for models in (self.first, self.second):
             layout(models)
-        if len(self.third) != 2:
-            raise ValueError(f"third = {list(self.third)}: give two widths")
-        if len(self.largest) != 3:
-            raise ValueError(f"{', '.join(self.models)}: give three families")
+        sizes = [tuple(map(int, re.findall(r"\d+", model))) for model in self.third]
+        if len(sizes) != 2 or sizes[0][:-1] != sizes[1][:-1] or sizes[0] >= sizes[1]:
+            raise ValueError(f"third = {list(self.third)}: give two rising widths, as in gru-4, gru-8")
+        families = [{family(model) for model in models} for models in (self.first, self.second, self.third)]
+        if sum(map(len, families)) != 3 or len(set.union(*families)) != 3:
+            raise ValueError(f"{', '.join(self.models)}: give three families, each in its own list")
         return self
 
     @property
     def settings(self) -> dict[str, str]:
         """Each setting, and what its claims' names end in."""
-        return {name: suffix for name, suffix in {self.setting: "", self.real: "r"}.items() if name}
+        return scored.named(main=self.setting, r=self.real)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -181,7 +183,10 @@ def _contrasts(params: Params, few: list[dict[str, np.ndarray]], group: int) -> 
     for kind, several in pairs(params).items():
         for one, two in several:
             values = np.stack([few[group][one], few[other if kind == "nothing" else group][two]])
-            found, chance = association.associate(values), association.associate(association.shuffled(values, group))
+            found = association.associate(values)
+            # Without the means: strong associations, dealt anew, would all be dealt alike.
+            residuals = values - values.mean(1, keepdims=True)
+            chance = association.associate(association.shuffled(residuals, 100 * group + len(rows)))
             rows.append(
                 {
                     "group": group,
@@ -296,7 +301,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for name, suffix in params.settings.items():
         some = {table: values[values.setting == name] for table, values in tables.items()}
-        where = f" ({name.partition('-')[0]})" if suffix else ""
+        where = f" ({chosen(name, None).data})" if suffix else ""
         for id, statement, source, statistic, values in _claims(params, some):
             about = (f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", source, statistic, MARGINS[id])
             found.append(claims.claim(*about, claims.mean(values)))
@@ -306,6 +311,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
 def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
     contrasts = tables["contrasts"].groupby(["kind", "group"])[["share", "inflation", "shuffled"]].mean()
     share = contrasts.share.unstack("kind")
+    pairs = share.groupby(share.index // 2).mean()  # two groups of one architecture make one comparison
     same = tables["contrasts"][tables["contrasts"].kind == "nothing"]
     factor = tables["factors"].pivot(index="group", columns="factor", values="share")
     inside = share[["depth", "width"]].mean(axis=1)
@@ -322,8 +328,8 @@ def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
             "D10b",
             "and those of other depth or width more than other runs of the same architecture",
             PAPER,
-            f"{told}: other depth or width minus same architecture",
-            inside - share.nothing,
+            f"{told}: other depth or width minus same architecture; a unit is two groups",
+            pairs[["depth", "width"]].mean(axis=1) - pairs.nothing,
         ),
         (
             "D10c",

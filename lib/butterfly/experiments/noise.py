@@ -31,7 +31,7 @@ class Params(Common):
     real: str = ""
     steps: int | None = Field(160, gt=0)  # None: the settings' own
     runs: int = Field(20, ge=4)
-    runs_per_shard: int = Field(20, ge=1)
+    runs_per_shard: int = Field(20, ge=2)
     looks: int = Field(8, ge=1)
     examples: int | None = Field(300, ge=50)  # None: all
 
@@ -48,8 +48,7 @@ class Params(Common):
     @property
     def networks(self) -> dict[str, str]:
         """Each network, and what its claims' names end in."""
-        named = {self.main: "", self.conv: "c", self.real: "r"}
-        return {network: suffix for network, suffix in named.items() if network}
+        return scored.named(main=self.main, c=self.conv, r=self.real)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -180,7 +179,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for network, suffix in params.networks.items():
         some = {name: table[table.network == network] for name, table in tables.items()}
-        where = f" ({network.partition('/')[2]} on {network.partition('-')[0]})" if suffix else ""
+        where = f" ({scored.on(network)})" if suffix else ""
         for id, statement, statistic, interval in _claims(some["pairs"], some["blocks"]):
             about = (f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", PAPER, statistic, MARGINS[id], interval)
             found.append(claims.claim(*about))

@@ -59,7 +59,7 @@ class Params(Common):
     real: str = ""
     steps: int | None = Field(160, gt=0)  # None: the settings' own
     runs: int = Field(20, ge=2 * BLOCK)
-    runs_per_shard: int = Field(20, ge=1)
+    runs_per_shard: int = Field(20, ge=2)  # between two networks and more there is agreement
     looks: int = Field(8, ge=1)
     examples: int | None = Field(300, ge=50)  # None: all
     held_out: int = Field(20, ge=2)  # networks trained on random subsets, for each ratio
@@ -78,7 +78,7 @@ class Params(Common):
     @property
     def networks(self) -> dict[str, str]:
         """Each network, and what its claims' names end in."""
-        return {network: suffix for network, suffix in {self.main: "", self.real: "r"}.items() if network}
+        return scored.named(main=self.main, r=self.real)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def _tabulate(found: Arrays, held_out: list[Arrays]) -> dict[str, pd.DataFrame]:
             name,
             alone.raw.get(name, np.nan),
             alone.free.get(name, np.nan),
-            stats.spearmanr(values, reference).statistic,
+            stats.spearmanr(values, reference, nan_policy="omit").statistic,
         )
         for name, values in means.items()
         if name != "el2n.mean"
@@ -168,8 +168,10 @@ def _tabulate(found: Arrays, held_out: list[Arrays]) -> dict[str, pd.DataFrame]:
 
 def _pairs(aligned: Arrays) -> pd.DataFrame:
     """Correlations of every two scores, both ways round: `raw` and `free` from different runs, `same` from the same."""
-    matrices = {(a, b): reliability.correlations(aligned[a], aligned[b]) for a, b in combinations(aligned, 2)}
-    single = {name: reliability.between(reliability.correlations(values)) for name, values in aligned.items()}
+    ranks = {name: reliability.standardised(values) for name, values in aligned.items()}
+    count = next(iter(ranks.values())).shape[1]
+    matrices = {(a, b): ranks[a] @ ranks[b].T / count for a, b in combinations(aligned, 2)}
+    single = {name: reliability.between(one @ one.T / count) for name, one in ranks.items()}
     rows = []
     for (a, b), matrix in matrices.items():
         raw, product = reliability.between(matrix), single[a] * single[b]
@@ -187,7 +189,7 @@ def _blocks(found: Arrays, aligned: Arrays, held_out: list[Arrays]) -> list[tupl
         means = {name: values.mean(0) for name, values in few.items()}
         training = np.stack([means[name] for name in TRAINING])
         shares, chance = reliability.components(training)[0], reliability.parallel_analysis(training)
-        pairs = _pairs(few)
+        pairs = _pairs(few).dropna()  # a pair without reliability cannot be freed of noise
         init = found["grand.init"][place * BLOCK : (place + 1) * BLOCK].mean(0)
         rows += [
             ("first", place, shares[0]),
@@ -238,7 +240,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for network, suffix in params.networks.items():
         blocks = tables["blocks"][tables["blocks"].network == network]
-        where = f" ({network.partition('/')[2]} on {network.partition('-')[0]})" if suffix else ""
+        where = f" ({scored.on(network)})" if suffix else ""
         for id, statement, statistic, kind in _CLAIMS:
             interval = claims.mean(blocks[blocks.statistic == kind].value)
             about = (f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", PAPER, statistic, MARGINS[id], interval)

@@ -43,10 +43,9 @@ def plan(
     """The shards of `runs` networks of one architecture, seeds from `first`; scored are the first `examples`."""
     check_device(device)
     picked = chosen(setting, steps).model_copy(update={"model": model})
-    if looks % EARLY or looks > picked.recipe.steps:
-        raise ParameterError(
-            f"looks = {looks} in a run of {picked.recipe.steps} updates: give a multiple of {EARLY}, and not more looks"
-        )
+    check_looks(picked, looks)
+    if looks % EARLY:
+        raise ParameterError(f"looks = {looks}: give a multiple of {EARLY}, that one falls on the time of early scores")
     common = {
         "device": device,
         "setting": picked.model_dump(mode="json"),
@@ -65,6 +64,29 @@ def parse(network: str) -> tuple[str, str]:
         raise ValueError(f"'{network}': give a setting and an architecture, as in mnist1d-scores/mlp-4x64")
     models.build(model, data.input_shape(chosen(name, None).data), classes=10)  # refuses what does not fit
     return name, model
+
+
+def named(**networks: str) -> dict[str, str]:
+    """The networks or settings that are given, and what the names of their claims end in: `main=""`, `r="digits"`.
+
+    `ValueError` if the first is left out, or one stands twice.
+    """
+    found = {name: suffix.removeprefix("main") for suffix, name in networks.items() if name}
+    if not next(iter(networks.values())) or len(found) < sum(map(bool, networks.values())):
+        raise ValueError(f"{', '.join(map(repr, networks.values()))}: give the first, and none twice")
+    return found
+
+
+def on(network: str) -> str:
+    """An architecture and its data for the text of a claim: `mlp-2x64 on digits`."""
+    name, model = network.split("/")
+    return f"{model} on {chosen(name, None).data}"
+
+
+def check_looks(setting: Setting, looks: int) -> None:
+    """Looks must be different updates."""
+    if looks > setting.recipe.steps:
+        raise ParameterError(f"looks = {looks} in a run of {setting.recipe.steps} updates: give at most one an update")
 
 
 def score(plans: dict[str, list[Config]]) -> dict[str, Arrays]:
@@ -113,14 +135,15 @@ def compute_shard(config: Config) -> Arrays:
     if config["probed"]:
         found["grand.init"] = probe.gradient_norms(model, model.init(list(seeds)).to(run.theta), x, y)[0]
         found |= {k: v for variance in vog for k, v in variance.scores().items()}
-        found |= _probed(model, run.theta, x, y)
+        found |= _probed(model, run.theta, x, y, seeds)
         answers = logits(model, run.theta, x)
-        found["agreement"] = torch.stack([agreement(few) for few in answers.split(TOGETHER) if len(few) > 1])
+        together = [agreement(few) for few in answers.split(TOGETHER) if len(few) > 1]
+        found["agreement"] = torch.stack(together) if together else torch.empty(0, len(x))
     found |= {"label": y, "input_norm": x.flatten(1).norm(dim=1), **_accuracies(model, run.theta, task)}
     return {k: v.cpu().numpy().astype(np.float32 if v.is_floating_point() else np.int64) for k, v in found.items()}
 
 
-def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
     """Scores of trained networks from their layers and from noise, `[R, N]` each."""
     found: dict[str, list[Tensor]] = {}
     for row in theta.split(1):
@@ -136,7 +159,7 @@ def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> dict[str, Tens
             found.setdefault(name, []).append(values)
     return {name: torch.stack(rows) for name, rows in found.items()} | {
         "robustness.input": probe.input_robustness(model, theta, x, y, STRENGTHS, draws=3),
-        "robustness.weights": probe.weight_robustness(model, theta, x, y, STRENGTHS, draws=3),
+        "robustness.weights": probe.weight_robustness(model, theta, x, y, STRENGTHS, draws=3, keys=seeds),
     }
 
 

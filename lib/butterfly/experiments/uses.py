@@ -42,16 +42,16 @@ class Params(Common):
     other: str = ""
     steps: int | None = Field(80, gt=0)  # None: the settings' own
     looks: int = Field(8, ge=1)
-    blocks: int = Field(3, ge=2)  # independent choices of examples, each from runs of its own
-    runs: int = Field(4, ge=2)  # of each family that score, in a block
-    seeds: int = Field(2, ge=1)  # networks trained on each choice
+    blocks: int = Field(3, ge=2, le=10)  # independent choices of examples, each from runs of its own
+    runs: int = Field(4, ge=2, le=100)  # of each family that score, in a block
+    seeds: int = Field(2, ge=1, le=100)  # networks trained on each choice
     fractions: tuple[float, ...] = (0.25, 0.75)
     noise: float = Field(0.1, gt=0, lt=0.5)  # share of labels moved
-    noisy_runs: int = Field(2, ge=1)
-    held_out: int = Field(8, ge=4)  # networks of a block that train on a random half of the examples
-    human_images: int = Field(0, ge=0)  # of CIFAR-10; 0: leave people out
+    noisy_runs: int = Field(2, ge=1, le=100)
+    held_out: int = Field(8, ge=4, le=1000)  # networks of a block that train on a random half of the examples
+    human_images: int = Field(0, ge=0, le=50_000)  # of CIFAR-10; 0: leave people out
     human_setting: str = "cifar10-scores"
-    human_steps: int | None = None
+    human_steps: int | None = Field(None, gt=0)
     human_runs: int = Field(4, ge=2)
 
     @model_validator(mode="after")
@@ -59,6 +59,8 @@ class Params(Common):
         for name in self.settings:
             for model in (*self.families, *([self.other] if self.other else [])):
                 scored.parse(f"{name}/{model}")
+        if chosen(self.human_setting, None).data != "cifar10":
+            raise ValueError(f"human_setting = '{self.human_setting}': people judged CIFAR-10; give a setting of it")
         if len(self.families) < 2:
             raise ValueError(f"families = {list(self.families)}: give two or more architectures")
         if not all(0 < f < 1 for f in self.fractions) or list(self.fractions) != sorted(set(self.fractions)):
@@ -68,7 +70,7 @@ class Params(Common):
     @property
     def settings(self) -> dict[str, str]:
         """Each setting, and what its claims' names end in."""
-        return {name: suffix for name, suffix in {self.setting: "", self.real: "r"}.items() if name}
+        return scored.named(main=self.setting, r=self.real)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -82,6 +84,7 @@ def shards(params: Params) -> dict[str, list[Config]]:
     found = {}
     for name in params.settings:
         setting = chosen(name, params.steps)
+        scored.check_looks(setting, params.looks)
         common = {**grid, "setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
         found[name] = [{**common, "block": block} for block in range(params.blocks)]
     return found
@@ -92,6 +95,7 @@ def human_shards(params: Params) -> list[Config]:
     if not params.human_images or not all(data.human_file(name) for name in ("cifar10n", "cifar10h")):
         return []
     setting = chosen(params.human_setting, params.human_steps)
+    scored.check_looks(setting, params.looks)
     common = {
         "device": params.device,
         "setting": setting.model_dump(mode="json"),
@@ -329,17 +333,12 @@ def _reliability(counts: np.ndarray) -> float:
 def _advice(params: Params, tables: Tables) -> pd.DataFrame:
     """For each score: runs for a reliability of 0.9, and how well one run finds wrong labels; means over blocks."""
     columns = {}
-    for name, suffix in params.settings.items():
+    for name in params.settings:
         means = tables["scores"][tables["scores"].setting == name].groupby("score")[["single", "found_one"]].mean()
-        where = data_name(name) if suffix else data_name(params.setting)
+        where = chosen(name, None).data
         columns[f"runs for 0.9, {where}"] = [reliability.runs_needed(means.single[score], 0.9) for score in LOGGED]
         columns[f"finds wrong labels, {where}"] = means.found_one.loc[list(LOGGED)].to_numpy()
     return pd.DataFrame(columns, index=pd.Index(LOGGED, name="score")).sort_values(list(columns)[1], ascending=False)
-
-
-def data_name(setting: str) -> str:
-    """The data set of a setting."""
-    return chosen(setting, None).data
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
@@ -364,7 +363,7 @@ def make_claims(params: Params, tables: Tables) -> list[Claim]:
     found = []
     for name, suffix in params.settings.items():
         some = {table: tables[table][tables[table].setting == name] for table in ("pruned", "scores", "agreement")}
-        where = f" ({data_name(name)})" if suffix else ""
+        where = f" ({chosen(name, None).data})" if suffix else ""
         for id, statement, source, statistic, values in _claims(params, some):
             about = (f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", source, statistic, MARGINS[id])
             found.append(claims.claim(*about, claims.mean(values)))

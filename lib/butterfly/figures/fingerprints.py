@@ -66,7 +66,7 @@ def transfer(tables: Tables) -> Drawn:
                 if method == "logistic":
                     axis.fill_between(line["count"], line.low, line.high, color=colour, alpha=0.18, linewidth=0)
         axis.axhline(0.5, color="grey", linewidth=1, label="chance")
-        axis.set(title=TITLES[name], xlabel="examples", xscale="log", ylim=(0.3, 1.02))
+        axis.set(title=TITLES[name], xlabel="examples", xscale="log", ylim=(0, 1.02))
         counts = sorted(numbers["count"].unique())
         axis.set_xticks(counts, [str(count) for count in counts])
         axis.minorticks_off()

@@ -29,7 +29,7 @@ def split(tables: Tables) -> Drawn:
         for part, colour in palette(parts).items():
             axis.barh(some.index, some[part], left=left, color=colour, label=part)
             left += some[part].to_numpy()
-        axis.set(title=TITLES[name], xlabel="share of the variance", xlim=(0, 1))
+        axis.set(title=TITLES[name], xlabel="share of the variance", xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75])
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axis.grid(visible=False)
     legend(axes[-1], "variance of a rank")
@@ -50,10 +50,12 @@ def contrasts(tables: Tables) -> Drawn:
             some, x="share", y="pair", hue="differs in", palette=palette(list(KINDS.values())), ax=axis,
             linestyle="none", errorbar=BAND["errorbar"], markersize=5, err_kws={"linewidth": 1.5},
         )  # fmt: skip
-        axis.set(title=TITLES[name], xlabel="examples with another rank (5 % false discoveries)", ylabel="")
+        axis.set(title=TITLES[name], xlabel="examples that tell them apart", ylabel="")
         axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     legend(axes[-1], "what differs", remove=axes[0] if len(axes) > 1 else None)
-    figure.suptitle(f"How many examples tell two architectures apart, from {GROUP} runs of each")
+    figure.suptitle(
+        f"How many examples tell two architectures apart, from {GROUP} runs of each (5 % false discoveries)"
+    )
     return figure, numbers
 
 

@@ -41,7 +41,7 @@ def single(tables: Tables) -> Drawn:
     colours = palette(list(numbers.network.unique()))
     for shift, (name, one) in zip((0.0, 0.22, -0.22), numbers.groupby("network", sort=False), strict=False):
         y = one.score.map(place) + shift
-        error = [one.single - one.low, one.high - one.single]
+        error = [(one.single - one.low).clip(lower=0), (one.high - one.single).clip(lower=0)]
         style = {"fmt": "o", "markersize": 4, "color": colours[name], "label": network(name)}
         axes[0].errorbar(one.single, y, xerr=error, **style)
         axes[1].plot(one.runs_90, y, "o", markersize=4, color=colours[name], label=network(name))
