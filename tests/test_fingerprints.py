@@ -451,7 +451,7 @@ def test_runs_are_those_of_notebook_12_in_the_order_of_architectures(quick, monk
         ({"runs": 24}, "give a multiple of 16"),
         ({"runs": 8}, "'runs' = 8"),
         ({"setting": "mnist2d"}, "unknown setting 'mnist2d'"),
-        ({"third": ["gru-4"]}, "give two widths"),
+        ({"third": ["gru-4"]}, "give two rising widths"),
         ({"first": ["mlp-1x8", "mlp-1x16", "mlp-2x8"]}, "give two depths times two widths"),
         ({"third": ["mlp-1x4", "mlp-1x8"]}, "give three families"),
         ({"count": [5]}, "did you mean 'counts'"),

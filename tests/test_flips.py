@@ -291,6 +291,8 @@ def test_one_weight_moved_late_makes_less_noise_than_another_seed(results):
         ({"main": "mnist2d/mlp-1x8"}, "unknown setting 'mnist2d'"),
         ({"main": "mnist1d-scores/resnet8-16"}, "resnet8-16"),
         ({"real": "digit/mlp-1x8"}, "unknown setting 'digit'"),
+        ({"main": ""}, "give the first, and none twice"),
+        ({"real": "mnist1d-scores/mlp-4x64"}, "give the first, and none twice"),
         ({"seeds": 3}, "'seeds' = 3"),
         ({"seeds_per_shard": 0}, "'seeds_per_shard' = 0"),
         ({"steps": 0}, "'steps' = 0"),

@@ -415,13 +415,23 @@ def test_weight_noise_of_a_threshold_has_a_closed_form():
     found = weight_robustness(model, theta, x, y, STRENGTHS, draws=6)
     place = 1  # of the weight in a row
     assert theta[0, place] == 1
-    noise = [torch.randn(theta.shape, generator=generator("weight-noise", draw))[:, place] for draw in range(6)]
     for member in range(2):
-        towards = [-n[member].item() for n in noise]
+        streams = [generator("weight-noise", draw, member) for draw in range(6)]
+        towards = [-torch.randn(theta.shape[1], generator=stream)[place].item() for stream in streams]
         expected = np.mean([first_above(1 / n) if n > 0 else STRENGTHS[-1] for n in towards])
         assert found[member].tolist() == pytest.approx([expected] * 3)
     assert found[2].tolist() == [0, 0, 0]
     assert found[0, 0] != found[1, 0]
+
+
+def test_weight_noise_belongs_to_the_network_and_not_to_its_place():
+    model, theta = threshold(1.0, 1.0)
+    x, y = torch.tensor([0.1, 30.0]).view(2, 1, 1), torch.tensor([1, 1])
+    one, other = weight_robustness(model, theta, x, y, STRENGTHS, draws=4, keys=[7, 8])
+    assert torch.equal(weight_robustness(model, theta[:1], x, y, STRENGTHS, draws=4, keys=[8])[0], other)
+    assert not torch.equal(one, other)
+    with pytest.raises(ValueError, match="1 keys for 2 networks"):
+        weight_robustness(model, theta, x, y, STRENGTHS, draws=4, keys=[7])
 
 
 def test_an_answer_that_comes_back_was_lost_all_the_same():
