@@ -122,8 +122,7 @@ def compute_shard(config: Config) -> Arrays:
         own = [list(some).index(fork.seed) for fork in sorted(twins, key=lambda fork: fork.step)]
         logger = ScoreLogger(torch.arange(len(y)), y.cpu(), len(some) + len(twins))
         watch = _Watch(logger, x, torch.tensor([*range(len(some)), *own]))
-        steps = frozenset(round(setting.recipe.steps * k / config["looks"]) for k in range(1, config["looks"] + 1))
-        observers = [Observer("look", watch, steps)]
+        observers = [Observer("look", watch, frozenset(scored.look_steps(setting.recipe, config["looks"])))]
         theta = train(model, task, setting.recipe, some, twins, observers, init).theta
         found = {name: values.cpu().numpy() for name, values in logger.scores().items() if name in SCORES}
         return theta, found | {"answer": _answers(model, theta, x)}

@@ -19,7 +19,7 @@ from butterfly.score import ScoreLogger, agreement, prototype_distance, self_pro
 from butterfly.settings import Setting
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
-from butterfly.train import Observer, Snapshot, train
+from butterfly.train import Observer, Recipe, Snapshot, train
 
 PAPER = "Kwok et al. 2024 (arXiv 2401.01867)"
 EARLY = 8  # EL2N is taken early in training: after an eighth of it (Paul et al. take epochs 10 and 20 of 200)
@@ -106,6 +106,24 @@ def joined(found: Sequence[Arrays]) -> Arrays:
     return {k: found[0][k] if k in shared else np.concatenate([one[k] for one in found]) for k in found[0]}
 
 
+def look_steps(recipe: Recipe, looks: int) -> list[int]:
+    """The updates after which examples are looked at: evenly spread, the last look at the end."""
+    return [round(recipe.steps * look / looks) for look in range(1, looks + 1)]
+
+
+def watched(
+    task: Data, model: Model, recipe: Recipe, seeds: Sequence[int], looks: int, examples: int | None = None
+) -> Arrays:
+    """Train some networks: every logged score of the first examples (by default, all) `[R, N]`."""
+    logger = ScoreLogger(task.ids[:examples], task.y[:examples], len(seeds))
+
+    def look(now: Snapshot) -> None:
+        logger.watch(model, now.theta, task.x[:examples])
+
+    train(model, task, recipe, seeds, observers=[Observer("look", look, frozenset(look_steps(recipe, looks)))])
+    return {name: values.cpu().numpy() for name, values in logger.scores().items()}
+
+
 def compute_shard(config: Config) -> Arrays:
     """Train some networks and score their examples: every score by its name `[R, N]`, float32.
 
@@ -119,7 +137,7 @@ def compute_shard(config: Config) -> Arrays:
     logger = ScoreLogger(task.ids[:count], y, len(seeds))
     vog = [probe.GradientVariance("class"), probe.GradientVariance("loss")] if config["probed"] else []
     found: dict[str, Tensor] = {}
-    steps = [round(setting.recipe.steps * look / looks) for look in range(1, looks + 1)]
+    steps = look_steps(setting.recipe, looks)
 
     def look(now: Snapshot) -> None:
         logger.watch(model, now.theta, x)
@@ -192,23 +210,14 @@ def hold_out(plans: dict[str, list[Config]]) -> dict[str, list[Arrays]]:
 
 
 def compute_held_out(config: Config) -> Arrays:
-    """Train on random subsets: who `trained` on what, who is `right` at the end, and `el2n.mean`; `[R, N]` each."""
+    """Train on random subsets: who `trained` on what, and who is `right` at the end; `[R, N]` each."""
     setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
     task = data.load(setting.data).to(config["device"])
     model = models.build(setting.model, task.input_shape, task.classes)
-    count, looks = config["examples"] or len(task.y), config["looks"]
+    count = config["examples"] or len(task.y)
     kept = halves(task, seeds, config["ratio"])
-    logger = ScoreLogger(task.ids[:count], task.y[:count], len(seeds))
-    steps = frozenset(round(setting.recipe.steps * look / looks) for look in range(1, looks + 1))
-
-    def look(now: Snapshot) -> None:
-        logger.watch(model, now.theta, task.x[:count])
-
-    weighted = replace(task, weights=kept.to(task.x))
-    train(model, weighted, setting.recipe, seeds, observers=[Observer("look", look, steps)])
-    scores = logger.scores()
-    found = {"trained": kept[:, :count], "right": scores["accuracy.last"] > 0, "el2n.mean": scores["el2n.mean"]}
-    return {name: values.cpu().numpy() for name, values in found.items()}
+    scores = watched(replace(task, weights=kept.to(task.x)), model, setting.recipe, seeds, config["looks"], count)
+    return {"trained": kept[:, :count].cpu().numpy(), "right": scores["accuracy.last"] > 0}
 
 
 def halves(task: Data, seeds: Sequence[int], ratio: float) -> Tensor:

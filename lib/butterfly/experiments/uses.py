@@ -19,7 +19,6 @@ from butterfly.experiments import scored
 from butterfly.experiments.common import Common, check_device, compute
 from butterfly.experiments.scored import PAPER
 from butterfly.experiments.twins import chosen
-from butterfly.models import Model
 from butterfly.runs import Arrays, Config
 from butterfly.score import LOGGED, ScoreLogger, c_score, difficulty
 from butterfly.settings import Setting
@@ -125,25 +124,13 @@ def compute_block(config: Config) -> Arrays:
     }
 
 
-def _watched(task: Data, model: Model, recipe: Recipe, seeds: list[int], looks: int) -> Arrays:
-    """Train some networks, and every logged score of all examples `[R, N]`."""
-    logger = ScoreLogger(task.ids, task.y, len(seeds))
-    steps = frozenset(round(recipe.steps * look / looks) for look in range(1, looks + 1))
-
-    def look(now: Snapshot) -> None:
-        logger.watch(model, now.theta, task.x)
-
-    train(model, task, recipe, seeds, observers=[Observer("look", look, steps)])
-    return {name: values.cpu().numpy() for name, values in logger.scores().items()}
-
-
 def _scores(task: Data, recipe: Recipe, config: Config) -> tuple[np.ndarray, np.ndarray]:
     """Correlation between two runs of every logged score, and ranks `[families, R, N]` by the score that chooses."""
     ranks, single = [], np.empty(0)
     for place, name in enumerate(config["families"]):
         model = models.build(name, task.input_shape, task.classes)
         first = 1000 * place + 100 * config["block"]
-        found = _watched(task, model, recipe, list(range(first, first + config["runs"])), config["looks"])
+        found = scored.watched(task, model, recipe, list(range(first, first + config["runs"])), config["looks"])
         ranks.append(reliability.ranks(found[SCORE]))
         if place == 0:
             single = np.array([reliability.between(reliability.correlations(found[name])) for name in LOGGED])
@@ -184,7 +171,7 @@ def _noisy(task: Data, recipe: Recipe, config: Config) -> Arrays:
     noisy, moved = data.with_label_noise(task, config["noise"], AFRESH + config["block"])
     model = models.build(config["families"][0], task.input_shape, task.classes)
     first = AFRESH + 100 * config["block"]
-    found = _watched(noisy, model, recipe, list(range(first, first + config["noisy_runs"])), config["looks"])
+    found = scored.watched(noisy, model, recipe, list(range(first, first + config["noisy_runs"])), config["looks"])
     truth = moved.cpu().numpy()
     aligned = [difficulty(name, found[name]) for name in LOGGED]
     return {
@@ -202,7 +189,7 @@ def _agreement(task: Data, recipe: Recipe, config: Config) -> np.ndarray:
     first = scored.HELD_OUT + 1000 * config["block"]
     seeds = list(range(first, first + config["held_out"]))
     trained = scored.halves(task, seeds, 0.5)
-    found = _watched(replace(task, weights=trained.to(task.x)), model, recipe, seeds, config["looks"])
+    found = scored.watched(replace(task, weights=trained.to(task.x)), model, recipe, seeds, config["looks"])
     inside, middle = trained.cpu().numpy(), len(seeds) // 2
     known = difficulty("c_score", c_score(found["accuracy.last"][:middle] > 0, inside[:middle]))
     correlations = []
@@ -220,8 +207,7 @@ def compute_human(config: Config) -> Arrays:
     task = whole.subset(torch.arange(config["images"])).to(config["device"])
     model = models.build(setting.model, task.input_shape, task.classes)
     loggers = [ScoreLogger(torch.arange(len(y)), y, len(seeds)) for y in (task.y.cpu(), task.y_test.cpu())]
-    looks = config["looks"]
-    steps = frozenset(round(setting.recipe.steps * look / looks) for look in range(1, looks + 1))
+    steps = frozenset(scored.look_steps(setting.recipe, config["looks"]))
 
     def look(now: Snapshot) -> None:
         for logger, x in zip(loggers, (task.x, task.x_test), strict=True):
