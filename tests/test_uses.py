@@ -50,6 +50,7 @@ def block():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(experiment, "train", keep)
+        patch.setattr(scored, "train", keep)
         found = experiment.compute_block(config)
     return config, found, seen
 
@@ -98,7 +99,7 @@ def test_blocks_share_no_seeds(monkeypatch):
         seen[here].append(set(seeds))
         raise StopIteration
 
-    monkeypatch.setattr(experiment, "_watched", stop)
+    monkeypatch.setattr(scored, "watched", stop)
     monkeypatch.setattr(experiment, "train", plain)
     task, recipe = data.load("digits"), chosen(MAIN, 20).recipe
     for here in range(3):
@@ -254,7 +255,7 @@ def test_moved_labels_are_found_by_a_score_that_knows_them_and_not_by_chance(mon
         sure = np.stack([moved + 0.1 * random.random(len(moved)), random.random(len(moved))])  # one run knows, one not
         return found | {"el2n.mean": difficulty("el2n.mean", sure), "confidence.mean": -sure, "loss.last": -sure[:1]}
 
-    monkeypatch.setattr(experiment, "_watched", made)
+    monkeypatch.setattr(scored, "watched", made)
     found = experiment._noisy(task, chosen(MAIN, 20).recipe, config)
     place = {name: k for k, name in enumerate(LOGGED)}
     one = (found["found_one"][place["el2n.mean"]], found["found_one"][place["confidence.mean"]])
@@ -275,7 +276,7 @@ def test_other_blocks_move_other_labels():
         return {name: np.random.default_rng(0).random((2, 1297)) for name in LOGGED}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "_watched", look)
+        patch.setattr(scored, "watched", look)
         for noise in (0.1, 0.3):
             for number in (0, 1):
                 config = experiment.shards(TINY)[MAIN][number] | {"noise": noise}
@@ -314,9 +315,9 @@ def test_scores_are_watched_at_looks_spread_evenly(task, model):
             super().watch(model, theta, x)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "ScoreLogger", Spy)
+        patch.setattr(scored, "ScoreLogger", Spy)
         recipe = chosen(MAIN, 20).recipe
-        found = experiment._watched(task, model, recipe, [3, 5], 4)
+        found = scored.watched(task, model, recipe, [3, 5], 4)
     assert len(seen) == 4
     assert torch.equal(seen[-1], train(model, task, recipe, [3, 5]).theta)
     assert set(found) == set(LOGGED)
