@@ -91,9 +91,10 @@ plots.save(*figures.identification(tables), "13_a_identification", params.profil
 # examples; logistic regression, 180 test networks (18 of each), bands are 95 % intervals. Dashed and dotted: from one number alone,
 # the mean score or the accuracy.
 #
-# Chosen examples are worth about twice as many random ones, up to ten. Yet the mean score of the network or its accuracy alone, one
-# number, names the architecture as well or better: widths and depths differ in *how well* they learn more than in *what* they find
-# hard. Ranks, which leave the level out on purpose, are the harder road.
+# On MNIST-1D, five chosen examples are worth ten random ones; clumping changes nothing, and with fifty it does not matter which.
+# On digits chosen ones are no better than random. In both, the mean score of the network or its accuracy alone, one number, names
+# the architecture more often: widths and depths differ in *how well* they learn more than in *what* they find hard. Ranks, which
+# leave the level out on purpose, are the harder road.
 
 # %% [markdown]
 # ## (b) Carried over to other sizes
@@ -109,8 +110,8 @@ plots.save(*figures.transfer(tables), "13_b_transfer", params.profile)
 # **Figure (b), reference run.** Share of MLPs and CNNs of a width or depth that was not fitted whose family is named rightly, against
 # the number of examples; bands are exact 95 % intervals over 384 test networks.
 #
-# On MNIST-1D one example names the family of 96 networks in a hundred, five name all: here the fingerprint keeps its promise, where
-# accuracy could not help, as it changes with size. On digits, where MLP and CNN hardly differ (notebook 12), it takes fifty.
+# On MNIST-1D a single example names the family of 95 networks in a hundred and five name that of all: here the fingerprint keeps its
+# promise. On digits, where MLP and CNN hardly differ (notebook 12), it takes fifty.
 
 # %% [markdown]
 # ## (c) Which is taken for which?
@@ -126,7 +127,8 @@ plots.save(*figures.confusion(tables), "13_c_confusion", params.profile)
 # **Figure (c), reference run.** Of the test networks of each architecture (rows), the share named as each (columns), in per cent,
 # from 50 chosen examples; logistic regression.
 #
-# Confusions stay within a family: neighbours in width and depth are taken for each other, an MLP hardly ever for a CNN.
+# On MNIST-1D no network is taken for one of another family: only neighbours in width and depth are confused. On digits the GRUs
+# stand apart, and MLPs and CNNs mix.
 
 # %% [markdown]
 # ## Claims
@@ -146,8 +148,8 @@ claims.markdown(ledger)
 claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
 
 # %% [markdown]
-# **Advice.** To learn the family of an unknown network from its scores, five well chosen examples are enough, whatever its size. To learn its
-# size, look at its accuracy. And never choose examples on the runs to be tested.
+# **Advice.** To learn the family of an unknown network from its scores, five well chosen examples can be enough, whatever its size, if the
+# families differ on these data (notebook 12 tells). To learn its size, look at its accuracy. And never choose examples on the runs to be tested.
 #
 # What holds on every machine, even at these defaults:
 

@@ -98,7 +98,9 @@ plots.save(*figures.pruning(tables), "14_a_pruning", params.profile)
 # MNIST-1D and handwritten digits. The first network of each pair chose by its own EL2N, the other is a CNN trained on the same
 # choice. Means over n = 5 independent choices with 95 % bootstrap bands; dotted, all examples.
 #
-# COMMENT_A
+# On digits, which are nearly solved, the harder half of the examples trains as well as all of them; the easy ones teach little.
+# MNIST-1D is far from solved with 4,000 examples, and there no rule beats chance: the hardest quarter alone trains an MLP to hardly more
+# than guessing, and examples insensitive to the family are as good as random ones, for the network that chose and for the other.
 
 # %% [markdown]
 # ## (b) Finding wrong labels
@@ -114,7 +116,9 @@ plots.save(*figures.labels(tables), "14_b_labels", params.profile)
 # **Figure (b), reference run.** Area under the ROC curve with which each score finds the tenth of the labels that was moved; one run,
 # and means over 6; n = 5 sets of moved labels, bars are 95 % bootstrap intervals.
 #
-# COMMENT_B
+# Whatever looks at the label and is averaged over training finds moved labels in a single run, and averaging runs brings the rest
+# up to it. Scores that do not see the label, entropy and the largest probability, are poor at it. Uncapped forgetting and the
+# spread of confidence point the wrong way on MNIST-1D: a wrong label is seldom learned, so it is never forgotten and always steady.
 
 # %% [markdown]
 # ## (c) Networks and people
@@ -131,7 +135,8 @@ plots.save(*figures.people(tables), "14_c_people", params.profile)
 # Right: rank correlation of EL2N with the number of wrong labels (of 3), the same within classes, and on test images with the entropy
 # of about 50 votes; dashed, the noise ceiling. MLP 2x128, means over n = 8 runs with 95 % bootstrap intervals.
 #
-# COMMENT_C
+# People err nearly twice as often on the hardest tenth as on the easiest. Yet what a small MLP finds hard says little about a single image:
+# the correlations are real, also within classes, and far below the ceiling.
 
 # %% [markdown]
 # ## Claims
@@ -151,7 +156,8 @@ claims.markdown(ledger)
 claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
 
 # %% [markdown]
-# **Advice.** ADVICE
+# **Advice.** To find wrong labels, average loss or logit margin over training, and a few runs; entropy will not do. Prune only where the task is
+# nearly solved, and then keep the hard examples; elsewhere take random ones. For what people find hard, ask people.
 #
 # What holds on every machine, even at these defaults:
 

@@ -19,7 +19,8 @@ RULE_NAMES = {
 
 def pruning(tables: Tables) -> Drawn:
     """(a) Test accuracy against the fraction of examples that each rule keeps."""
-    numbers = tables["pruned"].groupby(["setting", "model", "rule", "fraction", "block"]).accuracy.mean().reset_index()
+    keys = ["setting", "model", "rule", "fraction", "block"]
+    numbers = tables["pruned"].groupby(keys, sort=False).accuracy.mean().reset_index()
     places = list(dict.fromkeys(zip(numbers.setting, numbers.model, strict=True)))
     figure, axes = abreast(len(places), width=3.7, height=3.7)
     for axis, (setting, model) in zip(axes, places, strict=True):
