@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from butterfly.stack import blocks
 from butterfly.streams import generator
 from butterfly.strict import UserError
 
@@ -117,10 +118,15 @@ def _assemble(name: str, train: tuple[np.ndarray, np.ndarray], test: tuple[np.nd
     """Normalise each channel by its mean and standard deviation over the training set."""
     (x, y), (x_test, y_test) = train, test
     axes = (0, *range(2, x.ndim))
-    mean, std = x.mean(axes, keepdims=True, dtype=np.float64), x.std(axes, keepdims=True, dtype=np.float64)
+    mean = x.mean(axes, keepdims=True, dtype=np.float64)
+    # Channel by channel: of a large set, all deviations at once would not fit into a laptop's memory.
+    std = np.stack([c.std(dtype=np.float64) for c in np.moveaxis(x, 1, 0)]).reshape(mean.shape)
 
     def tensor(a: np.ndarray) -> Tensor:
-        return torch.from_numpy(((a - mean) / std).astype(np.float32))
+        found = torch.empty(a.shape)
+        for some in blocks(len(a), 4096):
+            found[some] = torch.from_numpy(((a[some] - mean) / std).astype(np.float32))
+        return found
 
     return Data(
         name=name,

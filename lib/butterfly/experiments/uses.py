@@ -18,7 +18,7 @@ from butterfly.evaluate import evaluate
 from butterfly.experiments import scored
 from butterfly.experiments.common import Common, check_device, compute
 from butterfly.experiments.scored import PAPER
-from butterfly.experiments.twins import chosen
+from butterfly.experiments.twins import chosen, groups
 from butterfly.runs import Arrays, Config
 from butterfly.score import LOGGED, ScoreLogger, c_score, difficulty
 from butterfly.settings import Setting
@@ -90,7 +90,7 @@ def shards(params: Params) -> dict[str, list[Config]]:
 
 
 def human_shards(params: Params) -> list[Config]:
-    """One shard a run on CIFAR-10; none where nobody asked for them or the human labels are not there."""
+    """A shard for every four runs on CIFAR-10; none where nobody asked for them or the human labels are not there."""
     if not params.human_images or not all(data.human_file(name) for name in ("cifar10n", "cifar10h")):
         return []
     setting = chosen(params.human_setting, params.human_steps)
@@ -102,7 +102,8 @@ def human_shards(params: Params) -> list[Config]:
         "images": params.human_images,
         "looks": params.looks,
     }
-    return [{**common, "seeds": [seed]} for seed in range(params.human_runs)]
+    # Reading CIFAR-10 takes a process longer, and more memory, than training on a part of it.
+    return [{**common, "seeds": seeds} for seeds in groups(params.human_runs, 4)]
 
 
 def compute_block(config: Config) -> Arrays:
@@ -283,20 +284,21 @@ def _human(params: Params, found: list[Arrays]) -> dict[str, pd.DataFrame]:
     wrong, counts = data.wrong_votes()[: params.human_images], data.vote_counts()
     entropy, ceiling = _entropy(counts), _reliability(counts) ** 0.5
     rows, deciles = [], []
-    for place, one in enumerate(found):
-        score, label = one["train"][0], one["label"]
+    runs = [(one, row) for one in found for row in range(len(one["accuracy"]))]
+    for place, (one, row) in enumerate(runs):
+        score, label = one["train"][row], one["label"]
         within = [stats.spearmanr(score[label == c], wrong[label == c]).statistic for c in range(10)]
-        row = {
+        about = {
             "run": place,
             "votes": stats.spearmanr(score, wrong).statistic,
             "auroc": roc_auc_score(wrong == 3, score),
             "within": np.mean(within),
             "positive": np.mean(np.array(within) > 0),
-            "entropy": stats.spearmanr(one["test"][0], entropy).statistic,
+            "entropy": stats.spearmanr(one["test"][row], entropy).statistic,
             "ceiling": ceiling,
-            "accuracy": one["accuracy"][0],
+            "accuracy": one["accuracy"][row],
         }
-        rows.append(row)
+        rows.append(about)
         for decile, some in enumerate(np.array_split(np.argsort(score, kind="stable"), 10)):
             deciles.append({"run": place, "decile": decile + 1, "wrong": wrong[some].mean() / 3})
     return {"human": pd.DataFrame(rows), "deciles": pd.DataFrame(deciles)}
