@@ -114,7 +114,7 @@ plots.save(*figures.labels(tables), "14_b_labels", params.profile)
 # ![Finding wrong labels, reference run](../figures/reference/laptop/14_b_labels.png)
 #
 # **Figure (b), reference run.** Area under the ROC curve with which each score finds the tenth of the labels that was moved; one run,
-# and means over 6; n = 5 sets of moved labels, bars are 95 % bootstrap intervals.
+# and means over 4; n = 5 sets of moved labels, bars are 95 % bootstrap intervals.
 #
 # Whatever looks at the label and is averaged over training finds moved labels in a single run, and averaging runs brings the rest
 # up to it. Scores that do not see the label, entropy and the largest probability, are poor at it. Uncapped forgetting and the
@@ -133,7 +133,7 @@ plots.save(*figures.people(tables), "14_c_people", params.profile)
 #
 # **Figure (c), reference run.** Left: share of wrong labels by people against the decile of EL2N, 5,000 training images of CIFAR-10.
 # Right: rank correlation of EL2N with the number of wrong labels (of 3), the same within classes, and on test images with the entropy
-# of about 50 votes; dashed, the noise ceiling. MLP 2x128, means over n = 8 runs with 95 % bootstrap intervals.
+# of about 50 votes; dashed, the noise ceiling. MLP 2x128, means over n = 4 runs with 95 % bootstrap intervals.
 #
 # People err nearly twice as often on the hardest tenth as on the easiest. Yet what a small MLP finds hard says little about a single image:
 # the correlations are real, also within classes, and far below the ceiling.
