@@ -100,7 +100,7 @@ plots.save(*figures.pruning(tables), "14_a_pruning", params.profile)
 #
 # On digits, which are nearly solved, the harder half of the examples trains as well as all of them; the easy ones teach little.
 # MNIST-1D is far from solved with 4,000 examples, and there no rule beats chance: the hardest quarter alone trains an MLP to hardly more
-# than guessing, and examples insensitive to the family are as good as random ones, for the network that chose and for the other.
+# than guessing, and examples insensitive to the family do not beat random ones; for the CNN, which did not choose, they are worse.
 
 # %% [markdown]
 # ## (b) Finding wrong labels
