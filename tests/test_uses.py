@@ -415,7 +415,9 @@ def votes(tmp_path, monkeypatch):
 
 def test_people_are_asked_where_their_labels_are(cifar10, votes, tmp_path):
     plans = experiment.human_shards(PEOPLE)
-    assert [config["seeds"] for config in plans] == [[0], [1]]
+    assert [config["seeds"] for config in plans] == [[0, 1]]
+    six = experiment.human_shards(PEOPLE.model_copy(update={"human_runs": 6}))
+    assert [config["seeds"] for config in six] == [[0, 1, 2, 3], [4, 5]]
     assert {config["images"] for config in plans} == {IMAGES}
     assert json.loads(json.dumps(plans)) == plans
     assert experiment.human_shards(PEOPLE.model_copy(update={"human_images": 0})) == []
@@ -510,7 +512,7 @@ def test_a_run_with_people_has_their_tables_and_claims(cifar10, votes, results, 
             columns=["setting", "block"]) for k in ("pruned", "scores", "agreement")}
     )  # fmt: skip
     tables = experiment.run(PEOPLE)
-    assert collected[1] == [40.0, 40.0]
+    assert collected[1] == [80.0]
     assert len(tables["human"]) == 2
     assert np.isfinite(tables["human"]).all(axis=None)
     made = {c.id: c for c in experiment.make_claims(PEOPLE, tables)}
