@@ -160,10 +160,10 @@ def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0) -> Tensor
         # A grouped convolution on a CPU is slower than one convolution after another; along one axis, a batched product
         # of the windows is twice as fast as either (measured).
         if weight.dim() == 4:
-            padded, kernel = F.pad(x, (padding, padding)), weight.shape[-1]
+            padded, kernel = F.pad(x, (padding, padding)).transpose(1, 2), weight.shape[-1]  # [M, I, B, length]
             places = (padded.shape[3] - kernel) // stride + 1
             windows = [padded[..., k : k + stride * (places - 1) + 1 : stride] for k in range(kernel)]
-            columns = torch.stack(windows, 3).permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)  # [M, I kernel, B places]
+            columns = torch.stack(windows, 2).flatten(3).flatten(1, 2)  # [M, I kernel, B places]
             y = torch.bmm(weight.flatten(2), columns)
             return y.unflatten(2, (x.shape[1], -1)).transpose(1, 2)
         return torch.stack([F.conv2d(a, w, stride=stride, padding=padding) for a, w in zip(x, weight, strict=True)])
