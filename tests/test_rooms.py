@@ -38,7 +38,9 @@ def test_every_profile_is_valid_and_says_only_what_differs(topic, profile):
 @pytest.mark.parametrize("topic", TOPICS)
 def test_the_committed_notebook_is_its_source_executed(topic):
     source = notebooks.read(topic)
-    committed = json.loads((paths.NOTEBOOKS / f"{topic}.ipynb").read_text())
+    file = paths.NOTEBOOKS / f"{topic}.ipynb"
+    assert file.stat().st_size < 300_000
+    committed = json.loads(file.read_text())
     assert [cell["source"] for cell in committed["cells"]] == [cell.source for cell in source.cells], (
         f"notebooks/{topic}.ipynb is not made from its source; run 'make notebooks'"
     )
@@ -67,7 +69,7 @@ def test_every_reference_figure_is_shown_and_every_shown_figure_is_there(topic):
     there = {path.name for path in REFERENCE.glob(f"{topic[:2]}_*.png")}
     assert shown == there
     for name in there:
-        assert (REFERENCE / name).stat().st_size < 200_000
+        assert (REFERENCE / name).stat().st_size < 100_000
         assert (REFERENCE / name).with_suffix(".csv").exists()
     assert importlib.import_module(f"butterfly.figures.{topic[3:]}")
 

@@ -1,5 +1,7 @@
 """One look for all figures, and one way to save them: PNG, PDF and the numbers behind the picture."""
 
+from pathlib import Path
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
@@ -8,6 +10,7 @@ import seaborn as sns
 from IPython.display import Image
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image as Picture
 
 from butterfly import paths
 
@@ -67,9 +70,17 @@ def save(figure: Figure, numbers: pd.DataFrame, name: str, profile: str) -> Imag
     figure.canvas.draw()
     figure.set_layout_engine("none")  # laid out once, not again for every format
     figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+    shrink(folder / f"{name}.png")
     figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     plt.close(figure)
     return Image(folder / f"{name}.png")
+
+
+def shrink(path: Path) -> None:
+    """Keep 256 colours of a PNG, which the eye does not tell from all: committed notebooks and figures stay small."""
+    with Picture.open(path) as picture:
+        small = picture.convert("RGB").quantize(256, method=Picture.Quantize.MAXCOVERAGE, dither=Picture.Dither.NONE)
+    small.save(path, optimize=True)
 
 
 def save_table(numbers: pd.DataFrame, name: str, profile: str) -> None:
