@@ -507,6 +507,7 @@ def test_a_run_with_people_has_their_tables_and_claims(cifar10, votes, results, 
         return blocks if function is experiment.compute_block else [function(config) for config in configs]
 
     monkeypatch.setattr(experiment, "compute", compute)
+    monkeypatch.setattr(scored, "compute", compute)
     monkeypatch.setattr(
         experiment, "_tabulate", lambda config, arrays: {k: results[k].query("setting == @MAIN and block == 0").drop(
             columns=["setting", "block"]) for k in ("pruned", "scores", "agreement")}

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from butterfly import association, claims, reliability
 from butterfly.claims import Claim, Interval, Region
-from butterfly.experiments import inductive_bias
+from butterfly.experiments import inductive_bias, scored
 from butterfly.experiments.inductive_bias import SCORE, layout
 from butterfly.experiments.scored import PAPER
 from butterfly.experiments.twins import chosen
@@ -60,12 +60,10 @@ class Tables(dict[str, pd.DataFrame]):
 def run(params: Params) -> Tables:
     """Take the runs of notebook 12, computing what is missing, and tabulate."""
     found = inductive_bias.scores_of(params)
-    rows: dict[str, list[pd.DataFrame]] = {}
-    for name in params.settings:
-        some = [found[f"{name}/{model}"] for model in params.models]
-        for table, values in _tabulate(params, some).items():
-            rows.setdefault(table, []).append(values.assign(setting=name))
-    return Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
+    tables = {
+        name: _tabulate(params, [found[f"{name}/{model}"] for model in params.models]) for name in params.settings
+    }
+    return Tables(scored.stacked("setting", tables))
 
 
 def _tabulate(params: Params, found: list[Arrays]) -> dict[str, pd.DataFrame]:

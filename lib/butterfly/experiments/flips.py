@@ -19,7 +19,7 @@ from butterfly import claims, data, models, reliability
 from butterfly.claims import Claim, Region
 from butterfly.evaluate import predictions
 from butterfly.experiments import scored
-from butterfly.experiments.common import Common, check_device, compute
+from butterfly.experiments.common import Common, check_device
 from butterfly.experiments.twins import check_times, chosen, groups, rising_times, step_at, unless_broken
 from butterfly.models import Model
 from butterfly.perturb import Kick
@@ -187,14 +187,8 @@ def kinds(params: Params) -> list[str]:
 
 def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
-    plans = shards(params)
-    found = compute(compute_shard, [config for configs in plans.values() for config in configs], _cost)
-    rows: dict[str, list[pd.DataFrame]] = {}
-    for network, configs in plans.items():
-        some, found = found[: len(configs)], found[len(configs) :]
-        for name, table in _tabulate(params, some).items():
-            rows.setdefault(name, []).append(table.assign(network=network))
-    return Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
+    found = scored.collect(compute_shard, shards(params), _cost)
+    return Tables(scored.stacked("network", {network: _tabulate(params, some) for network, some in found.items()}))
 
 
 def _tabulate(params: Params, found: list[Arrays]) -> dict[str, pd.DataFrame]:

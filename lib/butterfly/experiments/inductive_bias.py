@@ -133,12 +133,11 @@ class Tables(dict[str, pd.DataFrame]):
 def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
     found = scores_of(params)
-    rows: dict[str, list[pd.DataFrame]] = {}
-    for name in params.settings:
-        some = {model: found[f"{name}/{model}"] for model in params.models}
-        for table, values in _tabulate(params, name, some).items():
-            rows.setdefault(table, []).append(values.assign(setting=name))
-    return Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
+    tables = {
+        name: _tabulate(params, name, {model: found[f"{name}/{model}"] for model in params.models})
+        for name in params.settings
+    }
+    return Tables(scored.stacked("setting", tables))
 
 
 def _tabulate(params: Params, name: str, found: dict[str, Arrays]) -> dict[str, pd.DataFrame]:

@@ -88,11 +88,8 @@ class Tables(dict[str, pd.DataFrame]):
 
 def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
-    rows: dict[str, list[pd.DataFrame]] = {}
-    for network, found in scored.score(shards(params)).items():
-        for name, table in _tabulate(found).items():
-            rows.setdefault(name, []).append(table.assign(network=network))
-    return Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
+    found = scored.score(shards(params))
+    return Tables(scored.stacked("network", {network: _tabulate(some) for network, some in found.items()}))
 
 
 def _tabulate(found: Arrays) -> dict[str, pd.DataFrame]:

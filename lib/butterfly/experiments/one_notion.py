@@ -123,11 +123,8 @@ def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
     plans, held_out = shards(params)
     found, others = scored.score(plans), scored.hold_out(held_out)
-    rows: dict[str, list[pd.DataFrame]] = {}
-    for network in params.networks:
-        for name, table in _tabulate(found[network], others[network]).items():
-            rows.setdefault(name, []).append(table.assign(network=network))
-    return Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
+    tables = {network: _tabulate(found[network], others[network]) for network in params.networks}
+    return Tables(scored.stacked("network", tables))
 
 
 def _tabulate(found: Arrays, held_out: list[Arrays]) -> dict[str, pd.DataFrame]:

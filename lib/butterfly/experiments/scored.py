@@ -1,10 +1,11 @@
 """Runs whose examples are scored: what notebooks 10 to 14 share, and compute only once between them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -91,10 +92,10 @@ def check_looks(setting: Setting, looks: int) -> None:
 
 def score(plans: dict[str, list[Config]]) -> dict[str, Arrays]:
     """The scored runs of each network, from the store or computed."""
-    return {network: joined(some) for network, some in _collect(compute_shard, plans, cost).items()}
+    return {network: joined(some) for network, some in collect(compute_shard, plans, cost).items()}
 
 
-def _collect(function: Compute, plans: dict[str, list[Config]], cost: Callable) -> dict[str, list[Arrays]]:
+def collect(function: Compute, plans: dict[str, list[Config]], cost: Callable) -> dict[str, list[Arrays]]:
     """All shards of all networks at once, then each network's again."""
     found = iter(compute(function, [config for configs in plans.values() for config in configs], cost))
     return {network: list(islice(found, len(configs))) for network, configs in plans.items()}
@@ -104,6 +105,15 @@ def joined(found: Sequence[Arrays]) -> Arrays:
     """The shards of one architecture as one: runs first `[R, N]`."""
     shared = ("label", "input_norm")
     return {k: found[0][k] if k in shared else np.concatenate([one[k] for one in found]) for k in found[0]}
+
+
+def stacked(by: str, parts: Mapping[str, dict[str, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """The tables of several networks or settings as one each; column `by` says whose a row is."""
+    names = next(iter(parts.values()))
+    return {
+        name: pd.concat([tables[name].assign(**{by: whose}) for whose, tables in parts.items()], ignore_index=True)
+        for name in names
+    }
 
 
 def look_steps(recipe: Recipe, looks: int) -> list[int]:
@@ -206,7 +216,7 @@ def plan_held_out(base: Config, runs: int, per_shard: int, ratio: float) -> list
 
 def hold_out(plans: dict[str, list[Config]]) -> dict[str, list[Arrays]]:
     """The shards of such networks, from the store or computed."""
-    return _collect(compute_held_out, plans, lambda config: float(len(config["seeds"])))
+    return collect(compute_held_out, plans, lambda config: float(len(config["seeds"])))
 
 
 def compute_held_out(config: Config) -> Arrays:

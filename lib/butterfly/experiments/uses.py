@@ -1,7 +1,6 @@
 """Notebook 14: what scores of difficulty are good for: choosing examples, and finding wrong labels."""
 
 from dataclasses import replace
-from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -247,10 +246,10 @@ class Tables(dict[str, pd.DataFrame]):
 def run(params: Params) -> Tables:
     """Compute what is missing, and tabulate."""
     plans = shards(params)
-    found = iter(compute(compute_block, [config for configs in plans.values() for config in configs], _cost))
+    found = scored.collect(compute_block, plans, _cost)
     rows: dict[str, list[pd.DataFrame]] = {}
     for name, configs in plans.items():
-        for config, arrays in zip(configs, islice(found, len(configs)), strict=True):
+        for config, arrays in zip(configs, found[name], strict=True):
             for table, values in _tabulate(config, arrays).items():
                 rows.setdefault(table, []).append(values.assign(setting=name, block=config["block"]))
     tables = Tables({name: pd.concat(parts, ignore_index=True) for name, parts in rows.items()})
