@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from butterfly import models, runs
+from butterfly import models
 from butterfly.data import Data
 from butterfly.streams import generator
+from butterfly.study import runs
 
 
 @pytest.fixture(autouse=True, scope="session")

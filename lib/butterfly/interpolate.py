@@ -9,6 +9,7 @@ from butterfly.evaluate import evaluate
 from butterfly.models import Model
 from butterfly.stack import blocks
 
+EPSILON = 1e-3  # added to barriers before a logarithm: differences below it are not told apart
 # Pairs whose points are held at once; all their points are evaluated as one stack.
 _PAIRS = 16
 

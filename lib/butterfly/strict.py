@@ -2,9 +2,9 @@
 
 import difflib
 import json
+from collections.abc import Iterable
 from typing import Any, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -33,24 +33,43 @@ class Strict(BaseModel):
         except TypeError as error:
             raise ParameterError(f"{where}: {error}; use numbers, text, lists and true/false only") from None
 
+    def changed(self, **changes: Any) -> Self:
+        """The same record with other values, checked like a new one; `ParameterError` where they do not fit."""
+        plain = {k: v.model_dump(mode="json") if isinstance(v, BaseModel) else v for k, v in changes.items()}
+        return type(self).read(self.model_dump(mode="json") | plain, type(self).__name__.lower())
+
+
+def close_to(name: str, known: Iterable[str]) -> str:
+    """What a misspelt name may have meant, or all that there is."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean '{close[0]}'?" if close else f"known: {', '.join(known)}"
+
 
 def _explain(cls: type[Strict], fault: dict[str, Any]) -> str:
     """One line that says what is wrong with one field and what to type instead."""
-    name = ".".join(map(str, fault["loc"])) or "parameters"
-    value = fault.get("input")
+    *above, last = map(str, fault["loc"] or ["parameters"])
+    name, value = ".".join([*above, last]), fault.get("input")
     match fault["type"]:
         case "extra_forbidden":
-            close = difflib.get_close_matches(name.split(".")[-1], cls.model_fields, n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"known: {', '.join(cls.model_fields)}"
-            return f"'{name}' is not a parameter; {hint}"
+            return f"'{name}' is not a parameter; {close_to(last, _fields(cls, above))}"
         case "missing":
             return f"'{name}' is missing; add it"
         case "float_type" | "int_type" if isinstance(value, str) and _is_number(value):
-            return f"'{name}' is the text {value!r}, not a number; YAML wants {_yaml_number(value)} (a dot, no quotes)"
+            return f"'{name}' is the text {value!r}, not a number; give {value} without quotes"
         case "value_error":
             return f"'{name}': {fault['ctx']['error']}"
         case _:
             return f"'{name}' = {value!r}: {fault['msg'][0].lower()}{fault['msg'][1:]}"
+
+
+def _fields(cls: type[Strict], above: list[str]) -> list[str]:
+    """The fields of a record, or of the record that stands in one of its fields."""
+    for name in above:
+        inner = cls.model_fields[name].annotation if name in cls.model_fields else None
+        if not isinstance(inner, type) or not issubclass(inner, Strict):
+            return []
+        cls = inner
+    return list(cls.model_fields)
 
 
 def _is_number(text: str) -> bool:
@@ -59,8 +78,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _yaml_number(text: str) -> str:
-    """The spelling that YAML reads as a number: `1e-3` is text to it, `0.001` and `1.0e-03` are not."""
-    return yaml.safe_dump(float(text)).split()[0]

@@ -153,6 +153,12 @@ class Crossing:
     every: int
 
 
+def parent_rows(members: Sequence[Member]) -> Tensor:
+    """Row of the parent of each twin `[K]`."""
+    seeds = [member.seed for member in members if member.fork is None]
+    return torch.tensor([seeds.index(member.seed) for member in members if member.fork is not None])
+
+
 @dataclass
 class Population:
     """A trained stack: `theta [M, P]`, who its members are, and what the observers saw, as (name, step, value)."""

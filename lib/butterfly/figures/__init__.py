@@ -1,1 +1,0 @@
-"""One module a notebook: how its tables become pictures."""

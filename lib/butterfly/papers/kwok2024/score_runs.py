@@ -1,0 +1,207 @@
+"""Runs whose examples are scored: what notebooks 10 to 14 share, and compute only once between them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from butterfly import data, models, probe
+from butterfly.data import Data
+from butterfly.evaluate import evaluate, logits
+from butterfly.models import Model
+from butterfly.score import ScoreLogger, agreement, prototype_distance, self_prototype_distance
+from butterfly.streams import generator
+from butterfly.strict import ParameterError
+from butterfly.study import Arrays, Bench, OneModel, Setting, Shard, Study, Trained, by_place, groups, setting
+from butterfly.train import Observer, Recipe, Snapshot, train
+
+EARLY = 8  # EL2N is taken early in training: after an eighth of it (Paul et al. take epochs 10 and 20 of 200)
+TOGETHER = 10  # networks between which agreement is measured
+STRENGTHS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)  # of noise, in standard deviations of the input; of weights
+HELD_OUT = 50_000  # seeds of networks trained on random subsets start here
+
+
+class OfNetworks(OneModel):
+    """Parameters of studies whose networks are named `setting/architecture`; the main one can be changed."""
+
+    main: str = "mnist1d-scores/mlp-4x64"
+    steps: int | None = Field(160, gt=0)  # None: the settings' own
+
+    def trained(self, network: str) -> Setting:
+        """What a network named `setting/architecture` is, with what the parameters change of the main one."""
+        name, architecture = parse(network)
+        if network != self.main:
+            return setting(name).changed(model=architecture, **({} if self.steps is None else {"steps": self.steps}))
+        changed = self.chosen(name, self.steps)
+        return changed if self.model else changed.changed(model=architecture)
+
+
+def parse(network: str) -> tuple[str, str]:
+    """Setting and architecture of a network named as in the parameters, `setting/architecture`."""
+    name, slash, architecture = network.partition("/")
+    if not slash:
+        raise ValueError(f"'{network}': give a setting and an architecture, as in mnist1d-scores/mlp-4x64")
+    models.build(architecture, data.input_shape(setting(name).data), classes=10)  # refuses what does not fit
+    return name, architecture
+
+
+def places(*names: str) -> dict[str, str]:
+    """Networks or settings by what the ids of their claims end in: nothing for the first, else data or architecture.
+
+    An empty name leaves that place out. `ValueError` if the first is left out, or one stands twice.
+    """
+    given = [name for name in names if name]
+    if not names[0] or len(set(given)) < len(given):
+        raise ValueError(f"{', '.join(map(repr, names))}: give the first, and none twice")
+    return {"" if name == names[0] else _label(name, names[0]): name for name in given}
+
+
+def _label(name: str, main: str) -> str:
+    """The data where they differ from those of the main place, else the family of the architecture."""
+    (one, architecture), (other, _) = ((n.partition("/")[0], n.partition("/")[2]) for n in (name, main))
+    ours, theirs = setting(one).data, setting(other).data
+    return ours if ours != theirs else architecture.partition("-")[0] or one
+
+
+def check_looks(chosen: Setting, looks: int) -> None:
+    """Looks must be different updates."""
+    if looks > chosen.recipe.steps:
+        raise ParameterError(f"looks = {looks} in a run of {chosen.recipe.steps} updates: give at most one an update")
+
+
+def plan(
+    study: Study, params: Trained, network: str, chosen: Setting, runs: int, probed: bool, first: int = 0
+) -> list[Shard]:
+    """The shards of `runs` scored networks of one kind, seeds from `first`; they belong to `network`."""
+    check_looks(chosen, params.looks)
+    if params.looks % EARLY:
+        raise ParameterError(
+            f"looks = {params.looks}: give a multiple of {EARLY}, that one falls on the time of early scores"
+        )
+    common = study.config(chosen, params, looks=params.looks, examples=params.examples, probed=probed)
+    some = groups(runs, params.runs_per_shard)
+    return [Shard(measure_scores, common | {"seeds": [first + seed for seed in seeds]}, network) for seeds in some]
+
+
+def plan_held_out(
+    study: Study, params: Trained, network: str, chosen: Setting, runs: int, ratio: float
+) -> list[Shard]:
+    """The shards of networks that train on a random share `ratio` of the examples; all are scored."""
+    common = study.config(chosen, params, looks=params.looks, examples=params.examples, ratio=ratio)
+    some = groups(runs, params.runs_per_shard)
+    return [Shard(measure_held_out, common | {"seeds": [HELD_OUT + s for s in seeds]}, network) for seeds in some]
+
+
+def joined(shards: Sequence[Shard]) -> dict[str, Arrays]:
+    """The scored runs of each network, its shards as one: runs first `[R, N]`."""
+    shared = ("label", "input_norm")
+    found = {}
+    for network, own in by_place(s for s in shards if s.compute is measure_scores).items():
+        found[network] = {
+            k: own[0][k] if k in shared else np.concatenate([shard[k] for shard in own]) for k in own[0].found
+        }
+    return found
+
+
+# --- computations ----------------------------------------------------------------------------------------------------
+
+
+def look_steps(recipe: Recipe, looks: int) -> list[int]:
+    """The updates after which examples are looked at: evenly spread, the last look at the end."""
+    return [round(recipe.steps * look / looks) for look in range(1, looks + 1)]
+
+
+def watched(
+    task: Data, model: Model, recipe: Recipe, seeds: Sequence[int], looks: int, examples: int | None = None
+) -> Arrays:
+    """Train some networks: every logged score of the first examples (by default, all) `[R, N]`."""
+    logger = ScoreLogger(task.ids[:examples], task.y[:examples], len(seeds))
+
+    def look(now: Snapshot) -> None:
+        logger.watch(model, now.theta, task.x[:examples])
+
+    train(model, task, recipe, seeds, observers=[Observer("look", look, frozenset(look_steps(recipe, looks)))])
+    return {name: values.cpu().numpy() for name, values in logger.scores().items()}
+
+
+def measure_scores(bench: Bench) -> Arrays:
+    """Train some networks and score their examples: every score by its name `[R, N]`, float32.
+
+    `label [N]`, `input_norm [N]`, and `train_accuracy` and `test_accuracy` `[R]` stand beside them.
+    """
+    seeds, task, model, recipe = bench.seeds, bench.task, bench.model, bench.recipe
+    count, looks, probed = bench["examples"] or len(task.y), bench["looks"], bench["probed"]
+    x, y = task.x[:count], task.y[:count]
+    logger = ScoreLogger(task.ids[:count], y, len(seeds))
+    vog = [probe.GradientVariance("class"), probe.GradientVariance("loss")] if probed else []
+    found: dict[str, Tensor] = {}
+    steps = look_steps(recipe, looks)
+
+    def look(now: Snapshot) -> None:
+        logger.watch(model, now.theta, x)
+        for variance in vog:
+            variance.look(model, now.theta, x, y)
+        if now.step == steps[looks // EARLY - 1]:
+            found["el2n.early"] = logger.scores()["el2n.last"]
+            if probed:
+                found["grand"], found["grand.last_layer"] = probe.gradient_norms(model, now.theta, x, y)
+
+    run = train(model, task, recipe, seeds, observers=[Observer("look", look, frozenset(steps))])
+    found |= logger.scores()
+    if probed:
+        found["grand.init"] = probe.gradient_norms(model, model.init(list(seeds)).to(run.theta), x, y)[0]
+        found |= {k: v for variance in vog for k, v in variance.scores().items()}
+        found |= _probed(model, run.theta, x, y, seeds)
+        answers = logits(model, run.theta, x)
+        together = [agreement(few) for few in answers.split(TOGETHER) if len(few) > 1]
+        found["agreement"] = torch.stack(together) if together else torch.empty(0, len(x))
+    found |= {"label": y, "input_norm": x.flatten(1).norm(dim=1), **_accuracies(model, run.theta, task)}
+    return {k: v.cpu().numpy().astype(np.float32 if v.is_floating_point() else np.int64) for k, v in found.items()}
+
+
+def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
+    """Scores of trained networks from their layers and from noise, `[R, N]` each."""
+    found: dict[str, list[Tensor]] = {}
+    for row in theta.split(1):
+        hidden = [h[0].flatten(1) for h in model.features(row, x).values()]
+        by_label, by_answer = probe.prediction_depth([x, *hidden], y, hidden[-1].argmax(1))
+        one = {
+            "prediction_depth.label": by_label,
+            "prediction_depth.answer": by_answer,
+            "prototype": prototype_distance(hidden[-2], y),
+            "prototype.self": self_prototype_distance(hidden[-2]),
+        }
+        for name, values in one.items():
+            found.setdefault(name, []).append(values)
+    return {name: torch.stack(rows) for name, rows in found.items()} | {
+        "robustness.input": probe.input_robustness(model, theta, x, y, STRENGTHS, draws=3),
+        "robustness.weights": probe.weight_robustness(model, theta, x, y, STRENGTHS, draws=3, keys=seeds),
+    }
+
+
+def _accuracies(model: Model, theta: Tensor, task: Data) -> dict[str, Tensor]:
+    train_error, test_error = (
+        evaluate(model, theta, *half)[1] for half in ((task.x, task.y), (task.x_test, task.y_test))
+    )
+    return {"train_accuracy": 1 - train_error, "test_accuracy": 1 - test_error}
+
+
+# --- networks that did not see everything ----------------------------------------------------------------------------
+
+
+def measure_held_out(bench: Bench) -> Arrays:
+    """Train on random subsets: who `trained` on what, and who is `right` at the end; `[R, N]` each."""
+    task, count = bench.task, bench["examples"] or len(bench.task.y)
+    kept = halves(task, bench.seeds, bench["ratio"])
+    seen = replace(task, weights=kept.to(task.x))
+    scores = watched(seen, bench.model, bench.recipe, bench.seeds, bench["looks"], count)
+    return {"trained": kept[:, :count].cpu().numpy(), "right": scores["accuracy.last"] > 0}
+
+
+def halves(task: Data, seeds: Sequence[int], ratio: float) -> Tensor:
+    """Which examples each seed trains on `[R, N]`: each with probability `ratio`."""
+    drawn = [torch.rand(len(task.y), generator=generator("held-out", seed, ratio)) for seed in seeds]
+    return (torch.stack(drawn) < ratio).to(task.y.device)

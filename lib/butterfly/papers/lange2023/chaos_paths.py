@@ -1,0 +1,197 @@
+"""Notebook 23: chaos seen as paths.
+
+Twins kicked at different times, networks of other seeds and of another architecture, each as a path through the space
+of representations: how far apart do the paths run, at which depth do they part, and does the network halfway between
+two others represent things halfway?
+"""
+
+from typing import Self
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field, model_validator
+from scipy import stats
+from torch import Tensor
+
+from butterfly import represent
+from butterfly.interpolate import barriers
+from butterfly.models import Model
+from butterfly.papers.lange2023 import PAPER
+from butterfly.perturb import Kick
+from butterfly.study import Arrays, Bench, Interval, OneModel, Origin, Shard, Study, Tables, Times, above, below, between
+from butterfly.study import broken, check_times, intervals, long, rising_times
+from butterfly.train import Fork, parent_rows, train
+
+OTHER = 100_000  # seeds of the independent networks start here
+
+
+class Params(OneModel):
+    """Parameters of notebook 23; times are in percent of the training steps."""
+
+    setting: str = "mnist1d"
+    architecture: str = "mlp-4x32"  # another one, as deep
+    steps: int | None = Field(200, gt=0)  # None: the setting's own
+    seeds: int = Field(3, ge=1)
+    seeds_per_shard: int = Field(3, ge=1)
+    kick_times: Times = (0.0, 25.0, 50.0)
+    size: float = Field(1e-2, gt=0)
+    points: int = Field(5, ge=3)  # networks on each straight line, ends included
+    examples: int = Field(300, ge=20)
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        rising_times("kick_times", self.kick_times)
+        if self.points % 2 == 0:
+            raise ValueError(f"points = {self.points}: give an odd number, so that one network lies halfway")
+        if self.architecture == self.chosen(self.setting).model:
+            raise ValueError(f"architecture = '{self.architecture}' is that of the setting; give another one")
+        return self
+
+
+study = Study("23_chaos_paths", Params, PAPER, origin=Origin.OURS)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few seeds."""
+    setting = params.chosen(params.setting, params.steps)
+    check_times(setting, params.kick_times)
+    return study.every_few(params, setting)
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+@study.shard
+def measure(bench: Bench) -> Arrays:
+    """Train parents, twins, networks of other seeds and of another architecture, and compare their paths.
+
+    Arrays over the pairs `[K]`: the twins, then another seed for each seed, then another architecture; over pairs and
+    layers `[K, L]`, the logits last.
+    """
+    seeds, model, task = bench.seeds, bench.model, bench.task
+    cells = [(s, time, size) for time in bench["kick_times"] for s in seeds for size in (0.0, bench["size"])]
+    forks = [Fork(s, bench.setting.step_at(time), Kick(size=size)) for s, time, size in cells]
+    run = train(model, task, bench.recipe, [*seeds, *(s + OTHER for s in seeds)], forks)
+    another = bench.build(bench["architecture"])
+    foreign = train(another, task, bench.recipe, seeds).theta
+
+    own = torch.arange(len(seeds))
+    first = torch.cat([parent_rows(run.members), own])
+    second = torch.cat([torch.arange(2 * len(seeds), len(run.theta)), own + len(seeds)])
+    a, b = run.theta[first], run.theta[second]
+    x = task.x_test[: bench["examples"]]
+    layers = [_paths(model, one, other, x) for one, other in zip(a, b, strict=True)]
+    strange = [_distances(_path(model, run.theta[k], x), _path(another, foreign[k], x)) for k in own]
+    nothing = np.full(len(seeds), np.nan)
+    kinds = ["twin" if size else "control" for _, _, size in cells]
+    return {
+        "seed": np.array([seed for seed, _, _ in cells] + seeds + seeds),
+        "kind": np.array(kinds + ["seed"] * len(seeds) + ["architecture"] * len(seeds)),
+        "time": np.concatenate([[time for _, time, _ in cells], nothing, nothing]),
+        "largest_difference": np.concatenate([(b - a).abs().amax(1).cpu().numpy(), nothing]),
+        "barrier": np.concatenate([barriers(model, a, b, task.x, task.y, bench["points"]).of_loss.numpy(), nothing]),
+        "layers": np.array(list(model.features(a[:1], x[:2]))),
+        "distances": np.array([apart for apart, _ in layers] + strange),
+        "detours": np.concatenate([[detour for _, detour in layers], np.full((len(seeds), len(strange[0])), np.nan)]),
+    }
+
+
+def _path(model: Model, theta: Tensor, x: Tensor) -> list[Tensor]:
+    """The layers of one network on the examples `x`, and its logits."""
+    return [h[0].flatten(1).cpu() for h in model.features(theta[None], x).values()]
+
+
+def _distances(one: list[Tensor], other: list[Tensor]) -> np.ndarray:
+    """Distance between two paths at equal depth `[L]`."""
+    if len(one) != len(other):
+        raise ValueError(f"paths of {len(one)} and {len(other)} layers; name an architecture as deep as the setting's")
+    cosines = represent.cka(one + other)
+    return represent.angle(cosines.diagonal(len(one))[: len(one)]).numpy()
+
+
+def _paths(model: Model, a: Tensor, b: Tensor, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Distance at equal depth, and the detour over the network halfway between the weights, as a share of it `[L]`."""
+    one, middle, other = (_path(model, theta, x) for theta in (a, (a + b) / 2, b))
+    apart = _distances(one, other)
+    over = _distances(one, middle) + _distances(middle, other)
+    return apart, np.where(apart > 1e-3, over / np.maximum(apart, 1e-3) - 1, 0.0)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables: `pairs` (a row a pair of networks) and `layers` (pair and layer)."""
+    pairs, layers = [], []
+    for shard in shards:
+        own = pd.DataFrame({n: shard[n] for n in ("seed", "kind", "time", "largest_difference", "barrier")})
+        # The mean over depth: paths of equal order, point by point.
+        own = own.assign(setting=params.setting, distance=shard["distances"].mean(1), detour=shard["detours"].mean(1))
+        pairs.append(own.assign(parting=_parting(shard["distances"])))
+        values = {"distance": shard["distances"], "detour": shard["detours"]}
+        each = long(own[["setting", "seed", "kind", "time"]], shard["layers"], values, "layer")
+        layers.append(each.assign(depth=np.tile(np.arange(1, len(shard["layers"]) + 1), len(own))))
+    return {"pairs": pd.concat(pairs, ignore_index=True), "layers": pd.concat(layers, ignore_index=True)}
+
+
+def _parting(distances: np.ndarray) -> np.ndarray:
+    """The first layer, counted from 1, at which a pair is at least half as far apart as it ever gets `[K]`."""
+    return (distances >= distances.max(1, keepdims=True) / 2).argmax(1) + 1.0
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+@study.unless
+def lost_twins(t: Tables) -> str:
+    """Claims are void where control twins differ from their parents, or a twin has no finite loss."""
+    twins = t["pairs"][t["pairs"].kind.isin(["twin", "control"])]
+    return broken(twins, ["barrier", "distance"])
+
+
+def _of(t: Tables, kind: str) -> pd.DataFrame:
+    return t["pairs"][t["pairs"].kind == kind].set_index("seed")
+
+
+def _early(t: Tables) -> pd.DataFrame:
+    twins = _of(t, "twin")
+    return twins[twins.time == twins.time.min()]
+
+
+def _ranks(t: Tables, one: str, other: str) -> Interval:
+    """Rank correlation over a seed's twins, mean over seeds."""
+    twins = _of(t, "twin").groupby("seed")
+    return intervals.mean([stats.spearmanr(own[one], own[other]).statistic for _, own in twins])
+
+
+@study.claim("X13", by="rank correlation of kick time and distance of the paths", region=below(-0.8), figure="a")
+def later_is_closer(t: Tables) -> Interval:
+    """The later the kick, the closer the path of a twin to that of its parent."""
+    return _ranks(t, "time", "distance")
+
+
+@study.claim("X14", by="ratio of the distance of early twins' paths to that of seeds", region=between(0.8, 1.25), figure="a")
+def as_far_as_seeds(t: Tables) -> Interval:
+    """Twins kicked at the start take paths as far apart as networks of different seeds."""
+    return intervals.geometric_mean(_early(t).distance / _of(t, "seed").distance)
+
+
+@study.claim("X15", by="ratio of the distance of two seeds' paths to that of architectures", region=below(1.0), figure="a")
+def closer_than_architectures(t: Tables) -> Interval:
+    """Paths of different seeds run closer than those of different architectures."""
+    return intervals.geometric_mean(_of(t, "seed").distance / _of(t, "architecture").distance)
+
+
+@study.claim("X16", by="first layer, from 1, with half of the largest distance, early twins", region=above(1.5), figure="b")
+def part_later(t: Tables) -> Interval:
+    """Early twins do not part in the first layer already."""
+    return intervals.mean(_early(t).parting)
+
+
+@study.claim("X17", by="rank correlation over twins of barrier and detour", region=above(0.8), figure="c")
+def detour_follows_barrier(t: Tables) -> Interval:
+    """The higher the barrier, the further off the direct way are the representations of the network halfway."""
+    return _ranks(t, "barrier", "detour")

@@ -1,0 +1,43 @@
+"""Captions of reference figures, filled in from the data: what is shown, n, and what the claims came to."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from butterfly.study import folders
+
+if TYPE_CHECKING:
+    from butterfly.study.study import Study
+
+UNITS = {"seed": "seeds", "pair": "pairs of networks", "group": "groups", "block": "blocks of runs", "run": "runs"}
+
+
+def caption(study: Study, letter: str, draw: Callable, profile: str = "laptop") -> str:
+    """What a figure of the reference run shows, in markdown.
+
+    The text is that of the drawing function; n is counted in the numbers behind the figure, and each claim that names
+    the figure stands there with its verdict and interval.
+    """
+    found = sorted(folders.reference(profile).glob(f"{study.number}_{letter}_*.csv"))
+    text = " ".join(inspect.getdoc(draw).split()).rstrip(".")
+    if not found:
+        return f"{text}. (There is no reference run of this figure yet.)"
+    head = f"**Figure {int(study.number)}{letter}, reference run at {profile} scale{_units(found)}.** {text}."
+    claims = [c for c in study.reference_claims() if letter in c.figure]
+    told = [f"{c.id} {c.verdict} ({c.estimate:.3g} [{c.low:.3g}, {c.high:.3g}], n = {c.n})" for c in claims]
+    return head + (f" Claims: {'; '.join(told)}." if told else "")
+
+
+def _units(files: list[Path]) -> str:
+    """How many independent units stand behind a figure: `, n = 10 seeds`."""
+    for file in files:
+        numbers = pd.read_csv(file)
+        for column, name in UNITS.items():
+            if column in numbers:
+                return f", n = {numbers[column].nunique()} {name}"
+    return ""

@@ -1,0 +1,29 @@
+"""Where things are: every path starts from the checkout, never from the current directory."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+NOTEBOOKS = ROOT / "notebooks"
+PARAMS = ROOT / "params"
+FIGURES = ROOT / "figures"
+
+
+def runs() -> Path:
+    """The folder of finished shards: `BUTTERFLY_RUNS` (from the project's root), or `.runs`."""
+    return ROOT / (os.environ.get("BUTTERFLY_RUNS") or ".runs")
+
+
+def topics() -> list[str]:
+    """The notebooks by name, in order: `00_index`, `01_butterfly_effect`, ..."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("[0-9][0-9]_*.py"))
+
+
+def results(profile: str) -> Path:
+    """The figures, their data and the claims that a profile makes."""
+    return FIGURES / profile
+
+
+def reference(profile: str) -> Path:
+    """The results that ship with the repository."""
+    return FIGURES / "reference" / profile

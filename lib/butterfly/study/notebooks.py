@@ -1,0 +1,80 @@
+"""Notebooks: the `.py` file in percent format is the source; everything else is made from it."""
+
+import ast
+import importlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import papermill
+from nbclient import NotebookClient
+
+from butterfly.strict import ParameterError
+from butterfly.study import folders
+from butterfly.study.store import write_whole
+from butterfly.study.study import Study
+
+_QUIET = ["--log-level=ERROR"]  # for the kernel, which warns about every local connection
+_PAPERS = Path(__file__).parents[1] / "papers"
+
+
+def read(topic: str) -> nbformat.NotebookNode:
+    """The notebook of a topic from its source, unexecuted, the same bytes every time."""
+    notebook = jupytext.read(folders.NOTEBOOKS / f"{topic}.py", fmt="py:percent")
+    notebook.metadata = nbformat.NotebookNode(
+        kernelspec={"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        language_info={"name": "python"},
+        jupytext={"formats": "ipynb,py:percent", "main_language": "python"},
+    )
+    notebook.nbformat, notebook.nbformat_minor = 4, 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02d}"  # jupytext draws them at random
+    return notebook
+
+
+def parameters(topic: str) -> dict[str, Any]:
+    """The defaults, as the one cell tagged `parameters` writes them."""
+    cells = [cell for cell in read(topic).cells if "parameters" in cell.metadata.get("tags", [])]
+    if len(cells) != 1:
+        raise ParameterError(f"notebooks/{topic}.py needs exactly one cell tagged 'parameters', it has {len(cells)}")
+    assignments = ast.parse(cells[0].source).body
+    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+
+
+def study(topic: str) -> Study:
+    """The study behind a notebook: `NN_name` belongs to the module `name` of a paper's room, or of `study` itself."""
+    if topic not in folders.topics():
+        raise ParameterError(f"there is no notebook '{topic}'; there are: {', '.join(folders.topics())}")
+    name = topic[3:]
+    rooms = [f"papers.{file.parent.name}" for file in sorted(_PAPERS.glob(f"*/{name}.py"))] or ["study"]
+    if len(rooms) > 1:
+        raise ParameterError(f"{' and '.join(rooms)} both have a study '{name}'; give one of them another name")
+    return importlib.import_module(f"butterfly.{rooms[0]}.{name}").study
+
+
+def execute(topic: str, values: dict[str, Any], output: Path) -> None:
+    """Run a notebook with papermill; the output appears when it is complete."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{topic}.") as drafts:
+        source, draft = Path(drafts) / "source.ipynb", Path(drafts) / "draft.ipynb"
+        nbformat.write(read(topic), source)
+        papermill.execute_notebook(
+            source, draft, parameters=values, progress_bar=False, cwd=str(folders.ROOT), extra_arguments=_QUIET
+        )
+        os.replace(draft, output)
+
+
+def build(topic: str) -> Path:
+    """Execute a notebook at its defaults and write the committed `.ipynb`, the same bytes on the same machine."""
+    notebook = read(topic)
+    where = {"metadata": {"path": str(folders.NOTEBOOKS)}}
+    client = NotebookClient(notebook, record_timing=False, timeout=600, resources=where, extra_arguments=_QUIET)
+    client.execute()
+    notebook.metadata.language_info = {"name": "python"}
+    output = folders.NOTEBOOKS / f"{topic}.ipynb"
+    write_whole(output, (json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode())
+    return output

@@ -1,0 +1,245 @@
+"""Shards: the unit of work, of caching, of failure and of distribution.
+
+A shard is a pure function of its configuration: one process, its own seeds. Its key is a hash of the configuration, of
+the code that it reaches and of the library versions, so a changed parameter or program finds no old result. Who computes
+a shard says by which key; what does not match is refused. Killing the program loses the shards in flight only.
+"""
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from butterfly import registry
+from butterfly.study import identity
+from butterfly.study.bench import Bench
+from butterfly.study.store import Arrays, Config, DamagedError, Store, write_whole
+from butterfly.strict import UserError
+
+Compute = Callable[[Bench], Arrays]
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One piece of work: what is computed, on which configuration, and, once computed, what came out.
+
+    `of` says for tables to which arm, network or setting it belongs; it decides no number and is not in the key.
+    """
+
+    compute: Compute
+    config: Config
+    of: str = ""
+    found: Arrays = field(default_factory=dict, compare=False)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.found[name]
+
+    @property
+    def key(self) -> str:
+        return key_of(self.compute, self.config)
+
+
+def key_of(compute: Compute, config: Config) -> str:
+    """The name of a shard: what is computed, by which code, on what.
+
+    `cuda`, `cuda:0` and `cuda:1` are one device if they are of one kind.
+    """
+    described = {
+        "function": f"{compute.__module__}.{compute.__name__}",
+        "config": {name: value for name, value in config.items() if name != "device"},
+        "code": identity.code((compute, Bench), sorted(identity.named(config))),
+        "environment": identity.environment(config.get("device", "cpu")),
+    }
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def collect(
+    shards: Sequence[Shard],
+    store: Store,
+    executor: Executor | None = None,
+    report: Report = lambda line: None,
+) -> list[Shard]:
+    """All shards with what they found, in order: from the store where they are there and sound, else computed and kept.
+
+    `executor` is any `concurrent.futures.Executor`; without one, shards are computed here, one after another. `report`
+    is told in words how far things are. A shard that fails does not stop the others; it is named at the end.
+    """
+    store.sweep()
+    keys = [shard.key for shard in shards]
+    found = {key: result for key in keys if (result := _try(store, key, report)) is not None}
+    waiting = {key: shard for key, shard in zip(keys, shards, strict=True) if key not in found}
+    if waiting:
+        report(f"{len(shards)} shards: {len(found)} stored, {len(waiting)} to compute")
+        clock = _Clock(store, list(waiting.values()), executor)
+        for done, (key, (own, arrays, seconds)) in enumerate(_compute(waiting, executor), start=1):
+            if own != key:
+                raise identity.StaleError(
+                    "a worker runs other code, data or libraries than this program: start the program again "
+                    "(in a notebook: restart the kernel), and workers elsewhere with the same checkout"
+                )
+            store.save(key, arrays, {"seconds": seconds, "config": waiting[key].config})
+            found[key] = arrays
+            left = clock.after(waiting[key], seconds)
+            report(f"shard {done}/{len(waiting)} done in {seconds:.0f} s, about {_minutes(left)} left")
+    return [Shard(s.compute, s.config, s.of, found[key]) for key, s in zip(keys, shards, strict=True)]
+
+
+def _try(store: Store, key: str, report: Report) -> Arrays | None:
+    try:
+        return store.load(key)[0]
+    except KeyError:
+        return None
+    except DamagedError as error:
+        report(f"{error}; it is computed again")
+        return None
+
+
+Result = tuple[str, Arrays, float]  # the key that the worker finds, what it computed, and in how many seconds
+
+
+def _compute(waiting: dict[str, Shard], executor: Executor | None) -> Iterator[tuple[str, Result]]:
+    """Results as they come; at the end, one error that names every shard that failed."""
+    failures: list[tuple[Shard, Exception]] = []
+    if executor is None:
+        for key, shard in waiting.items():
+            try:
+                yield key, work(shard.compute, shard.config)
+            except Exception as error:
+                failures.append((shard, error))
+    else:
+        yield from _compute_elsewhere(waiting, executor, failures)
+    if not failures:
+        return
+    if isinstance(failures[0][1], BrokenProcessPool):
+        raise UserError(
+            "a worker process was killed (out of memory?). Finished shards are kept: run the same command again, "
+            "with fewer JOBS if memory was short."
+        )
+    first = failures[0][1]
+    names = "\n".join(f"  {_name(shard)}: {type(error).__name__}: {error}" for shard, error in failures)
+    first.add_note(f"{len(failures)} of {len(waiting)} shards failed; the others are kept:\n{names}")
+    raise UserError(f"{first}\n{first.__notes__[-1]}") from first if isinstance(first, UserError) else first
+
+
+def _compute_elsewhere(
+    waiting: dict[str, Shard], executor: Executor, failures: list[tuple[Shard, Exception]]
+) -> Iterator[tuple[str, Result]]:
+    futures: dict[Future, str] = {
+        executor.submit(work, shard.compute, shard.config): key for key, shard in waiting.items()
+    }
+    try:
+        for future in as_completed(futures):
+            key = futures[future]
+            if error := future.exception():
+                failures.append((waiting[key], error))
+            else:
+                yield key, future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+def _name(shard: Shard) -> str:
+    """A shard for people: what it computes, and for whom."""
+    whom = next((f"{unit} {shard.config[unit]}" for unit in ("seeds", "pairs", "groups", "block") if unit in shard.config), "")
+    return " ".join(filter(None, [shard.compute.__name__, shard.of, whom]))
+
+
+def work(compute: Compute, config: Config) -> Result:
+    """What a worker does, wherever it is: compute one shard, and say by which key."""
+    prepare()
+    began = time.monotonic()
+    registry.OPENED.clear()
+    arrays = compute(Bench(config))
+    if strange := registry.OPENED - identity.named(config):
+        raise RuntimeError(
+            f"{compute.__name__} opened {', '.join(sorted(strange))}, which its configuration does not name: "
+            "a change there would go unnoticed; put the names into the configuration"
+        )
+    return key_of(compute, config), arrays, time.monotonic() - began
+
+
+# --- time ------------------------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    """How long the rest will take, from the seconds of earlier shards of the same kind.
+
+    Shards are of one kind when they differ in their seeds only. Times are kept beside the store; a kind that was never
+    timed counts like the mean of the others of its function.
+    """
+
+    def __init__(self, store: Store, waiting: list[Shard], executor: Executor | None):
+        self._file = store.folder / "seconds.json"
+        self._seconds: dict[str, float] = {}
+        with contextlib.suppress(OSError, ValueError):
+            self._seconds = {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
+        self._left = list(waiting)
+        self._workers = max(1, min(getattr(executor, "_max_workers", 1) or 1, len(waiting)))
+
+    def after(self, shard: Shard, seconds: float) -> float:
+        """Note that a shard is done; the seconds that are left."""
+        self._left.remove(shard)
+        self._seconds[_kind(shard)] = round(seconds, 3)
+        write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
+        return sum(map(self._expected, self._left)) / self._workers
+
+    def _expected(self, shard: Shard) -> float:
+        function = f"{_function(shard)} "
+        alike = [seconds for kind, seconds in self._seconds.items() if kind.startswith(function)]
+        return self._seconds.get(_kind(shard)) or (statistics.fmean(alike) if alike else 0.0)
+
+
+def _kind(shard: Shard) -> str:
+    config = {k: len(v) if k in ("seeds", "pairs", "groups") else v for k, v in shard.config.items() if k != "block"}
+    return f"{_function(shard)} {hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]}"
+
+
+def _function(shard: Shard) -> str:
+    return f"{shard.compute.__module__.rpartition('.')[2]}.{shard.compute.__name__}"
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"
+
+
+# --- processes -------------------------------------------------------------------------------------------------------
+
+
+def workers(jobs: int) -> Executor:
+    """A pool of `jobs` single-threaded processes."""
+    # Not forked: a fork of a process that has used torch can hang.
+    return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), initializer=_prepare_worker)
+
+
+def _prepare_worker() -> None:
+    prepare()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once, without a traceback
+
+
+def prepare() -> None:
+    """Make this process compute the same bits every time, on one thread.
+
+    Two threads on a busy machine can be many times slower than one. On a GPU, kernels that add in a random order and
+    the short TF32 format are switched off: control twins would differ.
+    """
+    torch.set_num_threads(1)
+    threadpool_limits(1)
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
