@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # How neural networks train: a companion to read and to run
 #
@@ -19,7 +6,8 @@
 # that tests each one, and lets you run it: on a laptop in minutes, on a GPU at the papers' scale, with the same code.
 #
 # No verdict is typed by hand. Every claim has a statistic with an interval over independent seeds, a region fixed
-# before the run, and a verdict that follows from the two. A claim that does not reproduce is reported as it is.
+# before the run, and a verdict that follows from the two. A claim that does not reproduce is reported as it is. The
+# ledger says of each claim who makes it: a paper's abstract, its authors' code or notebooks, another paper, or us.
 #
 # ## The papers
 #
@@ -28,26 +16,36 @@
 # | Altıntaş, Kwok, Raffel, Rolnick: *The Butterfly Effect* (ICML 2025, [arXiv 2506.13234](https://arxiv.org/abs/2506.13234)) | early in training, tiny changes make identical runs diverge; the effect fades quickly | [01 the effect](01_butterfly_effect.ipynb), [02 four measures](02_four_measures.ipynb), [03 growth](03_growth.ipynb), [04 threshold](04_threshold.ipynb), [05 stability](05_stability.ipynb), [06 transfer](06_transfer.ipynb), [07 ensembles](07_ensembles.ipynb), [08 the machine](08_machine.ipynb) |
 # | Kwok, Anand, Frankle, Dziugaite, Rolnick: *Dataset Difficulty and the Role of Inductive Bias* ([arXiv 2401.01867](https://arxiv.org/abs/2401.01867)) | scores of example difficulty are noisy, share one notion, and betray the architecture | [10 noise](10_noise.ipynb), [11 one notion](11_one_notion.ipynb), [12 inductive bias](12_inductive_bias.ipynb), [13 fingerprints](13_fingerprints.ipynb), [14 uses](14_uses.ipynb), [15 flips](15_flips.ipynb) |
 # | Sharma, Kwok, Denton, Roy, Rolnick, Dziugaite: *Simultaneous Linear Connectivity of Neural Networks Modulo Permutation* ([arXiv 2404.06498](https://arxiv.org/abs/2404.06498)) | one permutation aligns two whole training runs | [20 trajectory](20_trajectory.ipynb), [21 connectivity](21_connectivity.ipynb) |
-# | Lange, Kwok, Matelsky, Wang, Rolnick, Kording: *Neural Networks as Paths through the Space of Representations* ([arXiv 2206.10999](https://arxiv.org/abs/2206.10999)) | layers are steps of a path from the inputs to the answers | [22 paths](22_network_paths.ipynb), [23 chaos as paths](23_chaos_paths.ipynb) |
+# | Lange, Kwok, Matelsky, Wang, Rolnick, Kording: *Deep Networks as Paths on the Manifold of Neural Representations* ([arXiv 2206.10999](https://arxiv.org/abs/2206.10999)) | layers are steps of a path from the inputs to the answers | [22 paths](22_network_paths.ipynb), [23 chaos as paths](23_chaos_paths.ipynb) |
 #
 # ## The one idea in the code
 #
 # A **stack** is many networks of one architecture, held as the rows of one matrix. Training, kicking, interpolating and
 # comparing take stacks to stacks, so a whole figure (seeds x kick times x kick sizes) is one computation, not a loop of
-# runs. Read `lib/butterfly` in this order: `stack`, `models`, `train`, `perturb`, `interpolate`, then
-# `experiments/butterfly_effect`; then `align`, `represent`, `tangent`, `prune` and `geometry`, each with a notebook
-# that uses it; and for scores of examples `score`, `probe`, `reliability` and `association`, then `experiments/scored`.
+# runs. A kick of your own is a few lines:
 
 # %%
-from butterfly import claims
-from butterfly.experiments import index as experiment
+from butterfly import data, models
+from butterfly.interpolate import barriers
+from butterfly.perturb import Kick
+from butterfly.train import Fork, Recipe, train
+
+# %%
+task = data.load("mnist1d")
+network = models.build("mlp-4x64", task.input_shape, task.classes)
+forks = [Fork(seed=0, step=step, kick=Kick(size=1e-4)) for step in (0, 60, 300)]
+stack = train(network, task, Recipe(steps=600, batch_size=64, lr=0.2), seeds=[0], forks=forks).theta
+late_is_lower = barriers(network, stack[[0, 0, 0]], stack[1:], task.x, task.y).of_loss.diff() < 0
+print("a parent and three twins; the later the kick, the lower the barrier:", late_is_lower.tolist())
+
+# %% [markdown]
+# Read `lib/butterfly` in this order: `stack`, `models`, `train`, `perturb`, `interpolate`, then `study/study.py` and
+# `papers/lange2023/chaos_paths.py`, a whole study; then `align`, `represent`, `tangent`, `prune` and `geometry`, each with a
+# notebook that uses it; and for scores of examples `score`, `probe`, `reliability` and `association`.
 
 # %% tags=["parameters"]
 profile = "smoke"
 device = "cpu"
-
-# %%
-params = experiment.Params.of(globals())
 
 # %% [markdown]
 # ## The ledger at a glance
@@ -55,31 +53,21 @@ params = experiment.Params.of(globals())
 # *Supported*: the whole 95 % interval lies in the claimed region. *Contradicted*: it lies wholly outside.
 # *Inconclusive*: neither.
 
+# %%
+from butterfly.study import index, ledger
+
 # %% tags=["nbval-ignore-output"]
-ledger, source = experiment.ledger(params)
-print(f"from {source}:", claims.summary(ledger))
-claims.markdown(ledger)
+claims, source = index.latest(profile)
+print(f"from {source}:", ledger.summary(claims))
+ledger.markdown(claims)
 
 # %% [markdown]
 # ## Where to go from here
 #
-# - **Read**: open [01](01_butterfly_effect.ipynb), and go on in order. Every figure stands beside that of the reference
-#   run.
-# - **Run**: `make figures` redoes every figure at laptop scale and tells whether the verdicts agree with the reference.
-#   `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU, `PROFILE=paper` with the papers' own recipes.
-# - **Change**: copy the folder `params/laptop` to `params/mine`, change what you like, and `make figures PROFILE=mine`.
-# - **Build**: the primitives know no notebook. A kick of your own is a few lines:
-#
-# ```python
-# from butterfly import data, models
-# from butterfly.interpolate import barriers
-# from butterfly.perturb import Kick
-# from butterfly.train import Fork, Recipe, train
-#
-# task = data.load("mnist1d")
-# model = models.build("mlp-4x64", task.input_shape, task.classes)
-# recipe = Recipe(steps=600, batch_size=64, lr=0.2)
-# forks = [Fork(seed=0, step=step, kick=Kick(size=1e-4)) for step in (0, 60, 300)]
-# stack = train(model, task, recipe, seeds=[0], forks=forks).theta      # a parent and three twins
-# print(barriers(model, stack[[0, 0, 0]], stack[1:], task.x, task.y).of_loss)
-# ```
+# - **Read**: open [01](01_butterfly_effect.ipynb), and go on in order. Every figure of the reference run comes first, then
+#   the same at the notebook's own small parameters.
+# - **Run**: `make figure-01` redoes one notebook at laptop scale, `make figures` all of them, and tells whether the verdicts
+#   agree with the reference. `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU.
+# - **Change**: `make figure-01 SET="recipe.lr=0.1 seeds=5"`, or write `params/mine.yaml` with the line `base: laptop` and what
+#   you change, and `make figures PROFILE=mine`.
+# - **Build**: the primitives know no notebook; `pip install .` gives them to your own program.

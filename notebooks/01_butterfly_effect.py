@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 01 · The butterfly effect
 #
@@ -38,21 +25,41 @@
 # %%
 from IPython.display import display
 
-from butterfly import claims, paths, plots
-from butterfly.experiments import butterfly_effect as experiment
-from butterfly.figures import butterfly_effect as figures
+from butterfly import data, models
+from butterfly.interpolate import barriers
+from butterfly.papers.altintas2025 import butterfly_effect_figures as figures
+from butterfly.papers.altintas2025.butterfly_effect import study
+from butterfly.perturb import Kick
+from butterfly.train import Fork, Recipe, train
+
+# %% [markdown]
+# ## The idea in ten lines
+#
+# A parent and three twins: one not kicked, one kicked at the start, one kicked halfway; and the barriers between them and
+# their parent.
+
+# %%
+task = data.load("mnist1d")
+model = models.build("mlp-4x64", task.input_shape, task.classes)
+recipe = Recipe(steps=200, batch_size=64, lr=0.15)
+forks = [Fork(0, 0, Kick(size=0)), Fork(0, 0, Kick(size=1e-2)), Fork(0, 100, Kick(size=1e-2))]
+stack = train(model, task, recipe, seeds=[0], forks=forks).theta  # the parent, then its twins
+line = barriers(model, stack[:1].expand(3, -1), stack[1:], task.x, task.y, points=5)
+dict(zip(["not kicked", "at the start", "halfway"], line.of_loss.numpy().round(2).tolist(), strict=True))
 
 # %% [markdown]
 # ## Parameters
 #
-# These are the smallest honest values, so that the notebook runs in seconds. `params/<profile>/` holds the larger
-# grids; a misspelt name or a wrong type stops the run with a message. Times are percentages of the training steps.
-#
-# Every figure below comes twice: first from these parameters, then, with its caption, from the reference run.
+# These are the smallest honest values, so that the notebook runs in seconds; `params/<profile>.yaml` holds the larger
+# grids. A misspelt name or a wrong type stops the run with a message. Times are percentages of the training steps;
+# `recipe` takes any field, as in `{"lr": 0.1}`, and changes the main setting, not the real data.
 
 # %% tags=["parameters"]
 profile = "smoke"
 device = "cpu"
+recipe = {}
+data_set = None
+model = None
 setting = "mnist1d"
 steps = 200
 seeds = 3
@@ -69,9 +76,6 @@ real_seeds = 3
 real_kick_times = [0.0, 10.0, 50.0]
 real_sizes = [1e-4, 1e-2]
 
-# %%
-params = experiment.Params.of(globals())
-
 # %% [markdown]
 # ## Train
 #
@@ -79,158 +83,105 @@ params = experiment.Params.of(globals())
 # trained twice. Finished shards are kept: a second run reads them, and a run that was killed goes on where it was.
 
 # %% tags=["nbval-ignore-output"]
-tables = experiment.run(params)
+study.open(globals())
+study.keep("twins")
 
 # %%
-twins = tables["twins"]
-main = twins[twins.setting == setting]
-main.groupby("kind").size().rename("networks").to_frame()
+twins = study.results["twins"].query("setting == @setting")
+twins.groupby("kind").size().rename("networks").to_frame()
 
 # %% [markdown]
 # ## (a) How large must the kick be?
 #
 # If training forgot small changes, the barrier would grow with the size of the kick, from zero. Expect something else
-# at the start of training: over many decades it hardly matters how small the kick is.
+# at the start of training: over many decades it hardly matters how small the kick is. First the reference run, then the
+# same at the parameters above.
+#
+# ![Barrier against kick size, reference run](../figures/reference/laptop/01_a_barrier_by_size.png)
 
 # %%
-plots.save(*figures.barrier_by_size(main), "01_a_barrier_by_size", params.profile)
+study.show("a", figures.barrier_by_size, on=setting)
 
 # %% [markdown]
-# ![Barrier against kick size, reference run](../figures/reference/laptop/01_a_barrier_by_size.png)
-#
-# **Figure (a), reference run on a laptop.** Loss barrier between twin and parent at the end of training, against the
-# size of the kick; colours are kick times, in percent of training. Left: Gaussian kicks; squares and triangles are kicks
-# of a single weight. Right: kicks along another batch's gradient. MNIST-1D, MLP with 4 hidden layers of 64; n = 10
-# seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # At the start the smallest kicks already end across a barrier, and from about 1e-5 on their size makes little difference:
 # the effect is saturated; below, smaller kicks leave smaller barriers. Late kicks of the same size end in the same valley.
 # A batch kick of 0.1, ten times the paper's largest, harms the network lastingly; the claims below therefore stop at 0.01.
-
-# %% [markdown]
+#
 # ## (b) When must the kick come?
 #
 # The same barriers against time, on two clocks: training steps, and the learning rate summed up to the kick. A schedule
 # with warm-up moves little in its first steps, so the second clock is the fairer one.
+#
+# ![Barrier against kick time, reference run](../figures/reference/laptop/01_b_barrier_by_time.png)
 
 # %%
-plots.save(*figures.barrier_by_time(main), "01_b_barrier_by_time", params.profile)
+study.show("b", figures.barrier_by_time, on=setting)
 
 # %% [markdown]
-# ![Barrier against kick time, reference run](../figures/reference/laptop/01_b_barrier_by_time.png)
-#
-# **Figure (b), reference run.** Loss barrier at the end against the time of a Gaussian kick; colours are sizes. Left:
-# update number. Right: summed learning rate. n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # On both clocks the barrier is about flat for the first percent of training, then falls. At a quarter of training it is
 # still about 0.2; from half of training on it is below 0.05; at 80 % nothing is left of it. The paper's ResNets on
 # CIFAR-10 calm down much sooner: most of their barrier is gone after the first percent.
-
-# %% [markdown]
+#
 # ## (c) How does a small difference grow?
 #
 # The distance between twin and parent while they train, after kicks at time 0 that differ by eight orders of magnitude.
-# The dashed line, how far the parent has moved from its own start, is the scale for a large distance.
+# How far the parent has moved from its own start is the scale for a large distance.
+#
+# ![Distance between twins during training, reference run](../figures/reference/laptop/01_c_growth.png)
 
 # %%
-plots.save(*figures.growth(tables["growth"].query("setting == @setting"), main), "01_c_growth", params.profile)
+study.show("c", figures.growth, on=setting)
 
 # %% [markdown]
-# ![Distance between twins during training, reference run](../figures/reference/laptop/01_c_growth.png)
-#
-# **Figure (c), reference run.** L2 distance between twin and parent, logarithmic. Lines are geometric means over n = 10
-# seeds, bands 95 % bootstrap intervals.
-#
 # Even one ulp is amplified until the twins are about as far apart as the parent is from its start.
-
-# %% [markdown]
+#
 # ## (d) What lies between them?
 #
-# The loss on the straight line from parent to twin, after kicks of one size at different times.
+# ![Loss on the line between twins, reference run](../figures/reference/laptop/01_d_path.png)
 
 # %%
-plots.save(*figures.along_the_path(tables["paths"].query("setting == @setting"), main), "01_d_path", params.profile)
+study.show("d", figures.path, on=setting)
 
 # %% [markdown]
-# ![Loss on the line between twins, reference run](../figures/reference/laptop/01_d_path.png)
-#
-# **Figure (d), reference run.** Training loss on the line between parent (0) and twin (1); colours are kick times.
-# n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # Both ends are equally good; what lies between them is a ridge after early kicks, and flat ground after late ones.
-
-# %% [markdown]
+#
 # ## (e) Different, but no worse
 #
 # Twins come to answer differently on test examples. Their accuracy does not move.
+#
+# ![Disagreement and accuracy, reference run](../figures/reference/laptop/01_e_disagreement.png)
 
 # %%
-plots.save(
-    *figures.disagreement(tables["growth"].query("setting == @setting"), main),
-    "01_e_disagreement",
-    params.profile,
-)
+study.show("e", figures.disagreement, on=setting)
 
 # %% [markdown]
-# ![Disagreement and accuracy, reference run](../figures/reference/laptop/01_e_disagreement.png)
-#
-# **Figure (e), reference run.** Left: share of test examples on which twin and parent differ. Right: test accuracy of
-# the twins, and of the parent in black. n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # After an early kick, twins end up disagreeing on about a third of the test examples, at the same accuracy. Even a kick
 # at 80 % of training, which leaves no barrier, changes a few answers.
-
-# %% [markdown]
+#
 # ## (f) On real data
 #
 # The same protocol with fewer cells on real images: handwritten digits at laptop scale, MNIST and CIFAR-10 on a GPU.
-# The defaults above leave it out.
-
-# %%
-for name, real in twins[twins.setting != setting].groupby("setting", sort=False):
-    plots.save(*figures.barrier_by_time(real), f"01_f_{name}", params.profile)
-
-# %% [markdown]
+# The defaults above leave it out. In the reference run, drawn as figure (b), an MLP with 2 hidden layers of 64 learns
+# scikit-learn's handwritten digits (8 x 8 pixels).
+#
 # ![Barrier against kick time on handwritten digits, reference run](../figures/reference/laptop/01_f_digits.png)
-#
-# **Figure (f), reference run.** As figure (b), for an MLP with 2 hidden layers of 64 on scikit-learn's handwritten
-# digits (8 x 8 pixels). n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
-# The same picture on real handwriting, at a smaller scale: this task is easy, and training calms down sooner.
-
-# %% [markdown]
-# The same claims judged on these data; the ledger keeps those of the main setting.
-
-# %% tags=["nbval-ignore-output"]
-for name in real_settings:
-    real = experiment.make_claims(params, tables, name)
-    claims.write(paths.FIGURES / params.profile / f"01_f_{name}.json", real)
-    display(claims.markdown(real))
-
-# %% [markdown]
-# In the reference run, on handwritten digits:
 
 # %%
-claims.markdown(claims.read(paths.reference("laptop") / "01_f_digits.json"))
+for name in real_settings:
+    display(study.show("f", figures.barrier_by_time, name=name, on=name))
 
 # %% [markdown]
+# The same picture on real handwriting, at a smaller scale: this task is easy, and training calms down sooner.
+#
 # ## Claims
 #
 # Each claim has a statistic, its 95 % interval over seeds, and a region fixed beforehand: *supported* when the whole
 # interval lies inside, *contradicted* when it lies outside, *inconclusive* otherwise. With the three seeds of the
-# defaults most are inconclusive, as they should be.
+# defaults most are inconclusive, as they should be. Claims on real data have ids that end in the name of the data, as in
+# B01@digits.
 
 # %% tags=["nbval-ignore-output"]
-ledger = experiment.make_claims(params, tables)
-plots.save_table(twins, "01_twins", params.profile)
-claims.write(paths.FIGURES / params.profile / "01_butterfly_effect.claims.json", ledger)
-claims.markdown(ledger)
-
-# %% [markdown]
-# The reference run, with n = 10 seeds:
-
-# %%
-claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
+study.verdicts()
 
 # %% [markdown]
 # Read them with their numbers. B04 is contradicted because this small network stays chaotic for longer than the paper's
@@ -243,7 +194,7 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 # What holds on every machine, even at these defaults:
 
 # %%
-control, start = main[main.kind == "control"], main[(main.time == 0) & (main.kind == "gaussian")]
-late = main[(main.time == main.time.max()) & (main.kind == "gaussian")]
+control, gaussian = twins[twins.kind == "control"], twins[twins.kind == "gaussian"]
+early, late = (gaussian[gaussian.time == time].barrier.mean() for time in (0, max(kick_times)))
 print("control twins that differ from their parent:", (control.largest_difference > 0).sum(), "of", len(control))
-print("early kicks end across higher barriers than late ones:", bool(start.barrier.mean() > 3 * late.barrier.mean()))
+print("early kicks end across higher barriers than late ones:", bool(early > 3 * late))

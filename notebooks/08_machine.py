@@ -1,37 +1,11 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 08 · The machine as a kick
 #
 # Two runs of one program on two machines are rarely the same to the last bit. Notebook 04 found how small a kick matters:
 # at the start, about the rounding of a float32. So another instruction set, another order of summation, another number
 # format is a kick as well. How large a one? No paper has measured this; here every such difference gets a size, in the
-# same units as the kicks of the other notebooks.
-#
-# **In plain words, the claims tested here** (all ours)
-#
-# - The same program in another process gives the same bits (X28); so does a second thread (X29), and it does not matter in
-#   which stack, or where in it, a network trains (X30).
-# - Another instruction set of the same processor ends in another valley (X31), and so do another order of the examples
-#   *within* each minibatch (X32) and float64 in the place of float32 (X33).
-# - All that is worth less than a kick of a millionth of the weights (X34); bfloat16 is worth more (X35).
-# - Noise that was meant to be matched and is not is far larger: unmatched dropout (X36) and unmatched augmentation (X37) are
-#   worth more than a kick of a thousandth of the weights.
-# - A schedule that begins with a learning rate of 0 makes the first update do nothing (X38): a kick after it is a kick at the
-#   start (X39).
-#
-# **How it is measured**
+# same units as the kicks of the other notebooks, and all claims are ours. Noise that was meant to be matched and is not
+# is measured in the same way.
 #
 # - *The ruler.* In float64, twins are kicked at the start with Gaussian kicks of known sizes, and their distance from
 #   the parent is read soon after (at `early` percent of training). Any two runs of the same seed can be laid on it: the
@@ -43,20 +17,43 @@
 #   GPU, the profile `gpu` adds TF32 and kernels that add in a random order; that was not run here.
 # - *Unmatched* twins draw their dropout masks, augmentation (small rotations of handwritten digits) or order of examples anew;
 #   each such recipe has a ruler of its own.
+# - A schedule that begins with a learning rate of 0 makes the first update do nothing (X38), so that a kick after it is a kick
+#   at the start (X39).
 
 # %%
-from butterfly import claims, paths, plots
-from butterfly.experiments import machine as experiment
-from butterfly.figures import machine as figures
+import torch
+
+from butterfly import data, models
+from butterfly.papers.altintas2025 import machine_figures as figures
+from butterfly.papers.altintas2025.machine import study
+from butterfly.perturb import Kick
+from butterfly.train import Fork, Recipe, train
+
+# %% [markdown]
+# ## The idea in ten lines
+#
+# How far does float32 take a network from float64 within twenty updates, and how far does a kick of a ten-millionth?
+
+# %%
+task = data.load("mnist1d")
+model = models.build("mlp-4x64", task.input_shape, task.classes)
+recipe = Recipe(steps=20, batch_size=64, lr=0.15)
+short = train(model, task, recipe, seeds=[0]).theta
+forks = [Fork(0, 0, Kick(size=1e-7))]
+parent, kicked = train(model, task.to("cpu", torch.float64), recipe, seeds=[0], forks=forks).theta
+print(f"float32: {(short[0] - parent).norm():.1e}, a kick of 1e-7: {(kicked - parent).norm():.1e}")
 
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>/` holds the larger grids.
+# The smallest honest values; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`.
 
 # %% tags=["parameters"]
 profile = "smoke"
 device = "cpu"
+recipe = {}
+data_set = None
+model = None
 setting = "mnist1d"
 images = "digits"
 steps = 200
@@ -70,77 +67,54 @@ rotate = 10.0
 size = 0.001
 points = 5
 
-# %%
-params = experiment.Params.of(globals())
-
 # %% [markdown]
 # ## Train, again and again
 
 # %% tags=["nbval-ignore-output"]
-tables = experiment.run(params)
-
-# %%
-pairs = tables["pairs"]
-pairs.groupby(["world", "variant"], sort=False).size().rename("pairs").to_frame()
+study.open(globals())
 
 # %% [markdown]
 # ## (a) How large a kick?
 #
-# Differences that are exactly 0 stand at the left, at "none".
+# What adds the same numbers in the same order should give the same bits. Differences that are exactly 0 stand at the left,
+# at "none". First the reference run, then the same at the parameters above.
+#
+# ![Size of the kick that each difference is worth, reference run](../figures/reference/laptop/08_a_worth.png)
 
 # %%
-plots.save(*figures.worth(tables), "08_a_worth", params.profile)
+study.show("a", figures.worth)
 
 # %% [markdown]
-# ![Size of the kick that each difference is worth, reference run](../figures/reference/laptop/08_a_worth.png)
-#
-# **Figure (a), reference run on a laptop.** Size of the Gaussian kick at the start that takes a twin as far within the first
-# 1 % of training. Grey: seeds; black: geometric mean over n = 6 seeds with its 95 % bootstrap interval (smaller than the dot).
-# MNIST-1D; unmatched augmentation on handwritten digits.
-#
 # Where nothing is added in another order, bits stay the same: another process, a second thread, another place in the stack.
 # (This processor's widest instructions for these kernels are AVX2, so to name them changes nothing.) Sums in another order
 # are kicks of a few hundred-millionths of the weights, and the rounding of float32 against float64 one of a ten-millionth:
-# 23 to 25 binary digits, above the threshold of notebook 04. bfloat16 is ten thousand times larger; unmatched noise is larger still, a few percent of the weights.
-
-# %% [markdown]
+# 23 to 25 binary digits, above the threshold of notebook 04. bfloat16 is ten thousand times larger; unmatched noise is
+# larger still, a few percent of the weights.
+#
 # ## (b) What becomes of it
 #
-# Barrier and disagreement at the end of training, against the size. Black: Gaussian kicks.
+# If the size tells all, a difference does at the end what a Gaussian kick of that size does.
+#
+# ![Barrier and disagreement against the worth of each difference, reference run](../figures/reference/laptop/08_b_consequences.png)
 
 # %%
-plots.save(*figures.consequences(tables), "08_b_consequences", params.profile)
+study.show("b", figures.consequences)
 
 # %% [markdown]
-# ![Barrier and disagreement against the worth of each difference, reference run](../figures/reference/laptop/08_b_consequences.png)
-#
-# **Figure (b), reference run.** Left the loss barrier, right the share of test answers that differ at the end, against the
-# size. Black: Gaussian kicks with 95 % bootstrap bands; markers: means over n = 6 seeds.
-#
 # On this scale the machine's kicks do at the end what Gaussian kicks of their size do, or rather more: they are given anew at
 # every update. After another order of summation a third of the test answers differ, almost as many as after any kick.
-
-# %% [markdown]
+#
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over seeds lies in the region fixed beforehand, *contradicted* when it lies
-# outside; what the defaults leave out is *inconclusive*.
+# outside; what the defaults leave out is *inconclusive*. On processors that offer no choice of instructions, X31 will come
+# out otherwise.
 
 # %% tags=["nbval-ignore-output"]
-ledger = experiment.make_claims(params, tables)
-plots.save_table(pairs, "08_pairs", params.profile)
-claims.write(paths.FIGURES / params.profile / "08_machine.claims.json", ledger)
-claims.markdown(ledger)
+study.keep("pairs")
+study.verdicts()
 
 # %% [markdown]
-# The reference run:
-
-# %%
-claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
-
-# %% [markdown]
-# On processors that offer no choice of instructions, X31 will come out otherwise.
-#
 # ## Before you call two runs the same: a checklist
 #
 # 1. **Noise.** Dropout masks, augmentation and the order of the examples come from streams keyed by seed and step, not from a
@@ -157,9 +131,8 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 # What holds on every machine, even at these defaults:
 
 # %%
+pairs = study.results["pairs"]
 ruler = pairs[(pairs.variant == "ruler") & (pairs["size"] == 0)]
-again = pairs[pairs.variant == "another process"]
+again, within = (pairs[pairs.variant == name] for name in ("another process", "order within minibatches"))
 print("largest distance of control twins, and of a second process:", ruler.late.max(), again.late.max())
-print(
-    "an order of its own within minibatches differs:", bool((pairs[pairs.variant == experiment.WITHIN].late > 0).all())
-)
+print("an order of its own within minibatches differs:", bool((within.late > 0).all()))

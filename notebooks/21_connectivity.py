@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 21 · Weak and strong connectivity
 #
@@ -22,15 +9,6 @@
 # > permutations made for the pair. *Strong* connectivity, one permutation a network for all, is further away; it comes
 # > nearer as networks get wider.
 #
-# **In plain words, the claims tested here**
-#
-# - Networks that are each aligned to a third are further from connected than those aligned directly (P09), less so the
-#   wider they are (P09b). One more network in between makes it worse (P10).
-# - Width alone lowers the barrier, without any alignment (P11).
-# - Ours: aligned *jointly*, the widest networks are as well connected as pairs aligned each for itself (X12).
-#
-# **How it is measured**
-#
 # - Groups of networks; a group is one unit for the statistics, since its pairs share networks.
 # - *Directly*: weight matching of the one to the other. *Through a third*: both are matched to a third network, and compared
 #   there. *Through two others*: the permutations of three such steps in turn. *Jointly*: each network is matched to the mean
@@ -38,18 +16,37 @@
 # - As controls, no permutation and a random one, at every width.
 
 # %%
-from butterfly import claims, paths, plots
-from butterfly.experiments import connectivity as experiment
-from butterfly.figures import connectivity as figures
+from butterfly import align, data, models
+from butterfly.interpolate import barriers
+from butterfly.papers.sharma2024 import connectivity_figures as figures
+from butterfly.papers.sharma2024.connectivity import study
+from butterfly.train import Recipe, train
+
+# %% [markdown]
+# ## The idea in ten lines
+#
+# Three networks: the error barrier between two of them as they are, aligned directly, and through the third.
+
+# %%
+task, recipe = data.load("digits"), Recipe(steps=200, batch_size=16, lr=0.1, warmup=0.1)
+model = models.build("mlp-2x32", task.input_shape, task.classes)
+a, b, c = train(model, task, recipe, seeds=[0, 1, 2]).theta.split(1)
+onto_a = align.weight_matching(model.layout, a, b).permutation
+onto_c = [align.weight_matching(model.layout, c, network).permutation for network in (a, b)]
+pairs = {"as they are": (a, b), "directly": (a, align.permute(model.layout, b, onto_a))}
+pairs["through a third"] = [align.permute(model.layout, x, p) for x, p in zip((a, b), onto_c, strict=True)]
+{way: round(float(barriers(model, *pair, task.x, task.y).of_error), 2) for way, pair in pairs.items()}
 
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>/` holds the larger ones. At the `tiny` width all permutations are tried.
+# The smallest honest values; `params/<profile>.yaml` holds larger ones. At the `tiny` width all permutations are tried.
 
 # %% tags=["parameters"]
 profile = "smoke"
 device = "cpu"
+recipe = {}
+data_set = None
 setting = "digits"
 steps = 200
 depth = 2
@@ -61,91 +58,62 @@ networks = 4
 points = 5
 restarts = 1
 
-# %%
-params = experiment.Params.of(globals())
-
 # %% [markdown]
 # ## Train and align
 
 # %% tags=["nbval-ignore-output"]
-tables = experiment.run(params)
-
-# %%
-barriers = tables["barriers"]
-barriers.groupby("way", sort=False).size().rename("barriers measured").to_frame()
+study.open(globals())
 
 # %% [markdown]
 # ## (a) Pairs
 #
-# The barrier between pairs of networks, aligned in every way, against their width.
+# The barrier between pairs of networks, aligned in every way, against their width. First the reference run, then the same at
+# the parameters above.
+#
+# ![Barrier between pairs of networks by width, reference run](../figures/reference/laptop/21_a_by_width.png)
 
 # %%
-plots.save(*figures.by_width(tables), "21_a_by_width", params.profile)
+study.show("a", figures.by_width)
 
 # %% [markdown]
-# ![Barrier between pairs of networks by width, reference run](../figures/reference/laptop/21_a_by_width.png)
-#
-# **Figure (a), reference run on a laptop.** Barrier of the training error (left) and loss (right) between pairs of networks,
-# aligned in every way; logarithmic. Handwritten digits, MLPs with 2 hidden layers; n = 8 groups of 4 networks; bands are
-# 95 % bootstrap intervals of the mean over groups.
-#
 # With alignment, of whatever kind, the barrier falls with width, and a third network in between costs about a factor of
 # two at nearly every width. Aligned jointly, networks are almost as close as aligned directly. Without alignment the
 # barrier does not fall up to a width of 128. (At width 32 a single group with high barriers makes the bands wide.)
-
-# %% [markdown]
+#
 # ## (b) Between three, and the mean of all
 #
 # No barriers between pairs does not mean none between three: the triangle inside has to be measured, too. And if networks
 # are connected, their average is a good network.
+#
+# ![Error between three networks, and of averages, reference run](../figures/reference/laptop/21_b_in_the_middle.png)
 
 # %%
-plots.save(*figures.in_the_middle(tables), "21_b_in_the_middle", params.profile)
+study.show("b", figures.in_the_middle)
 
 # %% [markdown]
-# ![Error between three networks, and of averages, reference run](../figures/reference/laptop/21_b_in_the_middle.png)
-#
-# **Figure (b), reference run.** Left: largest excess of the training error over that of the corners, at 20 points between
-# three networks. Right: test error of the average of k networks of the largest width. n = 8 groups; bands are 95 %
-# bootstrap intervals of the mean over groups.
-#
 # Joint alignment leaves little between three wide networks, and their averages lose little; aligned to a third, they lose
 # more, and unaligned everything.
-
-# %% [markdown]
+#
 # ## (c) Is there no better permutation, or was it not found?
 #
-# For tiny networks all permutations can be tried.
+# For tiny networks all permutations can be tried; the reference run has two hidden layers of 4, and so 576 of them.
+#
+# ![Brute force over all permutations of tiny networks, reference run](../figures/reference/laptop/21_c_tiny.png)
 
 # %%
-plots.save(*figures.tiny(tables), "21_c_tiny", params.profile)
+study.show("c", figures.tiny)
 
 # %% [markdown]
-# ![Brute force over all permutations of tiny networks, reference run](../figures/reference/laptop/21_c_tiny.png)
-#
-# **Figure (c), reference run.** Two hidden layers of 4: error barrier as they are, after weight matching, under the
-# permutation that matches the weights best of all 576, and the lowest barrier that any of them reaches. A grey line a pair;
-# black: mean.
-#
 # Weight matching finds the best match in every pair. But the best match of the weights is not the permutation with the
 # lowest barrier, and even that one leaves a barrier: for networks this narrow, no good permutation exists.
-
-# %% [markdown]
+#
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over groups lies in the region fixed beforehand, *contradicted* when it lies
-# outside. Three groups trained for 200 updates decide little.
+# outside, *inconclusive* otherwise: three groups trained for 200 updates decide little.
 
 # %% tags=["nbval-ignore-output"]
-ledger = experiment.make_claims(params, tables)
-claims.write(paths.FIGURES / params.profile / "21_connectivity.claims.json", ledger)
-claims.markdown(ledger)
-
-# %% [markdown]
-# The reference run, with n = 8 groups:
-
-# %%
-claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
+study.verdicts()
 
 # %% [markdown]
 # P11 is about a slope over all widths, and the barrier of unaligned networks first rises and then falls.
@@ -153,7 +121,8 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 # What holds on every machine, even at these defaults:
 
 # %%
-means = barriers[(barriers.metric == "error") & (barriers.width == max(widths))].groupby("way").value.mean()
-print("aligned directly, the barrier is less than half:", bool(means.direct < 0.5 * means["none"]))
-print("through a third, it is higher than that:", bool(means["through one"] > means.direct))
-print("no permutation is better than the best of all:", bool((tables["tiny"].lowest <= tables["tiny"].matched).all()))
+error = study.results["barriers"].query("metric == 'error' and width == width.max()").groupby("way").value.mean()
+tried = study.results["tiny"]
+print("aligned directly, the barrier is less than half:", bool(error.direct < 0.5 * error["none"]))
+print("through a third, it is higher than that:", bool(error["through one"] > error.direct))
+print("no permutation is better than the best of all:", bool((tried.lowest <= tried.matched).all()))

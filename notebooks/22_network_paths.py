@@ -1,16 +1,3 @@
-# ---
-# jupyter:
-#   jupytext:
-#     formats: ipynb,py:percent
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
 # %% [markdown]
 # # 22 · Networks as paths
 #
@@ -22,17 +9,7 @@
 # > Representations*, [arXiv 2206.10999](https://arxiv.org/abs/2206.10999), and PMLR 221). How long paths are, how straight,
 # > and how much each step gains depends on training, width and depth in systematic ways.
 #
-# **In plain words, the claims tested here**
-#
-# - The distances between layers obey the triangle inequality (R01).
-# - A trained network leads towards the targets (R02), an untrained one does not (R02b).
-# - Training straightens paths (R03), and turns steps a little towards the targets (R04), to which the steps of untrained
-#   networks are orthogonal (R04b). The network gets there gradually (R08).
-# - Deeper networks take longer paths (R05) of smaller steps (R05b), which wind more (R06).
-# - Networks of one architecture take more similar paths than networks of different ones (R07).
-# - Measured without bias, the length of a path does not depend on the number of examples (R09); usually it does (R09b).
-#
-# **How it is measured**
+# The abstract asks how; most directions tested here, and that untrained networks lead nowhere, are our own guesses.
 #
 # - A representation is the matrix of inner products between all examples, centred such that unrelated ones are orthogonal
 #   ("U-centred"), as a direction: a point on a sphere. The distance is the angle between two, *Angular CKA*, and the
@@ -42,18 +19,41 @@
 # - The targets are the true answers as a representation: two examples are alike if they have the same label.
 
 # %%
-from butterfly import claims, paths, plots
-from butterfly.experiments import network_paths as experiment
-from butterfly.figures import network_paths as figures
+from torch.nn.functional import one_hot
+
+from butterfly import data, geometry, models, represent
+from butterfly.papers.lange2023 import network_paths_figures as figures
+from butterfly.papers.lange2023.network_paths import study
+from butterfly.train import Recipe, train
+
+# %% [markdown]
+# ## The idea in ten lines
+#
+# One trained network as a path: how far each of its points lies from the targets, in radians, and how long the path is,
+# measured by the straight way.
+
+# %%
+task = data.load("mnist1d")
+model = models.build("mlp-4x32", task.input_shape, task.classes)
+recipe = Recipe(steps=200, batch_size=64, lr=3e-3, optimizer="adamw")
+theta = train(model, task, recipe, seeds=[0]).theta
+x, y = task.x_test[:300], task.y_test[:300]
+layers = {"input": x.flatten(1)} | {name: h[0] for name, h in model.features(theta, x).items()}
+cosines = represent.cka([*layers.values(), one_hot(y, task.classes)])
+away = dict(zip(layers, geometry.arc(cosines[:-1, -1]).tolist(), strict=True))
+away["length / chord"] = float(geometry.tortuosity(cosines[:-1, :-1]))
+{name: round(value, 2) for name, value in away.items()}
 
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>/` holds the larger ones.
+# The smallest honest values; `params/<profile>.yaml` holds larger ones.
 
 # %% tags=["parameters"]
 profile = "smoke"
 device = "cpu"
+recipe = {}
+data_set = None
 setting = "mnist1d-paths"
 steps = 200
 seeds = 3
@@ -64,132 +64,92 @@ checkpoints = [0.0, 20.0, 100.0]
 examples = 300
 subsets = [50, 100, 200]
 
-# %%
-params = experiment.Params.of(globals())
-
 # %% [markdown]
 # ## Train, and look at every layer
 
 # %% tags=["nbval-ignore-output"]
-tables = experiment.run(params)
-
-# %%
-found = tables["paths"]
-found.groupby(["depth", "width"]).size().rename("paths").to_frame()
+study.open(globals())
 
 # %% [markdown]
 # ## (a) What training does to paths
+#
+# First the reference run, then the same at the parameters above.
+#
+# ![Length, tortuosity, angle and progress over training, reference run](../figures/reference/laptop/22_a_over_training.png)
 
 # %%
-plots.save(*figures.over_training(tables), "22_a_over_training", params.profile)
+study.show("a", figures.over_training)
 
 # %% [markdown]
-# ![Length, tortuosity, angle and progress over training, reference run](../figures/reference/laptop/22_a_over_training.png)
-#
-# **Figure (a), reference run on a laptop.** Length of the path from input to logits; length over chord; mean angle between
-# each step and the way to the targets (90 degrees: no progress); projection of the logits on the way from input (0) to
-# targets (1). MNIST-1D, MLPs of width 64, AdamW; n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # Steps turn away from orthogonal by six to eleven degrees only, and the path still ends beyond the middle of the way: in a
 # space of so many dimensions slightly favourable steps add up. Early in training, paths first get longer.
-
-# %% [markdown]
+#
 # ## (b) Layer by layer towards the targets
+#
+# ![Distance to the targets along the path, reference run](../figures/reference/laptop/22_b_towards.png)
 
 # %%
-plots.save(*figures.towards_the_targets(tables), "22_b_towards", params.profile)
+study.show("b", figures.towards)
 
 # %% [markdown]
-# ![Distance to the targets along the path, reference run](../figures/reference/laptop/22_b_towards.png)
-#
-# **Figure (b), reference run.** Distance of each point of the path to the targets, before and after training. Dotted: the
-# distance of unrelated representations. Width 64; n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
 # Before training layers only drift a little away from the targets; after it each hidden layer comes nearer than the one
 # before. (In deep networks the logits fall back a little.)
-
-# %% [markdown]
+#
 # ## (c) How winding?
 #
 # The same by four measures of distance: angular CKA with a linear and with a Gaussian kernel, and two distances after the
 # best rotation (shape metrics).
+#
+# ![Length over chord by depth and measure, reference run](../figures/reference/laptop/22_c_winding.png)
 
 # %%
-plots.save(*figures.winding(tables), "22_c_winding", params.profile)
+study.show("c", figures.winding)
 
 # %% [markdown]
-# ![Length over chord by depth and measure, reference run](../figures/reference/laptop/22_c_winding.png)
-#
-# **Figure (c), reference run.** Length over chord of paths before and after training, by depth, for four measures of
-# distance; dotted: equal orthogonal steps in a flat space. Mean over widths 16 and 64; n = 10 seeds; bands are 95 %
-# bootstrap intervals over seeds and widths.
-#
 # All four agree on the order: paths wind more the deeper the network, and less after training. How much less depends on
 # the measure.
-
-# %% [markdown]
+#
 # ## (d) Pictures
 #
 # The paths of one seed drawn in the plane, so that distances are kept as well as can be. A picture, not a measurement: the
 # plane has no room for so many orthogonal steps.
-
-# %%
-plots.save(*figures.pictures(tables), "22_d_pictures", params.profile)
-
-# %% [markdown]
+#
 # ![Paths of one seed drawn in the plane, reference run](../figures/reference/laptop/22_d_pictures.png)
-#
-# **Figure (d), reference run.** Multidimensional scaling of the path of one network (seed 0) before and after training, the
-# input at the origin, the targets (star) to the right. Width 64.
-#
+
+# %%
+study.show("d", figures.pictures)
+
+# %% [markdown]
 # Before training the path leads nowhere in particular; after it, it bends towards the targets.
-
-# %% [markdown]
+#
 # ## (e) How many examples does it take?
-
-# %%
-plots.save(*figures.bias(tables), "22_e_bias", params.profile)
-
-# %% [markdown]
+#
 # ![Length of a path against the number of examples, reference run](../figures/reference/laptop/22_e_bias.png)
-#
-# **Figure (e), reference run.** Length of trained paths measured on fewer examples, with the usual (biased) and with the
-# debiased estimate; mean of five random subsets, the same for all seeds, which is why lines wiggle together. Width 64;
-# n = 10 seeds; bands are 95 % bootstrap intervals of the mean over seeds.
-#
-# The biased estimate makes paths some 5 to 7 % too short with 50 examples; the debiased one has no trend.
-
-# %% [markdown]
-# ## (f) Do networks of one architecture take one path?
 
 # %%
-plots.save(*figures.between(tables), "22_f_between", params.profile)
+study.show("e", figures.bias)
 
 # %% [markdown]
+# The biased estimate makes paths some 5 to 7 % too short with 50 examples; the debiased one has no trend.
+#
+# ## (f) Do networks of one architecture take one path?
+#
 # ![Distances between paths of different architectures, reference run](../figures/reference/laptop/22_f_between.png)
-#
-# **Figure (f), reference run.** Mean distance between the paths of two networks of different seeds, points matched in order
-# (dynamic time warping); mean over n = 10 seeds.
-#
+
+# %%
+study.show("f", figures.between)
+
+# %% [markdown]
 # In most rows the network's own architecture is the nearest, or close to it, but not by much. The deeper two networks,
 # the further apart their paths, even within one architecture.
-
-# %% [markdown]
+#
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over seeds lies in the region fixed beforehand, *contradicted* when it lies
-# outside. Three seeds trained for 200 updates decide little.
+# outside, *inconclusive* otherwise: three seeds trained for 200 updates decide little.
 
 # %% tags=["nbval-ignore-output"]
-ledger = experiment.make_claims(params, tables)
-claims.write(paths.FIGURES / params.profile / "22_network_paths.claims.json", ledger)
-claims.markdown(ledger)
-
-# %% [markdown]
-# The reference run, with n = 10 seeds:
-
-# %%
-claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json") if c.notebook == experiment.NOTEBOOK)
+study.verdicts()
 
 # %% [markdown]
 # R09b asks for more than 2 % a doubling; the bias is there, but smaller.
@@ -197,6 +157,6 @@ claims.markdown(c for c in claims.read(paths.reference("laptop") / "claims.json"
 # What holds on every machine, even at these defaults:
 
 # %%
-start, end = (found[found.time == time] for time in (0.0, 100.0))
+start, end = (some for _, some in study.results["paths"].query("time in [0, 100]").groupby("time"))
 print("trained networks come closer to the targets than untrained ones:", bool(end.end.mean() > start.end.mean() + 0.1))
 print("deeper networks take longer paths:", bool(end.groupby("depth").length.mean().is_monotonic_increasing))

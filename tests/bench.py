@@ -17,13 +17,15 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from butterfly import align, data, models, probe, represent, runs
+from butterfly import align, data, models, probe, represent
 from butterfly.data import Data
 from butterfly.interpolate import barriers
-from butterfly.models import MLP, Model
+from butterfly.models import Model
+from butterfly.models.mlp import MLP
 from butterfly.perturb import Kick
 from butterfly.score import ScoreLogger
 from butterfly.streams import generator
+from butterfly.study import runs
 from butterfly.train import Fork, Recipe, train
 
 ROUNDS = 5

@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-# The text of every module as it was when this process began: the identity of a result counts what was imported, not what
-# an editor has written since.
+# The text of every module as it was when this process began: the identity of a result counts what was imported, not
+# what an editor has written since.
 SOURCES = {path: path.read_text() for path in sorted(Path(__file__).parent.rglob("*.py"))}

@@ -1,20 +1,20 @@
 """The minibatches of a run: for every seed its own order, augmentation and loss, whoever looks at them and when."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from butterfly.augment import Augment, augment
 from butterfly.data import Data
+from butterfly.objective import Objective, cross_entropy
 from butterfly.streams import generator
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or soft targets `[S, B, C]`, weights `[S, B]`."""
+    """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or targets `[S, B, C]`, weights `[S, B]`."""
 
     x: Tensor
     target: Tensor
@@ -24,10 +24,9 @@ class Batch:
         """Inputs `[M, B, ...]` for members whose seeds stand at the places `family [M]`."""
         return spread(self.x, family)
 
-    def losses(self, logits: Tensor, family: Tensor) -> Tensor:
-        """Mean cross-entropy `[M]` of each member, weighted where examples have weights."""
-        target = spread(self.target, family)
-        each = F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1), reduction="none").view(logits.shape[:2])
+    def losses(self, logits: Tensor, family: Tensor, objective: Objective = cross_entropy) -> Tensor:
+        """Mean loss `[M]` of each member, weighted where examples have weights."""
+        each = objective(logits, spread(self.target, family))
         if self.weight is None:
             return each.mean(1)
         weight = spread(self.weight, family)
@@ -38,16 +37,19 @@ class Batch:
 class Minibatches:
     """The minibatch of every seed at every step; what it holds depends on the seed and the step alone.
 
-    A seed has one row; `branch` adds rows for members whose noise is their own.
+    A seed has one row; `branch` adds rows for members whose noise is their own. `batch_size` is a number, or a
+    function that says it for each step.
     """
 
-    def __init__(self, data: Data, batch_size: int, augment: Augment, seeds: Sequence[int]):
-        self.data, self.batch_size, self.augment = data, batch_size, augment
+    def __init__(self, data: Data, batch_size: int | Callable[[int], int], augment: Augment, seeds: Sequence[int]):
+        self.data, self.augment = data, augment
+        self.size_at = batch_size if callable(batch_size) else lambda step: batch_size
         self.orders = [(seed,) for seed in seeds]  # of each row: the key of the stream that orders the examples,
         self.views = [(seed,) for seed in seeds]  # that of the stream that augments them,
         self.origin = list(range(len(seeds)))  # and the place of its seed;
         self.shuffled: dict[int, tuple] = {}  # rows that see each minibatch of their seed in another order, of this key
         self._epoch, self._order = -1, torch.empty(0)
+        self._places = [(0, 0)]  # of every step so far: its epoch, and where in it its minibatch begins
 
     def branch(self, row: int, what: str, *key: int) -> int:
         """A new row for the seed at `row` and its number; it differs from that by `what`, drawn from streams of `key`.
@@ -66,12 +68,12 @@ class Minibatches:
 
     def at(self, step: int) -> Batch:
         """The minibatch of update number `step`, one row a seed and branch."""
-        count = len(self.data.y)
-        epoch, place = divmod(step, count // self.batch_size)  # an incomplete last batch is left out
+        count, size = len(self.data.y), self.size_at(step)
+        epoch, begin = self._place(step)
         if self._epoch != epoch or len(self._order) != len(self.orders):
             drawn = [torch.randperm(count, generator=generator("order", *key, epoch)) for key in self.orders]
             self._epoch, self._order = epoch, torch.stack(drawn).to(self.data.y.device)
-        at = self._order[:, place * self.batch_size : (place + 1) * self.batch_size]
+        at = self._order[:, begin : begin + size]
         x = self.data.x[at]
         if self.augment.active:
             streams = [generator("augment", *key, step) for key in self.views]
@@ -79,7 +81,7 @@ class Minibatches:
         if self.shuffled:
             at = at.clone()
         for row, key in self.shuffled.items():
-            places = torch.randperm(self.batch_size, generator=generator("within", *key, step))
+            places = torch.randperm(size, generator=generator("within", *key, step))
             at[row], x[row] = at[row, places], x[row, places]
         targets = self.data.y if self.data.targets is None else self.data.targets
         weights = self.data.weights
@@ -89,13 +91,22 @@ class Minibatches:
             None if weights is None else self._pick(weights, at, per_seed=weights.dim() == 2),
         )
 
+    def _place(self, step: int) -> tuple[int, int]:
+        """The epoch of a step, and where in its order the minibatch begins; an incomplete last batch is left out."""
+        while len(self._places) <= step:
+            epoch, begin = self._places[-1]
+            begin += self.size_at(len(self._places) - 1)
+            fits = begin + self.size_at(len(self._places)) <= len(self.data.y)
+            self._places.append((epoch, begin) if fits else (epoch + 1, 0))
+        return self._places[step]
+
     def _pick(self, values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
         """Entries `at [R, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
         return values[torch.tensor(self.origin, device=at.device)[:, None], at] if per_seed else values[at]
 
     def another(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """One other minibatch `(x [B, ...], y [B])` from the whole training set, augmented like the rest."""
-        at = torch.randperm(len(self.data.y), generator=random)[: self.batch_size].to(self.data.y.device)
+        at = torch.randperm(len(self.data.y), generator=random)[: self.size_at(0)].to(self.data.y.device)
         x = self.data.x[at]
         if self.augment.active:
             x = augment(x, self.augment, random)

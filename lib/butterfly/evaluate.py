@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from butterfly.models import Model
+from butterfly.objective import Objective, cross_entropy
 from butterfly.stack import blocks
 
 # Members and numbers that go through the network at once: within a CPU's cache, and within a GPU's memory.
@@ -25,15 +25,21 @@ def outputs(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, sli
                 yield rows, some, model.logits(theta[rows], x[some])
 
 
-def evaluate(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy `[M]` and error rate `[M]` of a stack `theta [M, P]` on all examples, summed in float64."""
+def evaluate(
+    model: Model, theta: Tensor, x: Tensor, y: Tensor, objective: Objective = cross_entropy
+) -> tuple[Tensor, Tensor]:
+    """Mean loss `[M]` and error rate `[M]` of a stack `theta [M, P]` on all examples, summed in float64.
+
+    `y` holds labels `[N]`, labels along a sequence `[N, T]`, or real values `[N, C]`, which have no error rate: NaN.
+    """
     loss = torch.zeros(len(theta), dtype=torch.float64, device=x.device)
-    wrong = torch.zeros_like(loss)
+    wrong = torch.full_like(loss, torch.nan if y.is_floating_point() else 0.0)
     for rows, some, logits in outputs(model, theta, x):
-        truth = y[some].expand(len(logits), -1)
-        each = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), reduction="none").view(truth.shape)
-        loss[rows] += each.sum(1, dtype=torch.float64)
-        wrong[rows] += (logits.argmax(2) != truth).sum(1)
+        truth = y[some].expand(len(logits), *y[some].shape)
+        loss[rows] += objective(logits, truth).sum(1, dtype=torch.float64)
+        if not y.is_floating_point():
+            missed = logits.argmax(-1) != truth
+            wrong[rows] += missed.sum(1) if y.dim() == 1 else missed.double().mean(2).sum(1)
     return loss / len(y), wrong / len(y)
 
 

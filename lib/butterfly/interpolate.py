@@ -7,6 +7,7 @@ from torch import Tensor
 
 from butterfly.evaluate import evaluate
 from butterfly.models import Model
+from butterfly.objective import Objective, cross_entropy
 from butterfly.stack import blocks
 
 EPSILON = 1e-3  # added to barriers before a logarithm: differences below it are not told apart
@@ -46,7 +47,9 @@ class Barriers:
         return barrier(self.error, self.alphas)
 
 
-def barriers(model: Model, a: Tensor, b: Tensor, x: Tensor, y: Tensor, points: int = 11) -> Barriers:
+def barriers(
+    model: Model, a: Tensor, b: Tensor, x: Tensor, y: Tensor, points: int = 11, objective: Objective = cross_entropy
+) -> Barriers:
     """Evaluate `points` networks, ends included, between the stacks `a, b [K, P]`, on all of `x, y`.
 
     The precision is that of the arguments: pass float64 stacks and data for float64 barriers.
@@ -56,7 +59,7 @@ def barriers(model: Model, a: Tensor, b: Tensor, x: Tensor, y: Tensor, points: i
     alphas = torch.linspace(0, 1, points, dtype=torch.float64)
     loss, error = [], []
     for pairs in blocks(len(a), _PAIRS):
-        here = evaluate(model, path(a[pairs], b[pairs], alphas).flatten(0, 1), x, y)
+        here = evaluate(model, path(a[pairs], b[pairs], alphas).flatten(0, 1), x, y, objective)
         for kept, values in zip((loss, error), here, strict=True):
             kept.append(values.view(-1, points).cpu())
     return Barriers(alphas, torch.cat(loss), torch.cat(error))

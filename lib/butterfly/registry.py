@@ -1,8 +1,8 @@
 """Finding architectures and data sets by name: one file each, and nothing else to edit.
 
-`models/mlp.py` serves the names that begin with `mlp`, `data/digits.py` the name `digits`. Only the file that a name asks
-for is imported, and who asked for what is remembered: the identity of a result counts the files that it names, and what
-a computation opens beyond them is refused.
+`models/mlp.py` serves the names that begin with `mlp`, `data/digits.py` the name `digits`. Only the file that a name
+asks for is imported, and what was asked for is remembered: the identity of a result counts the files that its
+configuration names, and what a computation opens beyond them is refused.
 """
 
 import importlib

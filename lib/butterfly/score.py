@@ -52,28 +52,37 @@ _POINTWISE = {
 MEASURES = tuple(_POINTWISE)
 
 
-def _registry() -> dict[str, Score]:
+def _logged() -> dict[str, Score]:
+    """The scores that logits suffice for."""
     found = []
     for name, (formula, harder, ties, of_mean, of_last) in _POINTWISE.items():
         found.append(Score(f"{name}.mean", f"mean over looks of {formula}", harder, _EVERY, ties, of_mean))
         found.append(Score(f"{name}.last", formula, harder, _LAST, ties, of_last))
-    toneva, agarwal, baldock = "Toneva et al. 2019", "Agarwal et al. 2022", "Baldock et al. 2021"
-    paul, sorscher, feldman = "Paul et al. 2021", "Sorscher et al. 2022", "Feldman and Zhang 2020"
-    # Where a map of gradients varies from snapshot to snapshot.
-    vog = "{} over snapshots of the gradient of {} by each pixel (mean over channels), mean over pixels"
-    sd, variance = "population standard deviation", "unbiased variance"
-    depth = "first layer from which on the vote of the 30 nearest others is {}; the number of layers where it never is"
+    toneva, swayamdipta = "Toneva et al. 2019", "Swayamdipta et al. 2020"
     found += [
         Score("confidence.sd", "population standard deviation over looks of p_y", "high", _EVERY, _SMOOTH,
-              "Swayamdipta et al. 2020 (variability)"),
+              f"{swayamdipta} (variability)"),
         Score("correctness", "number of looks at which the answer is y", "low", _EVERY, "many",
-              "Swayamdipta et al. 2020"),
+              swayamdipta),
         Score("forgetting", "number of looks at which the answer is wrong after being right; never learned: 0", "high",
               _EVERY, "many; never learned examples tie with the easiest", f"{toneva}, without the cap"),
         Score("forgetting.capped", "the same; never learned: T", "high", _EVERY, "many", toneva),
         Score("first_learned", "index of the first right look; T if none is", "high", _EVERY, "many", toneva),
         Score("iteration_learned", "index from which on every look is right; T if the last is wrong", "high", _EVERY,
-              "many", f"{baldock}; Siddiqui et al. 2022"),
+              "many", "Baldock et al. 2021; Siddiqui et al. 2022"),
+    ]  # fmt: skip
+    return {score.name: score for score in found}
+
+
+def _of_networks() -> dict[str, Score]:
+    """The scores that need the network itself, or many networks."""
+    agarwal, baldock = "Agarwal et al. 2022", "Baldock et al. 2021"
+    paul, sorscher, feldman = "Paul et al. 2021", "Sorscher et al. 2022", "Feldman and Zhang 2020"
+    # Where a map of gradients varies from snapshot to snapshot.
+    vog = "{} over snapshots of the gradient of {} by each pixel (mean over channels), mean over pixels"
+    sd, variance = "population standard deviation", "unbiased variance"
+    depth = "first layer from which on the vote of the 30 nearest others is {}; the number of layers where it never is"
+    found = [
         Score("el2n.early", "|p - e_y|_2", "high", "early in training", _SMOOTH, paul),
         Score("grand", "|gradient of the loss by all weights|_2", "high", "early in training", _SMOOTH, paul),
         Score("grand.last_layer", "|gradient of the loss by the last layer|_2 = el2n * sqrt(1 + |h|^2)", "high",
@@ -103,11 +112,9 @@ def _registry() -> dict[str, Score]:
     return {score.name: score for score in found}
 
 
-SCORES = _registry()
-LOGGED = (
-    *(f"{measure}.{clock}" for measure in MEASURES for clock in ("mean", "last")),
-    *("confidence.sd", "correctness", "forgetting", "forgetting.capped", "first_learned", "iteration_learned"),
-)
+_OF_LOGITS = _logged()
+LOGGED = tuple(_OF_LOGITS)
+SCORES = _OF_LOGITS | _of_networks()
 
 Values = TypeVar("Values", np.ndarray, Tensor, pd.Series)
 
@@ -117,6 +124,11 @@ def difficulty(name: str, values: Values) -> Values:
     if name not in SCORES:
         raise ValueError(f"unknown score '{name}'; known: {', '.join(SCORES)}")
     return values if SCORES[name].harder == "high" else -values
+
+
+def logged_difficulty(name: str, values: Values) -> Values:
+    """The same for the scores of `LOGGED` alone: what a computation uses should not depend on all others."""
+    return values if _OF_LOGITS[name].harder == "high" else -values
 
 
 def catalogue() -> pd.DataFrame:
@@ -213,18 +225,19 @@ class ScoreLogger:
             self._state["features"][:, where] = seen
 
     def watch(self, model: Model, theta: Tensor, x: Tensor) -> None:
-        """One look of a stack `theta [M, P]` at all examples, whose inputs are `x [N, ...]` in the order of ids."""
+        """One look of a stack `theta [M, P]` at all examples, whose inputs are `x [N, ...]` in the order of ids.
+
+        A network whose logits are not finite is lost: it has no scores any more, and the others go on.
+        """
         if len(x) != len(self.ids) or len(theta) != self.networks:
             raise ValueError(f"{len(theta)} networks on {len(x)} inputs, expected {self.networks} and {len(self.ids)}")
         self._check_classes(model.classes)
-        before = {name: values.clone() for name, values in self._state.items()}
-        try:
-            for rows, some, logits in outputs(model, theta, x):
-                self._check_finite("logits", logits)
-                self._look(rows, some, logits)
-        except ValueError:
-            self._state = before
-            raise
+        for rows, some, logits in outputs(model, theta, x):
+            lost = ~torch.isfinite(logits).flatten(1).all(1)
+            if bool(lost.any()):
+                logits[lost] = 0
+            self._look(rows, some, logits)
+            self._state["lost"][rows] |= lost
 
     def _find(self, ids: Tensor) -> Tensor:
         """Positions `[B]` of ids."""
@@ -285,11 +298,12 @@ class ScoreLogger:
             "forgotten": count.clone(),
             "first": count - 1,  # the first right look; -1 while there is none
             "since": count.clone(),  # the look from which on all were right
+            "lost": count[:, 0].bool(),  # networks that diverged
         }
         return self._state
 
     def scores(self) -> dict[str, Tensor]:
-        """Every score of `LOGGED` as `[M, N]`, NaN for those never looked at; prototypes, if features were logged."""
+        """Every score of `LOGGED` as `[M, N]`, and prototypes if features were logged; NaN where nothing was seen."""
         if not self._state:
             raise ValueError("nothing was logged yet")
         state = self._state
@@ -313,7 +327,8 @@ class ScoreLogger:
                 found[name] = torch.full_like(state["spread"], torch.nan, dtype=h.dtype)
             found["prototype"][:, seen] = torch.stack([prototype_distance(one, labels) for one in h])
             found["prototype.self"][:, seen] = torch.stack([self_prototype_distance(one) for one in h])
-        return {name: torch.where(looks > 0, values.to(state["mean"]), torch.nan) for name, values in found.items()}
+        there = (looks > 0) & ~state["lost"][:, None]
+        return {name: torch.where(there, values.to(state["mean"]), torch.nan) for name, values in found.items()}
 
     def table(self) -> pd.DataFrame:
         """One row an example (and network, if several): its label, how many looks, and every score by name."""
@@ -341,7 +356,7 @@ class ScoreLogger:
         self._state = {name: values.to(device).clone() for name, values in state.items() if name not in about}
 
 
-_VERSION = 1  # of the saved state
+_VERSION = 2  # of the saved state
 
 
 def _whole(name: str, values: Any) -> Tensor:

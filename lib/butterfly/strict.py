@@ -55,7 +55,7 @@ def _explain(cls: type[Strict], fault: dict[str, Any]) -> str:
         case "missing":
             return f"'{name}' is missing; add it"
         case "float_type" | "int_type" if isinstance(value, str) and _is_number(value):
-            return f"'{name}' is the text {value!r}, not a number; give {value} without quotes"
+            return f"'{name}' is the text {value!r}, not a number; write {_number(value)}, without quotes"
         case "value_error":
             return f"'{name}': {fault['ctx']['error']}"
         case _:
@@ -78,3 +78,9 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _number(text: str) -> str:
+    """The spelling of a number that cannot be misread: `10` for `010`, `0.001` for `1e-3`."""
+    value = float(text)
+    return str(int(value)) if value.is_integer() and "." not in text else repr(value)

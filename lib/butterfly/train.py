@@ -15,11 +15,13 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from butterfly import optim
 from butterfly.augment import Augment
 from butterfly.batches import Batch, Minibatches, spread
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.models import Drop, Model, keep
+from butterfly.objective import Objective, cross_entropy
 from butterfly.perturb import Kick, displacement
 from butterfly.stack import blocks
 from butterfly.streams import generator
@@ -35,8 +37,11 @@ class Recipe(Strict):
     schedule: Literal["triangle", "cosine", "step", "constant"] = "triangle"
     warmup: float = Field(0.02, ge=0, lt=1)  # fraction of the steps
     first_lr_zero: bool = False  # the authors' schedule: the first update has learning rate 0
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = Field(0.9, ge=0, lt=1)
+    batches: tuple[tuple[float, int], ...] = ()  # other batch sizes, each from a fraction of the steps on
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    momentum: float = Field(0.9, ge=0, lt=1)  # of SGD and RMSprop
+    nesterov: bool = False
+    smoothing: float = Field(0.99, ge=0, lt=1)  # of RMSprop
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
@@ -48,6 +53,22 @@ class Recipe(Strict):
         if self.first_lr_zero and round(self.warmup * self.steps) < 1:
             raise ValueError("first_lr_zero needs a warm-up of at least one step")
         return self
+
+    @model_validator(mode="after")
+    def _batches_in_order(self) -> Self:
+        times = [time for time, _ in self.batches]
+        if (
+            times != sorted(set(times))
+            or not all(0 < t < 1 for t in times)
+            or any(size < 1 for _, size in self.batches)
+        ):
+            raise ValueError(f"batches = {self.batches}: give rising fractions between 0 and 1, each with a batch size")
+        return self
+
+    def batch_size_at(self, step: int) -> int:
+        """The batch size of update number `step`."""
+        sizes = [size for time, size in self.batches if step >= round(time * self.steps)]
+        return sizes[-1] if sizes else self.batch_size
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -73,23 +94,22 @@ def learning_rate(recipe: Recipe, step: int) -> float:
             return recipe.lr
 
 
-def descend(recipe: Recipe, step: int, theta: Tensor, state: Sequence[Tensor], gradient: Tensor) -> None:
-    """One update of `theta [M, P]` and the optimiser's `state`, in place, as `torch.optim.SGD` or `AdamW` make it."""
-    lr = learning_rate(recipe, step)
-    if recipe.optimizer == "sgd":
-        (momentum,) = state
-        if recipe.weight_decay:
-            gradient.add_(theta, alpha=recipe.weight_decay)
-        torch.add(gradient, momentum, alpha=recipe.momentum, out=momentum)
-        theta.add_(momentum, alpha=-lr)
-        return
-    first, second = state
-    theta.mul_(1 - lr * recipe.weight_decay)
-    first.lerp_(gradient, 1 - recipe.betas[0])
-    second.mul_(recipe.betas[1]).addcmul_(gradient, gradient, value=1 - recipe.betas[1])
-    corrections = [1 - beta ** (step + 1) for beta in recipe.betas]
-    scale = (second / corrections[1]).sqrt_().add_(recipe.eps)
-    theta.addcdiv_(first, scale, value=-lr / corrections[0])
+def descend(
+    recipe: Recipe, step: int, theta: Tensor, state: Sequence[Tensor], gradient: Tensor, start: int = 0
+) -> None:
+    """Update number `step` of `theta [M, P]` and the optimiser's `state`, in place, as `torch.optim` makes it.
+
+    `start` is the update at which the state was 0. `gradient` is overwritten.
+    """
+    lr, decay = learning_rate(recipe, step), recipe.weight_decay
+    match recipe.optimizer:
+        case "sgd":
+            optim.sgd(theta, state, gradient, lr, recipe.momentum, decay, recipe.nesterov)
+        case "rmsprop":
+            optim.rmsprop(theta, state, gradient, lr, recipe.momentum, recipe.smoothing, recipe.eps, decay)
+        case _:
+            decoupled = recipe.optimizer == "adamw"
+            optim.adam(theta, state, gradient, lr, recipe.betas, recipe.eps, decay, decoupled, step - start)
 
 
 _NOISES = ("", "order", "within", "augment", "dropout")
@@ -183,15 +203,17 @@ def train(
     start: int = 0,
     mask: Tensor | None = None,
     block: int | None = None,
+    objective: Objective = cross_entropy,
 ) -> Population:
     """Train one parent a seed and all its forks, in lockstep, on the device and in the precision of `data`.
 
-    Members stand in the order of `seeds`, then of the steps of the forks, then of `forks`. `init [S, P]` starts from
-    given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule, the
-    momentum at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go through
-    the network at once, by default as many as suit the device; it changes speed, and results in the last bits.
+    `objective` gives each example its loss (see `objective`); a minibatch has the mean, weighted where examples have
+    weights. Members stand in the order of `seeds`, then of the steps of the forks, then of `forks`. `init [S, P]`
+    starts from given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule,
+    the momentum at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go
+    through the network at once, by default as many as suit the device; it changes speed, and results in the last bits.
     """
-    _check(model, data, recipe, seeds, forks)
+    _check(model, data, recipe, seeds, forks, start)
     if init is not None and init.shape != (len(seeds), model.layout.size):
         raise ValueError(f"init has shape {tuple(init.shape)}, expected {(len(seeds), model.layout.size)}")
     if mask is not None and mask.shape != (len(seeds), model.layout.size):
@@ -199,7 +221,7 @@ def train(
     if not 0 <= start <= recipe.steps:
         raise ValueError(f"a start at step {start} of a run of {recipe.steps} steps")
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
-    run = _Run(model, data, recipe, list(seeds), theta, mask)
+    run = _Run(model, data, recipe, list(seeds), theta, mask, objective, start)
     block = block or _block(model, recipe, data.x.device.type)
     waiting = sorted(forks, key=lambda fork: fork.step)
     records: list[tuple[str, int, Any]] = []
@@ -209,19 +231,21 @@ def train(
         if due:
             run.fork(due)
         for observer in observers:
-            records += _observe(observer, run.snapshot(step), recipe.steps, crossed.setdefault(observer.name, set()))
+            seen = crossed.setdefault(observer.name, set())
+            records += _observe(observer, run.snapshot(step), recipe.steps, seen, objective)
         if step < recipe.steps:
             run.update(step, block)
     return Population(run.theta, tuple(run.members), records)
 
 
-def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks: Sequence[Fork]) -> None:
+def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks: Sequence[Fork], start: int) -> None:
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds must be one or more different numbers, not {list(seeds)}")
     if model.input_shape != data.input_shape or model.classes != data.classes:
         raise ValueError(f"the model expects inputs {model.input_shape}, {data.name} has {data.input_shape}")
-    if recipe.batch_size > len(data.y):
-        raise ValueError(f"batch size {recipe.batch_size} is larger than the {len(data.y)} examples of {data.name}")
+    largest = max([recipe.batch_size, *(size for _, size in recipe.batches)])
+    if largest > len(data.y):
+        raise ValueError(f"batch size {largest} is larger than the {len(data.y)} examples of {data.name}")
     for name, values, dims in (("weights", data.weights, 1), ("targets", data.targets, 2)):
         if values is not None and values.dim() > dims and len(values) != len(seeds):
             raise ValueError(f"{name} have {len(values)} rows for {len(seeds)} seeds; give one row a seed, or none")
@@ -230,8 +254,9 @@ def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks
             raise ValueError(f"a fork of seed {fork.seed}, which is not trained here: {list(seeds)}")
         if fork.unmatched not in _NOISES:
             raise ValueError(f"a fork with unmatched '{fork.unmatched}'; give one of {', '.join(_NOISES[1:])}, or none")
-        if not 0 <= fork.step <= recipe.steps:
-            raise ValueError(f"a fork at step {fork.step} of a run of {recipe.steps} steps")
+        if not start <= fork.step <= recipe.steps:
+            begins = f" that begins at {start}" if start else ""
+            raise ValueError(f"a fork at step {fork.step} of a run of {recipe.steps} steps{begins}")
 
 
 def _block(model: Model, recipe: Recipe, device: str) -> int:
@@ -239,13 +264,15 @@ def _block(model: Model, recipe: Recipe, device: str) -> int:
     return 64 if device == "cpu" else max(1, (1 << 31) // (recipe.batch_size * model.activations))
 
 
-def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[int]) -> list[tuple]:
+def _observe(
+    observer: Observer | Crossing, now: Snapshot, last: int, crossed: set[int], objective: Objective
+) -> list[tuple]:
     """What one observer records at this step: nothing, or one (name, step, value)."""
     if isinstance(observer, Observer):
         return [(observer.name, now.step, observer.measure(now))] if now.step in observer.steps else []
     if now.step % observer.every and now.step != last:
         return []
-    loss, error = evaluate(now.model, now.theta, now.data.x, now.data.y)
+    loss, error = evaluate(now.model, now.theta, now.data.x, now.data.y, objective)
     beyond = loss <= observer.level if observer.metric == "loss" else 1 - error >= observer.level
     rows = [row for row in range(len(now.members)) if beyond[row] and row not in crossed]
     crossed.update(rows)
@@ -255,18 +282,28 @@ def _observe(observer: Observer | Crossing, now: Snapshot, last: int, crossed: s
 class _Run:
     """The moving parts of one training run: parameters, optimiser state, and who is who."""
 
-    def __init__(self, model: Model, data: Data, recipe: Recipe, seeds: list[int], theta: Tensor, mask: Tensor | None):
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        recipe: Recipe,
+        seeds: list[int],
+        theta: Tensor,
+        mask: Tensor | None,
+        objective: Objective,
+        start: int,
+    ):
         self.model, self.data, self.recipe, self.seeds = model, data, recipe, seeds
+        self.objective, self.start = objective, start
         self.mask = None if mask is None else mask.to(theta)  # [S, P]
         self.theta = theta if self.mask is None else theta * self.mask  # [M, P]
-        slots = 1 if recipe.optimizer == "sgd" else 2
-        self.state = [torch.zeros_like(theta) for _ in range(slots)]  # momentum, or Adam's two moments
+        self.state = [torch.zeros_like(theta) for _ in range(optim.SLOTS[recipe.optimizer])]
         self.members = [Member(seed) for seed in seeds]
         self.family = torch.arange(len(seeds))  # [M]: position in `seeds` of each member's seed
         self.rows = self.family  # [M]: row of the minibatch that it sees; its own where the noise is unmatched
         self.drops = self.family  # [M]: row of its dropout masks
         self.masked = [(seed,) for seed in seeds]  # of each row of dropout masks: the key of its stream
-        self.batches = Minibatches(data, recipe.batch_size, recipe.augment, seeds)
+        self.batches = Minibatches(data, recipe.batch_size_at, recipe.augment, seeds)
 
     def snapshot(self, step: int) -> Snapshot:
         return Snapshot(step, self.theta, tuple(self.members), self.model, self.data)
@@ -300,7 +337,9 @@ class _Run:
             gradient = self._gradient(rows, batch, drop)
             if self.mask is not None:
                 gradient *= spread(self.mask, self.family[rows])  # entries at zero then have nothing that moves them
-            descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient)
+            kept = self.model.kept(self.theta[rows])
+            descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient, self.start)
+            self.model.keep_back(self.theta[rows], kept)
 
     def _gradient(self, rows: slice, batch: Batch, drop: "_Dropout") -> Tensor:
         """Gradient `[m, P]` of each member's mean loss on its seed's minibatch, for a block of members."""
@@ -308,7 +347,7 @@ class _Run:
 
         # The members' losses are summed: each depends on its own parameters only, so their gradients stay apart.
         def loss(logits: Tensor) -> Tensor:
-            return batch.losses(logits, seen).sum()
+            return batch.losses(logits, seen, self.objective).sum()
 
         return self.model.gradient(self.theta[rows], batch.inputs(seen), loss, drop.of(self.drops[rows]))
 

@@ -128,7 +128,7 @@ def test_chosen_layers_only():
         ({"weights": 1, "fraction": 0.5}, "not both"),
         ({"kind": "ulp", "size": 0.1}, "one weight by one ulp"),
         ({"fraction": 0.0}, "greater than 0"),
-        ({"size": "1e-3"}, "is the text '1e-3', not a number; YAML wants 0.001"),
+        ({"size": "1e-3"}, "is the text '1e-3', not a number; write 0.001, without quotes"),
     ],
 )
 def test_impossible_kicks_are_refused(values, message):

@@ -18,8 +18,7 @@ from butterfly import evaluate, models, score
 from butterfly.score import LOGGED, MEASURES, SCORES, ScoreLogger, agreement, c_score, difficulty, memorization
 from butterfly.streams import generator
 
-README = Path(__file__).parents[1] / "README.md"
-EXAMPLE = "Score the examples of your own training loop"
+README = Path(__file__).parents[2] / "README.md"
 RIGHT, WRONG = [1.0, 0.0], [0.0, 1.0]  # logits of an example of class 0
 
 
@@ -332,6 +331,21 @@ def test_watching_is_logging_all_logits(watched):
     pd.testing.assert_frame_equal(logger.table(), logged.table(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_network_that_diverged_is_lost_and_the_others_go_on(watched):
+    model, theta, x, logger = watched
+    diverged = theta.clone()
+    diverged[3, 0] = torch.inf
+    others = [0, 1, 2, 4]
+    alone = ScoreLogger(logger.ids, logger.labels, 4)
+    for stack in (theta, diverged, theta):  # lost for good, even if it were to come back
+        logger.watch(model, stack, x)
+        alone.watch(model, stack[others], x)
+    found, expected = logger.scores(), alone.scores()
+    for name, values in found.items():
+        assert values[3].isnan().all(), name
+        assert torch.equal(values[others], expected[name]), name
+
+
 def test_networks_that_cannot_be_watched_leave_nothing_behind(watched):
     model, theta, x, logger = watched
     logger.watch(model, theta, x)
@@ -340,10 +354,6 @@ def test_networks_that_cannot_be_watched_leave_nothing_behind(watched):
         logger.watch(model, theta, x[1:])
     with pytest.raises(ValueError, match="4 networks on 70 inputs, expected 5 and 70"):
         logger.watch(model, theta[1:], x)
-    diverged = theta.clone()
-    diverged[4] = torch.nan  # in the last block
-    with pytest.raises(ValueError, match="logits are not finite: a network diverged"):
-        logger.watch(model, diverged, x)
     with pytest.raises(ValueError, match="logits of 2 classes for labels up to 2"):
         logger.watch(models.build("mlp-1x8", (1, 6), 2), theta, x)
     same_state(logger.state_dict(), before)
@@ -398,7 +408,7 @@ def test_a_saved_state_is_a_copy_on_both_ways():
         ([1, 2, 4], [0, 1, 0], 1, {}, "this state has key"),
         ([2, 1, 3], [1, 0, 0], 1, {}, "this state has key"),
         ([1, 2, 3], [0, 1, 0], 2, {}, "this state has networks 1, the logger 2"),
-        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 1"),
+        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 2"),
         ([1, 2, 3], [0, 1, 0], 1, {"version": None}, "this state has version None"),
     ],
 )
@@ -717,13 +727,12 @@ def test_agreement_is_one_minus_the_divergence_of_pairs():
 
 
 def test_the_example_of_the_readme_runs(capsys):
-    section = rf"^#+ {EXAMPLE}\n(?:(?!#+ ).*\n)*?```python\n((?:(?!```).*\n)*)```"
-    block = re.search(section, README.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    assert block, f"README.md has no python block under the heading '{EXAMPLE}'"
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
+    (block,) = (text for text in blocks if "ScoreLogger" in text)
     names = {}
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(compile(block[1], str(README), "exec"), names)
+        exec(compile(block, str(README), "exec"), names)
     table = names["logger"].table()
     assert isinstance(names["net"], torch.nn.Module)
     assert table["looks"].nunique() == 1

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from butterfly import claims, paths
-from butterfly.claims import Claim, Interval, Region
+from butterfly.strict import UserError
+from butterfly.study import folders, intervals, ledger
+from butterfly.study.claims import VERDICTS, Claim, Region, above, below, between, exactly
+from butterfly.study.intervals import Interval
 
 
 def interval(low, high, n=10):
@@ -38,29 +40,31 @@ def test_touching_a_bound_is_not_inside():
 
 
 def test_no_data_is_inconclusive():
-    for missing in (claims.mean([]), claims.mean([1.0]), claims.mean([1.0, math.nan]), claims.share([])):
+    for missing in (intervals.mean([]), intervals.mean([1.0]), intervals.mean([1.0, math.nan]), intervals.share([])):
         assert Region(low=0.0).judge(missing) == "inconclusive"
 
 
 def test_mean_interval_is_students():
     x = np.array([1.0, 2.0, 4.0, 3.0])
-    found = claims.mean(x)
+    found = intervals.mean(x)
     half = stats.t.ppf(0.975, 3) * x.std(ddof=1) / 2
     assert (found.estimate, found.low, found.high, found.n) == pytest.approx((2.5, 2.5 - half, 2.5 + half, 4))
 
 
 def test_intervals_cover_as_often_as_they_say():
     random = np.random.default_rng(0)
-    hits = [c.low < 0.3 < c.high for c in (claims.mean(random.normal(0.3, 2.0, 8)) for _ in range(2000))]
+    hits = [c.low < 0.3 < c.high for c in (intervals.mean(random.normal(0.3, 2.0, 8)) for _ in range(2000))]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
-    hits = [c.low < 0.3 < c.high for c in (claims.share(random.random(20) < 0.3) for _ in range(2000))]
+    hits = [c.low < 0.3 < c.high for c in (intervals.share(random.random(20) < 0.3) for _ in range(2000))]
     assert np.mean(hits) >= 0.94
-    hits = [c.low < 1.5 < c.high for c in (claims.geometric_mean(1.5 * random.lognormal(0, 1, 8)) for _ in range(2000))]
+    hits = [
+        c.low < 1.5 < c.high for c in (intervals.geometric_mean(1.5 * random.lognormal(0, 1, 8)) for _ in range(2000))
+    ]
     assert np.mean(hits) == pytest.approx(0.95, abs=0.02)
 
 
 def test_exact_share():
-    found = claims.share([True] * 10)
+    found = intervals.share([True] * 10)
     assert found.estimate == 1.0
     assert found.low == pytest.approx(0.025**0.1)
 
@@ -68,61 +72,87 @@ def test_exact_share():
 def test_slopes_are_least_squares():
     x, y = np.array([0.0, 1.0, 3.0]), np.array([[1.0, 2.0, 9.0], [0.0, 0.0, 0.0]])
     expected = [stats.linregress(x, row).slope for row in y]
-    assert claims.slopes(x, y) == pytest.approx(expected)
+    assert intervals.slopes(x, y) == pytest.approx(expected)
 
 
-def line(id="B01", verdict="supported", estimate=1.0, low=0.5, high=1.5):
-    return Claim(id, "nb", "s", "src", "stat", estimate, low, high, 10, verdict)
+def line(id="B01", verdict="supported", estimate=1.0, low=0.5, high=1.5, void=""):
+    about = ("nb", "key", "s", "paper", "Figure 1", "finding", "digits, mlp-2x64", "src", "stat", Region(low=0.0))
+    return Claim(id, *about, estimate, low, high, 10, verdict, void)
+
+
+def test_regions_have_names():
+    assert (above(1.0), below(2.0), between(1.0, 2.0), exactly(0.0)) == (
+        Region(low=1.0),
+        Region(high=2.0),
+        Region(1.0, 2.0),
+        Region(0.0, 0.0),
+    )
+    assert [str(region) for region in (above(1.0), below(2.0), between(1.0, 2.0), exactly(0.0))] == [
+        "above 1",
+        "below 2",
+        "between 1 and 2",
+        "exactly 0",
+    ]
 
 
 def test_ledger_round_trip_and_null_for_what_could_not_be_had(tmp_path):
     file = tmp_path / "deep" / "claims.json"
-    claims.write(file, [line("B02"), line("B01", "inconclusive", math.nan, math.nan, math.nan)])
+    ledger.write(file, [line("B02"), line("B01", "inconclusive", math.nan, math.nan, math.nan)])
     rows = json.loads(file.read_text())
     assert [row["id"] for row in rows] == ["B01", "B02"]
     assert rows[0]["low"] is None
     assert list(rows[0]) == [field.name for field in dataclasses.fields(Claim)]
-    back = claims.read(file)
+    back = ledger.read(file)
     assert math.isnan(back[0].low)
     assert back[1] == line("B02")
+    assert rows[1]["region"] == [0.0, None]
+
+
+@pytest.mark.parametrize("text", ["", "[", "{}", "[1]", '[{"id": "B01"}]', '[{"region": [0, 1], "x": 2}]'])
+def test_a_damaged_ledger_is_explained(tmp_path, text):
+    (tmp_path / "claims.json").write_text(text)
+    if text == "{}":
+        assert ledger.read(tmp_path / "claims.json") == []
+        return
+    with pytest.raises(UserError, match="is not a ledger"):
+        ledger.read(tmp_path / "claims.json")
 
 
 def test_compare_says_what_departs():
-    assert claims.compare([line()], [line()]) == []
-    assert claims.compare([line(estimate=1.4)], [line()]) == []
-    (moved,) = claims.compare([line(estimate=1.6)], [line()])
+    assert ledger.compare([line()], [line()]) == []
+    assert ledger.compare([line(estimate=1.4)], [line()]) == []
+    (moved,) = ledger.compare([line(estimate=1.6)], [line()])
     assert "outside the reference's 0.5 to 1.5" in moved
-    (turned,) = claims.compare([line(verdict="contradicted")], [line()])
+    (turned,) = ledger.compare([line(verdict="contradicted")], [line()])
     assert "contradicted here, supported in the reference" in turned
-    assert len(claims.compare([line("B02")], [line("B01")])) == 2
+    assert len(ledger.compare([line("B02")], [line("B01")])) == 2
 
 
 def test_compare_gives_the_reason_of_a_claim_that_is_void_here_only():
-    void = claims.void([line(estimate=float("nan"))], "the labels are not there")
-    (reason,) = claims.compare(void, [line()])
+    void = line(verdict="inconclusive", estimate=float("nan"), void="the labels are not there")
+    (reason,) = ledger.compare([void], [line()])
     assert reason == "B01: not judged here, supported in the reference: the labels are not there"
-    both = claims.void([line()], "the labels are not there")
-    assert claims.compare(both, both) == []
+    both = line(verdict="inconclusive", void="the labels are not there")
+    assert ledger.compare([both], [both]) == []
 
 
 def test_summary_counts_and_warns_of_chance():
-    text = claims.summary([line(), line(), line(verdict="inconclusive")])
-    assert "2 supported, 0 contradicted, 1 inconclusive" in text
-    assert "0.2 misled by chance" in text or "0.1 misled by chance" in text
-
-
-def test_void_claims_lose_their_verdict():
-    (voided,) = claims.void([line()], "control twins differ")
-    assert voided.verdict == "inconclusive"
-    assert "control twins differ" in voided.statistic
+    text = ledger.summary([line()] * 39 + [line(verdict="contradicted"), line(verdict="inconclusive")])
+    assert "41 claims: 39 supported, 1 contradicted, 1 inconclusive" in text
+    assert "Of the 40 decided, expect up to 1.0 misled by chance" in text
 
 
 def test_markdown_has_a_row_a_claim():
-    assert claims.markdown([line(), line("B02")]).data.count("\n") == 3
+    assert ledger.markdown([line(), line("B02")]).data.count("\n") == 3
+
+
+def test_tables_escape_what_would_break_them():
+    one = dataclasses.replace(line(), statement="a | b")
+    assert "a \\| b" in ledger.markdown([one]).data
 
 
 def test_the_reference_ledger_is_complete():
-    ledger = claims.read(paths.reference("laptop") / "claims.json")
-    assert {"B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"} <= {c.id for c in ledger}
-    assert all(c.verdict in claims.VERDICTS for c in ledger)
-    assert next(c for c in ledger if c.id == "B00").verdict == "supported"
+    kept = ledger.read(folders.reference("laptop") / "claims.json")
+    assert {"B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"} <= {c.id for c in kept}
+    assert all(c.verdict in VERDICTS for c in kept)
+    assert next(c for c in kept if c.id == "B00").verdict == "supported"

@@ -20,12 +20,13 @@ class DataError(UserError):
 
 @dataclass(frozen=True)
 class Data:
-    """One classification task, whole, on one device.
+    """One task, whole, on one device.
 
-    `x [N, channels, *space]` and `y [N]` are the training set, `x_test`, `y_test` the test set. `ids [N]` are positions
-    in the original order and survive subsetting. `weights` and `targets` are optional and per example, or per seed and
-    example with a leading axis: `weights [N]` or `[S, N]` (0 masks an example out), `targets [N, C]` or `[S, N, C]`
-    (soft labels; without them the labels `y` are learned).
+    `x [N, channels, *space]` and `y [N]` are the training set, `x_test`, `y_test` the test set; `y` may also hold
+    labels along a sequence `[N, T]` or real values `[N, C]`, and `classes` is how many outputs a network has. `ids [N]`
+    are positions in the original order and survive subsetting. `weights` and `targets` are optional and per example, or
+    per seed and example with a leading axis: `weights [N]` or `[S, N]` (0 masks an example out), `targets [N, C]` or
+    `[S, N, C]` (soft labels or real values; without them `y` is learned).
     """
 
     name: str
@@ -46,7 +47,8 @@ class Data:
     @property
     def label_hash(self) -> str:
         """A fingerprint of ids and labels, to refuse scores or records made with other labels."""
-        return hashlib.sha256(torch.stack([self.ids, self.y]).cpu().numpy().tobytes()).hexdigest()[:16]
+        parts = [part.contiguous().cpu().numpy().tobytes() for part in (self.ids, self.y)]
+        return hashlib.sha256(b"".join(parts)).hexdigest()[:16]
 
     def to(self, device: str | torch.device, dtype: torch.dtype = torch.float32) -> "Data":
         """The same data on a device, floating-point tensors in `dtype`."""

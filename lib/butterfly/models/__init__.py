@@ -12,8 +12,8 @@ def build(name: str, input_shape: tuple[int, ...], classes: int) -> Model:
     """The architecture of that name.
 
     `mlp-DEPTHxWIDTH[-gelu][-norm]` (hidden layers), `cnn-DEPTHxWIDTH`, `gru-WIDTH`, `resnetDEPTH-WIDTH`,
-    `vggDEPTH-WIDTH`, `transformer-DEPTHxWIDTH`. Each file of `models` has the `PATTERN` of its names, whose named groups
-    are the fields of its one subclass of `Model`.
+    `vggDEPTH-WIDTH`, `transformer-DEPTHxWIDTH`. Each file of `models` has the `PATTERN` of its names; the named
+    groups are fields of its one subclass of `Model`.
     """
     module = registry.open_file("models", name)
     match = re.fullmatch(module.PATTERN, name) if module else None

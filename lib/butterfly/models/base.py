@@ -75,6 +75,13 @@ class Model:
         parts = torch.autograd.grad(loss(self.forward(leaves, x, drop)), list(leaves.values()))
         return self.layout.stack(dict(zip(leaves, parts, strict=True)))
 
+    def kept(self, theta: Tensor) -> Tensor | None:
+        """A copy of what training must not change in the rows `theta`; None where it may change all."""
+        return None
+
+    def keep_back(self, theta: Tensor, kept: Tensor | None) -> None:
+        """Put back what `kept` copied."""
+
     def init(self, seeds: list[int]) -> Tensor:
         """One freshly initialised network a seed: `[M, P]`."""
         return self.layout.init([generator("init", seed) for seed in seeds])

@@ -22,10 +22,3 @@ from butterfly.study.settings import Setting, setting
 from butterfly.study.store import Arrays, Config
 from butterfly.study.study import Study, Tables, sound
 from butterfly.study.tables import by_place, grid, long, of_places, stacked
-
-__all__ = [
-    *("Arrays", "Bench", "Config", "Interval", "Kind", "OneModel", "Origin", "Paper", "Params", "Setting", "Shard"),
-    *("Study", "Tables", "Times", "Trained", "above", "below", "between", "broken", "by_place", "check_looks"),
-    *("check_times", "exactly", "grid", "groups", "intervals", "long", "lost", "of_places", "plain", "rising_sizes"),
-    *("rising_times", "setting", "sound", "stacked"),
-]

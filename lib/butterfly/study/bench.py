@@ -11,7 +11,7 @@ from butterfly.train import Recipe
 
 
 class Bench:
-    """One shard's work place. Values of the configuration by name, as in `bench["points"]`; the rest when it is used."""
+    """One shard's work place: values of the configuration by name, as in `bench["points"]`; the rest when used."""
 
     def __init__(self, config: dict[str, Any]):
         self.config = config

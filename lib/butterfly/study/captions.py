@@ -14,7 +14,8 @@ from butterfly.study import folders
 if TYPE_CHECKING:
     from butterfly.study.study import Study
 
-UNITS = {"seed": "seeds", "pair": "pairs of networks", "group": "groups", "block": "blocks of runs", "run": "runs"}
+# Columns of whole numbers that count independent units, the first that is there.
+UNITS = {"seed": "seeds", "group": "groups", "block": "blocks of runs", "pair": "pairs", "run": "runs"}
 
 
 def caption(study: Study, letter: str, draw: Callable, profile: str = "laptop") -> str:
@@ -38,6 +39,7 @@ def _units(files: list[Path]) -> str:
     for file in files:
         numbers = pd.read_csv(file)
         for column, name in UNITS.items():
-            if column in numbers:
-                return f", n = {numbers[column].nunique()} {name}"
+            if column in numbers and pd.api.types.is_integer_dtype(numbers[column]):
+                count = numbers[column].nunique()
+                return f", n = {count} {name}" if count > 1 else f", one {column}"
     return ""

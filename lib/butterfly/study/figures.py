@@ -17,7 +17,6 @@ from PIL import Image as Picture
 from butterfly.study.settings import setting
 from butterfly.study.store import write_whole
 
-
 Drawn = tuple[Figure, pd.DataFrame]
 
 

@@ -1,9 +1,9 @@
 """The identity of a computation: all code of this package that it can reach, so that nobody can change it unnoticed.
 
 Reached are the definitions that a function names, those that they name, and so on: a class with all its methods and
-bases, a decorator with what it wraps, a constant with every statement that changes it. Of a module that is handed on as a
-whole, and of the files that a configuration names (architectures, data sets), everything counts. Comments, docstrings,
-types in signatures, texts of errors and the order of definitions do not. The sources are those that the process imported.
+bases, a decorator with what it wraps, a constant with every statement that changes it. Of a module that is handed on as
+a whole, and of the files that a configuration names (architectures, data sets), all counts. Comments, docstrings,
+types in signatures, texts of errors and the order of definitions do not. The sources are those that were imported.
 """
 
 import ast
@@ -55,6 +55,11 @@ def _code(roots: tuple[Name, ...]) -> tuple[tuple[str, str], ...]:
     return (("code", found.hash), *((package, version(package)) for package in sorted(found.packages)))
 
 
+def is_module(name: str) -> bool:
+    """Whether this package has a module of that name."""
+    return name in _running()
+
+
 def named(config: object) -> set[str]:
     """The modules of architectures and data sets whose names stand anywhere in a configuration."""
     if isinstance(config, str):
@@ -69,8 +74,15 @@ def environment(device: str) -> dict[str, str]:
     """What else decides the bits of a result: the build of torch, the processor, and instructions that were chosen."""
     if device == "cpu":
         chosen = {name: os.environ[name] for name in _CHOICES if name in os.environ}
-        return {"torch": torch.__version__.partition("+")[0], "processor": torch.backends.cpu.get_cpu_capability()} | chosen
-    return {"torch": torch.__version__, "cuda": str(torch.version.cuda), "processor": torch.cuda.get_device_name(device)}
+        return {
+            "torch": torch.__version__.partition("+")[0],
+            "processor": torch.backends.cpu.get_cpu_capability(),
+        } | chosen
+    return {
+        "torch": torch.__version__,
+        "cuda": str(torch.version.cuda),
+        "processor": torch.cuda.get_device_name(device),
+    }
 
 
 # --- what can be reached ---------------------------------------------------------------------------------------------
@@ -158,9 +170,7 @@ def reach(roots: Iterable[Name], program: Program) -> Reached:
     return found
 
 
-def _take(
-    found: Reached, module: "Module", statements: list[ast.stmt], place: str, program: Program
-) -> list[Name]:
+def _take(found: Reached, module: "Module", statements: list[ast.stmt], place: str, program: Program) -> list[Name]:
     """Add statements under one name; the names that they use."""
     if statements:
         found.statements[place] = "\n".join(ast.dump(node) for node in statements)
@@ -192,7 +202,7 @@ class Module:
         names = _bound(node)
         for name in names:
             self.bindings.setdefault(name, []).append(node)
-        if not names or _registers(node):
+        if (not names and not _declares(node)) or _registers(node):
             self.acting.append(node)
 
     def _brought(self, node: ast.Import | ast.ImportFrom) -> dict[str, Name]:
@@ -235,7 +245,7 @@ class Module:
                 yield module, name
                 return
             module = f"{module}.{name}"
-        for place, attribute in enumerate(attributes):
+        for attribute in attributes:
             if f"{module}.{attribute}" in program:
                 module = f"{module}.{attribute}"
                 continue
@@ -279,7 +289,8 @@ class _Uses(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.Lambda) -> None:
         arguments = node.args
-        outside = [*getattr(node, "decorator_list", []), *arguments.defaults, *filter(None, arguments.kw_defaults)]
+        wrappers = [d for d in getattr(node, "decorator_list", []) if _root(d) not in _HARMLESS]
+        outside = [*wrappers, *arguments.defaults, *filter(None, arguments.kw_defaults)]
         for value in outside:
             self.visit(value)
         outer, self.local = self.local, [scope for scope in self.local if scope[0] == "function"]
@@ -344,20 +355,28 @@ def _bound(node: ast.stmt) -> list[str]:
 
 
 def _registers(node: ast.stmt) -> bool:
-    """Whether a definition may enter itself somewhere by its decorator: all but those that are known not to.
-
-    `study.shard`, `study.claim` and the like are read by notebooks and never by a computation.
-    """
-    for decorator in getattr(node, "decorator_list", []):
-        called = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if ast.unparse(called).partition(".")[0] not in _HARMLESS:
-            return True
-    return False
+    """Whether a definition may enter itself somewhere by its decorator: all but those that are known not to."""
+    return any(_root(decorator) not in _HARMLESS for decorator in getattr(node, "decorator_list", []))
 
 
+def _declares(node: ast.stmt) -> bool:
+    """Whether a statement only tells a study of claims and the like, which no computation reads."""
+    if isinstance(node, ast.For):
+        return all(map(_declares, node.body))
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _root(node.value) == "study"
+
+
+def _root(node: ast.expr) -> str:
+    """The name that an expression begins with: `study` in `study.claim("X14")(measure)`."""
+    while isinstance(node, ast.Call | ast.Attribute):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+# Wrappers that enter nothing anywhere; `study.shard`, `study.claim` and the like are read by notebooks alone.
 _HARMLESS = {
-    *("dataclass", "cache", "lru_cache", "cached_property", "property", "staticmethod", "classmethod", "contextmanager"),
-    *("model_validator", "field_validator", "functools", "dataclasses", "torch", "np", "pytest", "study"),
+    *("dataclass", "cache", "lru_cache", "cached_property", "property", "staticmethod", "classmethod"),
+    *("contextmanager", "model_validator", "field_validator", "functools", "dataclasses", "torch", "np", "study"),
 }
 
 

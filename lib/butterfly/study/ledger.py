@@ -22,7 +22,7 @@ def write(path: Path, claims: Sequence[Claim]) -> None:
 
 
 def _plain(row: dict) -> dict:
-    """JSON has no NaN and no infinity: an interval that could not be had is null, and so is a bound that is not there."""
+    """JSON has no NaN and no infinity: an interval that could not be had is null, and so is a bound that is absent."""
     region = [bound if math.isfinite(bound) else None for bound in (row["region"]["low"], row["region"]["high"])]
     plain = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
     return plain | {"region": region}
@@ -58,26 +58,38 @@ def table(claims: Iterable[Claim]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["id", "claim", "estimate", "95 % interval", "n", "verdict"])
 
 
-def markdown(claims: Iterable[Claim]) -> Markdown:
-    """The ledger as a table in a notebook, with who says it, what was measured and the region claimed."""
-    return Markdown(markdown_table(claims))
-
-
-def markdown_table(claims: Iterable[Claim]) -> str:
-    """The text of that table."""
+def full_table(claims: Iterable[Claim]) -> pd.DataFrame:
+    """The same with who says it, what kind it is and about what, what was measured, and the region claimed."""
     found = list(claims)
     rows = table(found)
     rows.insert(2, "says", [c.origin + (f", {c.place}" if c.place else "") for c in found])
-    rows.insert(3, "measured by; region", [f"{c.statistic}; {c.region}" for c in found])
+    rows.insert(3, "kind", [c.kind for c in found])
+    rows.insert(4, "scope", [c.scope for c in found])
+    rows.insert(5, "measured by", [c.statistic for c in found])
+    rows.insert(6, "region", [str(c.region) for c in found])
+    return rows
+
+
+def markdown(claims: Iterable[Claim]) -> Markdown:
+    """The ledger as a table in a notebook."""
+    rows = full_table(claims).drop(columns=["kind", "scope"])
+    return Markdown(as_markdown(rows))
+
+
+def as_markdown(rows: pd.DataFrame) -> str:
+    """A table in markdown."""
     lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
 def summary(claims: Sequence[Claim]) -> str:
-    """One sentence: how many of each verdict, and how many to expect wrong by chance."""
-    counts = ", ".join(f"{sum(c.verdict == v for c in claims)} {v}" for v in VERDICTS)
-    chance = (1 - LEVEL) * len(claims)
-    return f"{len(claims)} claims: {counts}. At {LEVEL:.0%} intervals, expect up to {chance:.1f} misled by chance."
+    """One sentence: how many of each verdict, and how many of the decided ones to expect wrong by chance."""
+    counts = {verdict: sum(c.verdict == verdict for c in claims) for verdict in VERDICTS}
+    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
+    decided = len(claims) - counts["inconclusive"]
+    # A verdict is false where the interval misses on one side: half of what lies outside its level.
+    chance = (1 - LEVEL) / 2 * decided
+    return f"{len(claims)} claims: {told}. Of the {decided} decided, expect up to {chance:.1f} misled by chance."
 
 
 def compare(fresh: Sequence[Claim], reference: Sequence[Claim]) -> list[str]:

@@ -39,7 +39,7 @@ class Params(Strict):
 class Trained(Params):
     """Parameters of a study that trains networks: the recipe and the data of its main setting can be changed."""
 
-    recipe: dict[str, Any] = {}  # fields of the recipe to change, such as {"lr": 0.1}
+    recipe: dict[str, Any] = Field(default_factory=dict)  # fields of the recipe to change, such as {"lr": 0.1}
     data_set: str | None = None  # another one; None: the setting's own
 
     @field_validator("recipe")
@@ -74,9 +74,11 @@ class Trained(Params):
         return found
 
     def beside(self, main: str, other: str, steps: int | None = None) -> Setting:
-        """A second setting that is held against the main one: it follows the changes, but in what sets the two apart."""
+        """A second setting, held against the main one: it follows the changes, but not in what sets the two apart."""
         a, b = setting(main), setting(other)
-        kept = {name: value for name, value in self.recipe.items() if getattr(a.recipe, name) == getattr(b.recipe, name)}
+        kept = {
+            name: value for name, value in self.recipe.items() if getattr(a.recipe, name) == getattr(b.recipe, name)
+        }
         changes = kept | ({} if steps is None else {"steps": steps})
         if self.data_set is not None and a.data == b.data:
             changes["data"] = self.data_set

@@ -1,8 +1,8 @@
-"""Profiles: `params/<profile>.yaml`, a section a notebook, which says only what differs from the notebook's defaults."""
+"""Profiles: `params/<profile>.yaml`, a section a notebook, which says only what differs from its defaults."""
 
 import hashlib
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -17,7 +17,7 @@ _LARGEST = 1_000_000  # characters of a parameter file
 class _Loader(yaml.SafeLoader):
     """YAML in which things mean what they look like: no `010` = 8, no `1:30` = 90, `1e-3` is a number, no key twice."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def compose_node(self, parent, index):
         if self.check_event(yaml.AliasEvent):
@@ -37,12 +37,10 @@ for _tag, _pattern, _first in (
     ("bool", r"true|false", "tf"),
     ("null", r"null|~|", ["n", "~", ""]),
     ("int", r"[-+]?(0|[1-9][0-9]*)", "-+0123456789"),
-    ("float", r"[-+]?(0|[1-9][0-9]*)?\.?[0-9]+([eE][-+]?[0-9]+)?|[-+]?(0|[1-9][0-9]*)\.([eE][-+]?[0-9]+)?", "-+.0123456789"),
+    ("float", r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", "-+.0123456789"),
 ):  # fmt: skip
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})\\Z"), list(_first))
-_Loader.add_constructor(
-    "tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node))
-)
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(loader.construct_scalar(node)))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(loader.construct_scalar(node)))
 
 
@@ -66,7 +64,9 @@ def known() -> list[str]:
 def check(name: str) -> str:
     """The name, if it can name a profile: before anything is read, written or removed."""
     if not NAME.fullmatch(name):
-        raise ParameterError(f"'{name}' cannot name a profile: small letters, digits and hyphens; {close_to(name, known())}")
+        raise ParameterError(
+            f"'{name}' cannot name a profile: small letters, digits and hyphens; {close_to(name, known())}"
+        )
     return name
 
 

@@ -1,8 +1,8 @@
 """Shards: the unit of work, of caching, of failure and of distribution.
 
 A shard is a pure function of its configuration: one process, its own seeds. Its key is a hash of the configuration, of
-the code that it reaches and of the library versions, so a changed parameter or program finds no old result. Who computes
-a shard says by which key; what does not match is refused. Killing the program loses the shards in flight only.
+the code that it reaches and of library versions, so a changed parameter or program finds no old result. Who computes a
+shard says by which key; what does not match is refused. Killing the program loses the shards in flight only.
 """
 
 import contextlib
@@ -23,10 +23,10 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from butterfly import registry
+from butterfly.strict import UserError
 from butterfly.study import identity
 from butterfly.study.bench import Bench
 from butterfly.study.store import Arrays, Config, DamagedError, Store, write_whole
-from butterfly.strict import UserError
 
 Compute = Callable[[Bench], Arrays]
 Report = Callable[[str], None]
@@ -130,8 +130,11 @@ def _compute(waiting: dict[str, Shard], executor: Executor | None) -> Iterator[t
         )
     first = failures[0][1]
     names = "\n".join(f"  {_name(shard)}: {type(error).__name__}: {error}" for shard, error in failures)
-    first.add_note(f"{len(failures)} of {len(waiting)} shards failed; the others are kept:\n{names}")
-    raise UserError(f"{first}\n{first.__notes__[-1]}") from first if isinstance(first, UserError) else first
+    told = f"{len(failures)} of {len(waiting)} shards failed; the others are kept:\n{names}"
+    if isinstance(first, UserError):
+        raise UserError(told) from None
+    first.add_note(told)
+    raise first
 
 
 def _compute_elsewhere(
@@ -154,7 +157,9 @@ def _compute_elsewhere(
 
 def _name(shard: Shard) -> str:
     """A shard for people: what it computes, and for whom."""
-    whom = next((f"{unit} {shard.config[unit]}" for unit in ("seeds", "pairs", "groups", "block") if unit in shard.config), "")
+    whom = next(
+        (f"{unit} {shard.config[unit]}" for unit in ("seeds", "pairs", "groups", "block") if unit in shard.config), ""
+    )
     return " ".join(filter(None, [shard.compute.__name__, shard.of, whom]))
 
 
@@ -185,7 +190,7 @@ class _Clock:
     def __init__(self, store: Store, waiting: list[Shard], executor: Executor | None):
         self._file = store.folder / "seconds.json"
         self._seconds: dict[str, float] = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # missing or damaged
             self._seconds = {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
         self._left = list(waiting)
         self._workers = max(1, min(getattr(executor, "_max_workers", 1) or 1, len(waiting)))
@@ -204,7 +209,11 @@ class _Clock:
 
 
 def _kind(shard: Shard) -> str:
-    config = {k: len(v) if k in ("seeds", "pairs", "groups") else v for k, v in shard.config.items() if k != "block"}
+    config = {
+        k: len(v) if k in ("seeds", "pairs", "groups") and isinstance(v, list) else v
+        for k, v in shard.config.items()
+        if k != "block"
+    }
     return f"{_function(shard)} {hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:12]}"
 
 

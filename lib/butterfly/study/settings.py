@@ -22,7 +22,7 @@ class Setting(Strict):
     title: str = ""
 
     def changed(self, **changes: Any) -> Self:
-        """The same setting with another model, data set or title, or other fields of the recipe, checked like a new one."""
+        """The same setting with another model, data set, title or fields of the recipe, checked like a new one."""
         recipe = {name: value for name, value in changes.items() if name not in type(self).model_fields}
         own = self.model_dump(mode="json") | {name: value for name, value in changes.items() if name not in recipe}
         return type(self).read(own | {"recipe": self.recipe.changed(**recipe).model_dump(mode="json")}, "setting")

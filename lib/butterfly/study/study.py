@@ -53,7 +53,9 @@ class Tables(dict[str, pd.DataFrame]):
     `place` is the setting or network that the tables are restricted to, `label` what its claims' ids end in.
     """
 
-    def __init__(self, tables: Mapping[str, pd.DataFrame], params: Params, place: str = "", label: str = "", **kept: Any):
+    def __init__(
+        self, tables: Mapping[str, pd.DataFrame], params: Params, place: str = "", label: str = "", **kept: Any
+    ):
         super().__init__(tables)
         self.params, self.place, self.label = params, place, label
         self.kept = kept  # what is not a table: matrices that a figure draws
@@ -81,6 +83,7 @@ class Question:
     source: str
     kind: Kind
     figure: str
+    scope: str
     unless: Reason
     everywhere: bool
     measure: Callable[[Tables], Interval]
@@ -92,7 +95,7 @@ def sound(tables: Tables) -> str:
 
 
 class Study:
-    """One notebook's study. `on` is the column of the tables that tells places apart where claims are judged on several.
+    """One notebook's study. `on` is the column of its tables that tells places apart, if claims are judged on several.
 
     The places of parameters are `params.places`, a dict from what the ids end in (empty for the main one) to the value
     in that column.
@@ -151,14 +154,16 @@ class Study:
         source: str = "",
         kind: Kind | None = None,
         figure: str = "",
+        scope: str = "",
         unless: Reason | None = None,
         everywhere: bool = True,
     ) -> Callable:
         """Declare a claim; the function measures it, from tables to an interval, and its docstring is the statement.
 
-        Statement and `by`, the words for the statistic, may name parameters, as in `{size:g}`. `place` is the section,
-        figure or file that says it, `source` the work if it is not the study's paper, `figure` the letters of the
-        figures that show it. `everywhere` False: judged on the main place only.
+        Statement and `by`, the words for the statistic, may name parameters, as in `{size:g}` or `{params.last:g}`.
+        `place` is the section, figure or file that says it, `source` the work if it is not the study's paper, `figure`
+        the letters of the figures that show it, `scope` the data and model if they are not those of the place.
+        `everywhere` False: judged on the main place only.
         """
 
         def declare(measure: Callable[[Tables], Interval]) -> Callable[[Tables], Interval]:
@@ -166,7 +171,7 @@ class Study:
             if any(question.id == id for question in self.questions):
                 raise ValueError(f"{self.notebook} has two claims {id}")
             cited = source or ("this companion" if says is Origin.OURS else self.paper.cite)
-            about = (id, own, by, region, says, place, cited, kind or self.kind, figure)
+            about = (id, own, by, region, says, place, cited, kind or self.kind, figure, scope)
             self.questions.append(Question(*about, unless or self._why, everywhere, measure))
             return measure
 
@@ -188,13 +193,30 @@ class Study:
         return {**common, **grid}
 
     def every_few(
-        self, params: Params, setting: Setting, units: str = "seeds", leave: Sequence[str] = (), of: str = "", **grid: Any
+        self,
+        params: Params,
+        setting: Setting,
+        units: str = "seeds",
+        leave: Sequence[str] = (),
+        of: str = "",
+        **grid: Any,
     ) -> list[Shard]:
         """One shard for every few seeds (or other units), with all parameters that may decide its numbers.
 
         Left out are those that say which setting and how many units, and those named in `leave`; `grid` adds others.
         """
-        choice = {"profile", "device", "setting", "steps", "recipe", "data_set", "model", units, f"{units}_per_shard", *leave}
+        choice = {
+            "profile",
+            "device",
+            "setting",
+            "steps",
+            "recipe",
+            "data_set",
+            "model",
+            units,
+            f"{units}_per_shard",
+            *leave,
+        }
         common = self.config(setting, params, **params.model_dump(mode="json", exclude=choice), **grid)
         some = groups(getattr(params, units), getattr(params, f"{units}_per_shard"))
         return [Shard(self.computations[0], common | {units: few}, of) for few in some]
@@ -233,7 +255,7 @@ class Study:
 
     def _judged(self, question: Question, here: Tables) -> Claim:
         interval, void = question.measure(here), question.unless(here)
-        values = here.params.model_dump()
+        values = here.params.model_dump() | {"params": here.params}  # so that properties can be named too
         return Claim(
             id=question.id + (f"@{here.label}" if here.label else ""),
             notebook=self.notebook,
@@ -242,7 +264,7 @@ class Study:
             origin=str(question.origin),
             place=question.place,
             kind=str(question.kind),
-            scope=self.scope(here),
+            scope=question.scope.format(**values) or self.scope(here),
             source=question.source,
             statistic=question.by.format(**values),
             region=question.region,
@@ -257,9 +279,11 @@ class Study:
         params, name = here.params, here.place or getattr(here.params, "setting", "")
         if not name:
             return ""
-        setting_name, _, model = name.partition("/")
-        found = setting(setting_name) if here.label or not isinstance(params, Trained) else params.chosen(setting_name)
-        return f"{found.data}, {params.architectures if hasattr(params, 'architectures') else model or found.model}"
+        if hasattr(params, "trained"):  # networks named `setting/architecture`
+            found = params.trained(name)
+        else:
+            found = setting(name) if here.label or not isinstance(params, Trained) else params.chosen(name)
+        return f"{found.data}, {getattr(params, 'architectures', found.model)}"
 
     # --- what a notebook asks of it ---
 
@@ -290,7 +314,7 @@ class Study:
             figures.save_table(self.results[name], f"{self.number}_{name}", folders.results(self.params.profile))
 
     def verdicts(self) -> None:
-        """Show the claims as the reference run has them; then judge them anew, keep them beside the figures, show them."""
+        """Show the claims as the reference run has them; then judge them anew, keep them and show them."""
         found = self.judge(self.params, self.results)
         ledger.write(folders.results(self.params.profile) / f"{self.notebook}.claims.json", found)
         display(Markdown("The reference run:"), ledger.markdown(self.reference_claims()))

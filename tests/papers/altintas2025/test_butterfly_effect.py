@@ -1,36 +1,29 @@
-"""The butterfly experiment: its cells, its tables, and claims that can come out either way."""
+"""Notebook 01: its cells, its tables, and claims that can come out either way."""
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
-from time import sleep
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
-from butterfly import data, models, paths
-from butterfly.experiments import butterfly_effect as experiment
-from butterfly.experiments.butterfly_effect import Params, Tables
+from butterfly import data, models
+from butterfly.papers.altintas2025.butterfly_effect import Params, study
 from butterfly.perturb import Kick
+from butterfly.strict import ParameterError
+from butterfly.study import plain
 from butterfly.train import Fork, Observer, train
+from tests import conftest
 
-TINY = Params(
-    steps=30, seeds=2, seeds_per_shard=1, kick_times=(0.0, 50.0), one_weights=2, points=5, looks=4, real_settings=()
-)
+TINY = Params(steps=30, seeds=2, seeds_per_shard=1, kick_times=(0.0, 50.0), one_weights=2, points=5, looks=4)
+CLAIMS = ["B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(own_store):
     """A tiny run with its own store."""
-    os.environ["BUTTERFLY_RUNS"] = str(tmp_path_factory.mktemp("runs"))
-    os.environ["BUTTERFLY_JOBS"] = "1"
-    yield experiment.run(TINY)
-    del os.environ["BUTTERFLY_RUNS"], os.environ["BUTTERFLY_JOBS"]
+    return study.run(TINY)
 
 
 def test_every_cell_is_there_once(results):
@@ -62,13 +55,12 @@ def test_tables_fit_together(results):
 
 def test_every_column_is_what_it_says(results):
     """One cell computed again with the primitives, in plain steps."""
-    grid = experiment._grid(TINY, "mnist1d", 30, TINY.kick_times, TINY.gaussian_sizes)
-    task = data.load("mnist1d")
-    model = models.build(grid.setting.model, task.input_shape, task.classes)
+    setting, task = plain("mnist1d", 30), data.load("mnist1d")
+    model = models.build(setting.model, task.input_shape, task.classes)
     kick = Kick(size=1e-2)
     seen = {}
     look = Observer("look", lambda now: seen.update({now.step: now.theta.clone()}), frozenset({0, 30}))
-    train(model, task, grid.setting.recipe, [1], [Fork(1, 15, kick)], [look])
+    train(model, task, setting.recipe, [1], [Fork(1, 15, kick)], [look])
     start, (parent, twin) = model.init([1])[0], seen[30]
     answers = model.logits(seen[30], task.x_test).argmax(2)
     cell = "seed == 1 and time == 50 and kind == 'gaussian' and size == 0.01"
@@ -99,47 +91,45 @@ def test_every_column_is_what_it_says(results):
     assert {name: end[name] for name in during} == pytest.approx(during, rel=0.02, abs=0.004)
 
 
-def test_results_do_not_depend_on_the_number_of_processes(results, monkeypatch, tmp_path):
-    monkeypatch.setenv("BUTTERFLY_RUNS", str(tmp_path))
-    monkeypatch.setenv("BUTTERFLY_JOBS", "2")
-    again = experiment.run(TINY)
-    for name, table in results.items():
-        pd.testing.assert_frame_equal(table, again[name], check_exact=True)
-
-
-def test_a_run_killed_with_all_its_workers_goes_on(results, tmp_path, monkeypatch):
-    """Killed while it computes; what was finished is not computed again, and the results are the same."""
-    monkeypatch.setenv("BUTTERFLY_RUNS", str(tmp_path))
-    values = TINY.model_copy(update={"seeds": 3}).model_dump_json()
-    code = "import json, sys; from butterfly.experiments import butterfly_effect as e; " + (
-        "e.run(e.Params.read(json.loads(sys.argv[1])))"
-    )
-    process = subprocess.Popen([sys.executable, "-c", code, values], start_new_session=True, stderr=subprocess.DEVNULL)
-    for _ in range(600):
-        if process.poll() is not None or any(tmp_path.glob("*.shard")):
-            break
-        sleep(0.1)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    kept = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("*.shard")}
-    assert kept
-    finished = experiment.run(TINY)
-    for name, table in results.items():
-        pd.testing.assert_frame_equal(table, finished[name], check_exact=True)
-    for name, when in kept.items():
-        assert (tmp_path / name).stat().st_mtime_ns == when
+# --- parameters ------------------------------------------------------------------------------------------------------
 
 
 def test_shards_do_not_depend_on_unrelated_parameters():
-    few, many = experiment.shards(TINY), experiment.shards(TINY.model_copy(update={"seeds": 5, "profile": "other"}))
+    few, many = study.shards(TINY), study.shards(TINY.model_copy(update={"seeds": 5, "profile": "other"}))
     assert many[:2] == few
-    json.dumps(few)
+    json.dumps([shard.config for shard in few])
+
+
+def test_real_data_get_the_thinner_grid_and_keep_their_recipe():
+    params = TINY.model_copy(update={"real_settings": ("digits",), "real_seeds": 1, "recipe": {"lr": 0.1}})
+    *main, real = study.shards(params)
+    assert [shard.of for shard in main] == ["mnist1d"] * 2
+    assert {shard.config["setting"]["recipe"]["lr"] for shard in main} == {0.1}
+    assert (real.of, real.config["setting"]) == ("digits", plain("digits").identity)
+    assert real.config["gaussian_sizes"] == list(TINY.real_sizes)
+    assert (real.config["seeds"], real.config["batch_sizes"], real.config["one_weights"]) == ([0], [], 1)
+    assert not any(name.startswith("real_") for shard in (*main, real) for name in shard.config)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"gaussian_sizes": []}, "gaussian_sizes is empty"),
+        ({"real_settings": ["digits", "digits"]}, "name each once"),
+        ({"real_settings": ["cifar10-small", "cifar10-paper"]}, "name each once"),
+        ({"real_settings": ["digit"]}, "unknown setting 'digit'"),
+        ({"setting": "mnist2d"}, "unknown setting 'mnist2d'"),
+    ],
+)
+def test_nonsense_is_refused_with_a_reason(values, reason):
+    with pytest.raises(ParameterError, match=reason):
+        Params.read(values, "here")
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
 
-def world(barrier, accuracy=lambda time, seed: 0.6, test=0.9, control=0.0, seeds=10) -> Tables:
+def world(barrier, accuracy=lambda time, seed: 0.6, test=0.9, control=0.0, seeds=10):
     """A table of twins in which the barrier is a given function of time, size and kind, with a little noise."""
     noise = np.random.default_rng(0)
     kinds = [("control", 0.0, 1), ("one weight", 0.01, 4), ("gaussian", None, 1), ("batch", None, 1)]
@@ -165,11 +155,11 @@ def world(barrier, accuracy=lambda time, seed: 0.6, test=0.9, control=0.0, seeds
                                 accuracy_parent=0.6,
                             )
                         )
-    return Tables(twins=pd.DataFrame(rows))  # fmt: skip
+    return dict(twins=pd.DataFrame(rows))
 
 
-def verdicts(tables):
-    return {c.id: c.verdict for c in experiment.make_claims(Params(), tables)}
+def verdicts(tables, params=None):
+    return conftest.verdicts(study.judge(params or Params(), tables))
 
 
 def fading(time, size, kind):
@@ -178,28 +168,36 @@ def fading(time, size, kind):
 
 
 def test_a_world_as_the_paper_says():
-    assert set(verdicts(world(fading)).values()) == {"supported"} or verdicts(world(fading)) == {
-        **dict.fromkeys(verdicts(world(fading)), "supported"),
-        "B07": "inconclusive",  # barriers below the resolution have no slope
-    }
+    assert verdicts(world(fading)) == dict.fromkeys(CLAIMS, "supported")
 
 
-@pytest.mark.parametrize(
-    ("id", "tables"),
-    [
-        ("B00", world(fading, control=1e-9)),
-        ("B01", world(lambda time, size, kind: 1e-3)),
-        ("B02", world(lambda time, size, kind: 1e-3 if kind == "one weight" else fading(time, size, kind))),
-        ("B03", world(lambda time, size, kind: 0.1 + time / 10)),
-        ("B04", world(lambda time, size, kind: 1.0)),
-        ("B05", world(lambda time, size, kind: 3.0 * (size or 1) ** 0.3)),
-        ("B07", world(lambda time, size, kind: (size or 1) ** -0.2)),
-        ("B16", world(fading, accuracy=lambda time, seed: 0.6 - 0.01 * (time > 0))),
-        ("B21", world(fading, test=0.4)),
-    ],
-)
+CONTRADICTING = [
+    ("B00", world(fading, control=1e-9)),
+    ("B01", world(lambda time, size, kind: 1e-3)),
+    ("B02", world(lambda time, size, kind: 1e-3 if kind == "one weight" else fading(time, size, kind))),
+    ("B03", world(lambda time, size, kind: 0.1 + time / 10)),
+    ("B04", world(lambda time, size, kind: 1.0)),
+    ("B05", world(lambda time, size, kind: 3.0 * (size or 1) ** 0.3)),
+    ("B07", world(lambda time, size, kind: (size or 1) ** -0.2)),
+    ("B16", world(fading, accuracy=lambda time, seed: 0.6 - 0.01 * (time > 0))),
+    ("B21", world(fading, test=0.4)),
+]
+
+
+@pytest.mark.parametrize(("id", "tables"), CONTRADICTING)
 def test_every_claim_can_be_contradicted(id, tables):
     assert verdicts(tables)[id] == "contradicted"
+
+
+def test_every_place_is_judged_on_its_own_twins():
+    params = Params(real_settings=("digits",))
+    main, real = world(fading)["twins"], world(lambda time, size, kind: 1.0)["twins"].assign(setting="digits")
+    both = verdicts(dict(twins=pd.concat([main, real])), params)
+    assert both == verdicts(world(fading)) | {
+        f"{id}@digits": verdict for id, verdict in verdicts(world(lambda time, size, kind: 1.0)).items()
+    }
+    assert both["B04"] == "supported"
+    assert both["B04@digits"] == "contradicted"
 
 
 def test_a_world_with_two_seeds_decides_little():
@@ -214,16 +212,10 @@ def test_broken_controls_void_everything_else():
 
 
 def test_claims_without_their_cells_are_inconclusive():
-    late = verdicts(Tables(twins=world(fading)["twins"].query("time == 50")))
-    early = verdicts(Tables(twins=world(fading)["twins"].query("time == 0")))
-    assert {id for id, verdict in late.items() if verdict == "inconclusive"} >= {
-        "B01",
-        "B02",
-        "B03",
-        "B05",
-        "B16",
-        "B21",
-    }
+    late = verdicts(dict(twins=world(fading)["twins"].query("time == 50")))
+    early = verdicts(dict(twins=world(fading)["twins"].query("time == 0")))
+    undecided = {id for id, verdict in late.items() if verdict == "inconclusive"}
+    assert undecided >= {"B01", "B02", "B03", "B05", "B16", "B21"}
     assert {id for id, verdict in early.items() if verdict == "inconclusive"} >= {"B03", "B04", "B07", "B16"}
 
 
@@ -234,47 +226,3 @@ def test_diverged_networks_void_the_claims(column):
     tables["twins"].loc[broken & (tables["twins"].seed == 3), column] = math.nan
     assert set(list(verdicts(tables).values())[1:]) == {"inconclusive"}
     assert verdicts(tables)["B00"] == ("inconclusive" if column == "largest_difference" else "supported")
-
-
-def test_the_driver_runs_a_profile_end_to_end(tmp_path):
-    """In a copy of the project: parameters, shards, notebook, figures, ledger, comparison; and a misspelt profile."""
-    import shutil
-
-    project = tmp_path / "project"
-    keep = shutil.ignore_patterns(".*", "__pycache__", "laptop", "smoke", "*.egg-info")
-    shutil.copytree(paths.ROOT, project, ignore=lambda d, names: keep(d, names) if "reference" not in d else [])
-    (project / "params" / "tiny").mkdir()
-    (project / "params" / "tiny" / "01_butterfly_effect.yaml").write_text("seeds: 2\nsteps: 60\nlooks: 4\npoints: 5\n")
-    environment = os.environ | {"PYTHONPATH": str(project / "lib"), "BUTTERFLY_JOBS": "1"}
-    environment.pop("BUTTERFLY_RUNS", None)
-
-    def butterfly(*arguments):
-        command = [sys.executable, "-m", "butterfly", *arguments]
-        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-
-    done = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
-    assert done.returncode == 0, done.stderr
-    assert "shard 1/1 done" in done.stderr
-    assert butterfly("ledger", "--profile", "tiny").returncode == 0
-    folder = project / "figures" / "tiny"
-    made = {path.name for path in folder.iterdir()}
-    for figure in ("01_a_barrier_by_size", "01_b_barrier_by_time", "01_c_growth", "01_d_path", "01_e_disagreement"):
-        assert {f"{figure}.png", f"{figure}.pdf", f"{figure}.csv"} <= made
-    ledger = json.loads((folder / "claims.json").read_text())
-    assert [row["id"] for row in ledger] == ["B00", "B01", "B02", "B03", "B04", "B05", "B07", "B16", "B21"]
-    assert not [name for name in made if name.startswith(".")]
-    assert "B00" in butterfly("claims", "--profile", "tiny").stdout
-    assert "no reference run" in butterfly("compare", "--profile", "tiny").stdout
-    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-    again = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
-    assert "to compute" not in again.stderr  # everything comes from the store
-    assert before == {path.name: path.read_bytes() for path in folder.glob("*.csv")}
-
-    wrong = butterfly("run", "01_butterfly_effect", "--profile", "tyni")
-    assert wrong.returncode == 2
-    assert "there is no profile 'tyni'" in wrong.stderr
-    assert "Traceback" not in wrong.stderr
-    (project / "params" / "tiny" / "01_butterfly_effect.yaml").write_text("seedz: 2\n")
-    wrong = butterfly("run", "01_butterfly_effect", "--profile", "tiny")
-    assert wrong.returncode == 2
-    assert "did you mean 'seeds'" in wrong.stderr

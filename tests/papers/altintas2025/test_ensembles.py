@@ -10,11 +10,11 @@ import torch.nn.functional as F
 
 from butterfly import align, data, models, represent
 from butterfly.evaluate import calibration_error
-from butterfly.experiments import ensembles as experiment
-from butterfly.experiments.ensembles import INDEPENDENT, OTHER, Params, Tables
-from butterfly.experiments.twins import chosen
+from butterfly.papers.altintas2025 import ensembles
+from butterfly.papers.altintas2025.ensembles import INDEPENDENT, OTHER, Params, study
 from butterfly.perturb import Kick
 from butterfly.strict import ParameterError
+from butterfly.study import Bench, Shard, plain
 from butterfly.train import Fork, train
 from tests.conftest import verdicts
 
@@ -26,13 +26,19 @@ NEAR = {"rel": 1e-3, "abs": 2e-3}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
+
+
+def bench_of(params, **changes):
+    """The bench of the one shard that parameters ask for, with other values in its configuration."""
+    (shard,) = study.shards(params)
+    return Bench(shard.config | changes)
 
 
 @pytest.fixture(scope="module")
 def alone():
     """Task, model, and the networks of each group, every one trained alone: {(time, seed): [members, P]}."""
-    setting, task = chosen("mnist1d", 40), data.load("mnist1d")
+    setting, task = plain("mnist1d", 40), data.load("mnist1d")
     model = models.build(setting.model, task.input_shape, task.classes)
     groups = {}
     for seed in (0, 1):
@@ -90,9 +96,8 @@ def test_control_twins_that_differ_are_seen(monkeypatch):
         run.theta[rows[1], 6] -= 0.25
         return run
 
-    monkeypatch.setattr(experiment, "train", shaken)
-    (config,) = experiment.shards(TINY.model_copy(update={"steps": 20, "members": 2}))
-    found = experiment.compute_shard(config)
+    monkeypatch.setattr(ensembles, "train", shaken)
+    found = ensembles.measure(bench_of(TINY.model_copy(update={"steps": 20, "members": 2})))
     assert found["largest_difference"] == pytest.approx([0.5, 0.25])
 
 
@@ -104,19 +109,18 @@ def test_groups_hold_the_right_twins(alone, monkeypatch):
     _, _, groups = alone
     seen = []
 
-    def keep(model, task, group, config):
-        seen.append(group.clone())
+    def keep(bench, members):
+        seen.append(members.clone())
         return {"nothing": 0.0}
 
-    monkeypatch.setattr(experiment, "_measure", keep)
-    (config,) = experiment.shards(TINY)
-    found = experiment.compute_shard(config)
+    monkeypatch.setattr(ensembles, "_measure", keep)
+    found = ensembles.measure(bench_of(TINY))
     assert found["nothing"].shape == (4, 2)
     expected = [groups[time, seed] for time in (*STEPS, INDEPENDENT) for seed in (0, 1)]
     assert len(seen) == len(expected)
     for group, networks in zip(seen, expected, strict=True):
-        assert group.shape == (1, *networks.shape)
-        torch.testing.assert_close(group[0], networks, rtol=0, atol=1e-3)
+        assert group.shape == networks.shape
+        torch.testing.assert_close(group, networks, rtol=0, atol=1e-3)
         assert torch.pdist(networks).min() > 0.02  # by far not each other
 
 
@@ -164,11 +168,11 @@ def test_every_column_is_what_it_says(results, alone, time, seed):
 
 def test_members_in_another_order_of_units_average_to_themselves_once_aligned(alone):
     """The same function three times, its units shuffled: the plain average is destroyed, the aligned one is not."""
-    task, model, groups = alone
+    _, model, groups = alone
     parent = groups[0.0, 0][:1]
     random = [torch.Generator().manual_seed(k) for k in (1, 2)]
     shuffled = align.permute(model.layout, parent.expand(2, -1), align.shuffled(model.layout, random))
-    found = experiment._measure(model, task, torch.cat([parent, shuffled])[None], {"examples": 100, "restarts": 1})
+    found = ensembles._measure(bench_of(TINY), torch.cat([parent, shuffled]))
     assert found["aligned_loss"] == pytest.approx(found["member_loss"], rel=1e-5)
     assert found["average_loss"] > found["member_loss"] + 0.1
     assert found["disagreement"] == pytest.approx(0.0, abs=0.005)
@@ -177,7 +181,7 @@ def test_members_in_another_order_of_units_average_to_themselves_once_aligned(al
 
 
 def test_restarts_of_weight_matching_are_passed_on(alone, monkeypatch):
-    task, model, groups = alone
+    groups = alone[2]
     asked = []
 
     def matching(layout, a, b, restarts):
@@ -185,8 +189,8 @@ def test_restarts_of_weight_matching_are_passed_on(alone, monkeypatch):
         assert torch.equal(a, groups[0.0, 0][:1].expand(2, -1))
         return align.Matching(align.identity(layout, len(b)), torch.zeros(2), torch.zeros(2))
 
-    monkeypatch.setattr(experiment.align, "weight_matching", matching)
-    found = experiment._measure(model, task, groups[0.0, 0][None], {"examples": 100, "restarts": 3})
+    monkeypatch.setattr(ensembles.align, "weight_matching", matching)
+    found = ensembles._measure(bench_of(TINY, restarts=3), groups[0.0, 0])
     assert asked == [3]
     assert found["aligned_loss"] == found["average_loss"]
 
@@ -220,44 +224,45 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_kicks_must_fall_on_different_updates():
     with pytest.raises(ParameterError, match="different updates before the last"):
-        experiment.shards(TINY.model_copy(update={"kick_times": (0.0, 0.5, 50.0)}))
+        study.shards(TINY.model_copy(update={"kick_times": (0.0, 0.5, 50.0)}))
 
 
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="torch sees no GPU"):
-        experiment.shards(TINY.model_copy(update={"device": "cuda"}))
+        study.shards(TINY.model_copy(update={"device": "cuda"}))
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY)
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "seeds": 5}))
+    few = study.shards(TINY)
+    many = study.shards(TINY.model_copy(update={"profile": "other", "seeds": 5}))
     assert few == many[:1]
-    assert [config["seeds"] for config in many] == [[0, 1], [2, 3], [4]]
-    assert json.loads(json.dumps(few)) == few
-    assert [experiment._cost(config) for config in many] == [2, 2, 1]
+    assert [shard.config["seeds"] for shard in many] == [[0, 1], [2, 3], [4]]
+    assert json.loads(json.dumps(few[0].config)) == few[0].config
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"members": 4}, {"size": 1e-3}, {"examples": 50}, {"restarts": 2}, {"kick_times": (0.0, 5.0, 50.0)}],
+    [
+        *({"members": 4}, {"size": 1e-3}, {"examples": 50}, {"restarts": 2}, {"kick_times": (0.0, 5.0, 50.0)}),
+        *({"recipe": {"lr": 0.1}}, {"data_set": "digits"}, {"model": "mlp-2x64"}),
+    ],
 )
 def test_shards_hold_all_that_matters(change):
-    assert experiment.shards(TINY.model_copy(update=change)) != experiment.shards(TINY)
-    assert experiment.shards(TINY.model_copy(update={"steps": 50})) != experiment.shards(TINY)
+    assert study.shards(TINY.model_copy(update=change)) != study.shards(TINY)
+    assert study.shards(TINY.model_copy(update={"steps": 50})) != study.shards(TINY)
 
 
-def test_members_cost_what_they_train_alone(monkeypatch):
+def test_members_cost_what_they_train_alone():
     """Of four members that part at 10 %, the parent trains all the way and three nine tenths of it."""
-    (config,) = experiment.shards(TINY)
+    (shard,) = study.shards(TINY)
     arrays = {name: np.zeros((4, 2)) for name in ("member_loss", "member_accuracy", "angle")}
     arrays |= {f"probabilities_{name}": np.arange(8.0).reshape(4, 2) for name in ("loss", "accuracy")}
-    filled = [arrays | {"largest_difference": np.zeros(2)}]
-    monkeypatch.setattr(experiment, "compute", lambda function, configs, cost: filled)
-    groups = experiment.run(TINY.model_copy(update={"members": 4}))["groups"]
+    filled = Shard(shard.compute, shard.config, found=arrays | {"largest_difference": np.zeros(2)})
+    groups = ensembles.tabulate(TINY.model_copy(update={"members": 4}), [filled])["groups"]
     assert groups.groupby("time").cost.first().to_dict() == pytest.approx({-1: 4, 0: 4, 10: 3.7, 50: 2.5})
     assert list(zip(groups.time, groups.seed, groups.gain, strict=True)) == [
-        (time, seed, 2.0 * k + seed) for k, time in enumerate((*config["kick_times"], INDEPENDENT)) for seed in (0, 1)
+        (time, seed, 2.0 * k + seed) for k, time in enumerate((*STEPS, INDEPENDENT)) for seed in (0, 1)
     ]
 
 
@@ -290,15 +295,18 @@ def world(angle=1.0, disagreement=1.0, start=0.95, early=0.9, calibration=0.7, l
                 }
             )
     controls = pd.DataFrame({"seed": range(6), "kind": "control", "largest_difference": 0.0})
-    return Tables(groups=pd.DataFrame(rows).sample(frac=1, random_state=0), controls=controls)
+    return dict(groups=pd.DataFrame(rows).sample(frac=1, random_state=0), controls=controls)
+
+
+IDS = ["B20", "B20b", "X22", "X23", "X24", "X25", "X26", "X27"]
 
 
 def judge(tables):
-    return verdicts(experiment.make_claims(Params(), tables))
+    return verdicts(study.judge(Params(), tables))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge(world()) == dict.fromkeys(IDS, "supported")
 
 
 @pytest.mark.parametrize(
@@ -322,14 +330,14 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    made = {c.id: c for c in experiment.make_claims(Params(), world())}
+    made = {c.id: c for c in study.judge(Params(), world())}
     planted = {"B20": 1, "B20b": 1, "X22": 0.95, "X23": 0.9, "X24": 0.7, "X25": 0.02, "X26": -30, "X27": -0.1}
     assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted, rel=0.01)
     assert {c.n for c in made.values()} == {6}
     assert {c.notebook for c in made.values()} == {"07_ensembles"}
-    assert [id for id, c in made.items() if c.source == experiment.PAPER] == ["B20", "B20b"]
+    assert [id for id, c in made.items() if c.source == ensembles.PAPER.cite] == ["B20"]
     assert "10 %" in made["X23"].statement
-    assert "80 %" in made["X27"].statistic
+    assert "last time" in made["X27"].statistic
 
 
 def test_claims_are_void_where_controls_differ_or_numbers_are_lost():
@@ -342,9 +350,9 @@ def test_claims_are_void_where_controls_differ_or_numbers_are_lost():
     ):
         tables = world()
         tables[name].loc[tables[name].index[7 % len(tables[name])], column] = value
-        found = experiment.make_claims(Params(), tables)
+        found = study.judge(Params(), tables)
         assert set(verdicts(found).values()) == {"inconclusive"}
-        assert all("void" in c.statistic for c in found)
+        assert all(c.void for c in found)
 
 
 @pytest.mark.parametrize(
@@ -368,12 +376,12 @@ def test_a_lost_number_leaves_what_rests_on_it_open(time, column, touched):
 
 def test_one_seed_supports_nothing():
     tables = world()
-    tables = Tables({name: table[table.seed == 0] for name, table in tables.items()})
+    tables = {name: table[table.seed == 0] for name, table in tables.items()}
     assert set(judge(tables).values()) == {"inconclusive"}
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = experiment.make_claims(TINY, results)
-    assert [c.id for c in made] == list(experiment.MARGINS)
+    made = study.judge(TINY, results)
+    assert [c.id for c in made] == IDS
     assert {c.n for c in made} == {2}
-    assert not any("void" in c.statistic for c in made)
+    assert not any(c.void for c in made)

@@ -8,20 +8,20 @@ import pytest
 import torch
 
 from butterfly import align, data, models, represent
-from butterfly.experiments import four_measures as experiment
-from butterfly.experiments.four_measures import Params, Tables
-from butterfly.experiments.twins import chosen
+from butterfly.papers.altintas2025.four_measures import MEASURES, Params, concordance, study
 from butterfly.perturb import Kick
 from butterfly.strict import ParameterError
+from butterfly.study import plain
 from butterfly.train import Fork, train
 from tests.conftest import verdicts
 
 TINY = Params(steps=30, seeds=2, seeds_per_shard=2, kick_times=(0.0, 50.0), sizes=(1e-2,), points=3, examples=100)
+CLAIMS = ["B12", "B13a", "B13b", "B13c", "B14", "B21b", "X01", "X02", "X03"]
 
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 def test_every_pair_is_there_once_and_controls_are_identical(results):
@@ -40,7 +40,7 @@ def test_every_pair_is_there_once_and_controls_are_identical(results):
 
 def test_every_column_is_what_it_says(results):
     """One twin measured again with the primitives, one network at a time."""
-    setting, task = chosen("mnist1d-adamw", 30), data.load("mnist1d")
+    setting, task = plain("mnist1d-adamw", 30), data.load("mnist1d")
     model = models.build(setting.model, task.input_shape, task.classes)
     parent, twin = train(model, task, setting.recipe, [1], [Fork(1, 15, Kick(size=1e-2))]).theta
     (row,) = (
@@ -63,17 +63,37 @@ def test_every_column_is_what_it_says(results):
     assert {name: row[name] for name in expected} == pytest.approx(expected, rel=0.02, abs=0.01)
 
 
-def test_arms_must_be_sgd_and_adamw():
+# --- parameters ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "values", [{"adaptive": "mnist1d"}, {"adaptive": "mnist1d-gelu"}, {"recipe": {"optimizer": "adamw"}}]
+)
+def test_arms_must_be_sgd_and_adamw(values):
     with pytest.raises(ParameterError, match="one for SGD, one for AdamW"):
-        Params.read({"adaptive": "mnist1d"}, "here")
+        Params.read(values, "here")
+
+
+def test_the_second_arm_follows_but_in_what_sets_it_apart():
+    arms = TINY.model_copy(update={"recipe": {"lr": 0.1, "batch_size": 32}, "model": "mlp-2x32"}).arms
+    assert [arm.model for arm in arms.values()] == ["mlp-2x32"] * 2
+    assert [(arm.recipe.steps, arm.recipe.batch_size) for arm in arms.values()] == [(30, 32)] * 2
+    assert [arm.recipe.lr for arm in arms.values()] == [0.1, plain("mnist1d-adamw").recipe.lr]
+
+
+def test_shards_hold_nothing_that_does_not_matter():
+    few, many = study.shards(TINY), study.shards(TINY.model_copy(update={"profile": "other", "seeds": 4}))
+    assert [few[0], few[1]] == [many[0], many[2]]
+    assert [shard.of for shard in few] == ["mnist1d", "mnist1d-adamw"]
+    assert torch.tensor([len(shard.config["seeds"]) for shard in few]).tolist() == [2, 2]
 
 
 def test_concordance_of_agreeing_and_of_opposed_judges():
     rising = np.arange(4.0)
-    same = pd.DataFrame({"time": rising} | dict.fromkeys(experiment.MEASURES, 7 * rising))
-    assert experiment.concordance(same) == pytest.approx(1.0)
+    same = pd.DataFrame({"time": rising} | dict.fromkeys(MEASURES, 7 * rising))
+    assert concordance(same) == pytest.approx(1.0)
     opposed = same.assign(barrier=-rising, angle=-rising)
-    assert experiment.concordance(opposed) == pytest.approx(0.0)
+    assert concordance(opposed) == pytest.approx(0.0)
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -99,14 +119,14 @@ def world(**changes):
             pairs[column] = change(pairs)
     deep = changes.get("depth", lambda depth: depth)
     layers = [pairs.assign(layer=f"hidden{k}", depth=k + 1, angle=0.1 + 0.1 * deep(k)) for k in range(3)]
-    return Tables(pairs=pairs, layers=pd.concat(layers, ignore_index=True))
+    return dict(pairs=pairs, layers=pd.concat(layers, ignore_index=True))
 
 
-judge = partial(experiment.make_claims, Params())
+judge = partial(study.judge, Params())
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert set(verdicts(judge(world())).values()) == {"supported"}
+    assert verdicts(judge(world())) == dict.fromkeys(CLAIMS, "supported")
 
 
 @pytest.mark.parametrize(
@@ -132,15 +152,13 @@ def test_every_claim_can_be_contradicted(id, change):
 def test_claims_are_void_where_controls_differ_or_numbers_are_lost():
     moved = world(largest_difference=lambda t: np.where(t.setting == "mnist1d", 1e-8, t.largest_difference))
     found = verdicts(judge(moved))
-    assert found["B12"] == found["X03"] == "inconclusive"
-    assert found["B13b"] == "supported"
+    assert {id for id, verdict in found.items() if verdict == "supported"} == {"B13b", "B21b"}
+    assert {verdict for id, verdict in found.items() if id not in ("B13b", "B21b")} == {"inconclusive"}
     lost = world(barrier=lambda t: t.barrier.mask(t.index == 0))
     assert verdicts(judge(lost))["B12"] == "inconclusive"
+    adaptive = world(angle=lambda t: t.angle.mask((t.setting == "mnist1d-adamw") & (t.kind == "twin")))
+    found = verdicts(judge(adaptive))
+    assert {id for id, verdict in found.items() if verdict == "inconclusive"} == {"B13b", "B21b"}
     stranger = world(angle=lambda t: t.angle.mask((t.kind == "independent") & (t.seed == 1)))
-    assert verdicts(judge(stranger))["X03"] == "inconclusive"
-
-
-def test_shards_hold_nothing_that_does_not_matter():
-    few, many = experiment.shards(TINY), experiment.shards(TINY.model_copy(update={"profile": "other", "seeds": 4}))
-    assert [few[0], few[1]] == [many[0], many[2]]
-    assert torch.tensor([len(config["seeds"]) for config in few]).tolist() == [2, 2]
+    found = verdicts(judge(stranger))
+    assert {id for id, verdict in found.items() if verdict == "inconclusive"} == {"X03"}

@@ -10,12 +10,12 @@ import torch
 
 from butterfly import align, data, models
 from butterfly.evaluate import evaluate
-from butterfly.experiments import stability as experiment
-from butterfly.experiments.stability import ARMS, CLAIMS, CLOCKS, PILOTS, REFERENCE, SHAPES, Params, Tables
-from butterfly.experiments.twins import EPSILON
+from butterfly.interpolate import EPSILON
+from butterfly.papers.altintas2025 import stability
+from butterfly.papers.altintas2025.stability import ARMS, CLAIMS, CLOCKS, PILOTS, REFERENCE, SHAPES, Params, study
 from butterfly.perturb import Kick
-from butterfly.settings import setting
 from butterfly.strict import ParameterError
+from butterfly.study import Bench, Origin, Shard, setting
 from butterfly.train import Fork, Observer, Recipe, learning_rate, train
 from tests.conftest import verdicts
 
@@ -28,7 +28,7 @@ NEAR = {"rel": 0.02, "abs": 1e-3}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 # --- every cell ------------------------------------------------------------------------------------------------------
@@ -64,8 +64,8 @@ def test_controls_are_identical_to_their_parents(results):
 
 
 def test_tables_follow_from_the_twins(results):
-    pd.testing.assert_frame_equal(results["effects"], experiment.effects(results["twins"]))
-    pd.testing.assert_frame_equal(results["losses"], experiment.losses(results["twins"]))
+    pd.testing.assert_frame_equal(results["effects"], stability.effects(results["twins"]))
+    pd.testing.assert_frame_equal(results["losses"], stability.losses(results["twins"]))
 
 
 # --- one twin in plain steps -----------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_pilots_are_other_seeds_trained_for_every_multiple(results):
     assert (found.target == found.loss[REFERENCE, 60]).all()
     for arm, own in results["budgets"].groupby("arm"):
         expected = (
-            60 if arm == REFERENCE else experiment.budget(own.steps.to_numpy(), own.loss.to_numpy(), own.target.iloc[0])
+            60 if arm == REFERENCE else stability.budget(own.steps.to_numpy(), own.loss.to_numpy(), own.target.iloc[0])
         )
         assert (own.budget == expected).all(), arm
 
@@ -140,7 +140,7 @@ TRIED = np.array([20, 40, 80, 160])
 
 def test_a_budget_is_exact_where_the_loss_is_a_power_of_the_steps():
     for steps in (20, 33, 57, 80, 121, 160):
-        assert experiment.budget(TRIED, 7.0 * TRIED**-0.8, 7.0 * steps**-0.8) == steps
+        assert stability.budget(TRIED, 7.0 * TRIED**-0.8, 7.0 * steps**-0.8) == steps
 
 
 @pytest.mark.parametrize(
@@ -160,31 +160,25 @@ def test_a_budget_is_exact_where_the_loss_is_a_power_of_the_steps():
     ],
 )
 def test_budgets_where_losses_do_not_fall_or_do_not_reach(losses, target, steps):
-    found = experiment.budget(TRIED, np.array(losses), target)
+    found = stability.budget(TRIED, np.array(losses), target)
     assert isinstance(found, int)
     assert found == steps
 
 
-def test_each_setting_has_a_target_of_its_own(monkeypatch):
-    """Losses are made up: a power of the steps, three times as high on the second setting, two pilots around it."""
+def made_up(shard):
+    """A pilot whose loss is a power of the steps, three times as high on the second setting, two pilots around it."""
+    assert shard.compute is stability.pilot
+    steps, own = np.array(shard.config["budgets"]), shard.config["setting"]
+    usual = {"digits": 16, "mnist1d": 64}[own["data"]]
+    faster = 4.0 if own["recipe"]["batch_size"] > usual else 1.0
+    level = (3 if own["data"] == "mnist1d" else 1) * (2.0 if own["recipe"]["weight_decay"] else 1.0)
+    loss = level / (faster * steps)
+    return Shard(shard.compute, shard.config, shard.of, {"budgets": steps, "losses": np.stack([loss / 2, loss * 2], 1)})
+
+
+def test_each_setting_has_a_target_of_its_own():
     params = Params(settings=("digits", "mnist1d"), steps=100, arms=("weight decay", REFERENCE, "batch x4"))
-
-    def made_up(function, configs, cost):
-        assert function is experiment.pilot_shard
-        found = []
-        for config in configs:
-            steps = np.array(config["budgets"])
-            assert cost(config) == 2 * steps.sum()
-            recipe = config["setting"]["recipe"]
-            usual = {"digits": 16, "mnist1d": 64}[config["setting"]["data"]]
-            faster = 4.0 if recipe["batch_size"] > usual else 1.0
-            level = (3 if config["setting"]["data"] == "mnist1d" else 1) * (2.0 if recipe["weight_decay"] else 1.0)
-            loss = level / (faster * steps)
-            found.append({"budgets": steps, "losses": np.stack([loss / 2, loss * 2], 1)})
-        return found
-
-    monkeypatch.setattr(experiment, "compute", made_up)
-    table = experiment._budgets(params)
+    table = stability.budgets_of([made_up(shard) for shard in study.shards(params)])
     one = table.drop_duplicates(["setting", "arm"]).set_index(["setting", "arm"])
     targets = {name: set(own.target) for name, own in table.groupby("setting")}
     assert {name: list(found) for name, found in targets.items()} == {
@@ -197,8 +191,13 @@ def test_each_setting_has_a_target_of_its_own(monkeypatch):
     assert one.loss["digits", "weight decay"] == pytest.approx(2 / 20)
 
 
+def by_arm(shards):
+    """Configurations by arm."""
+    return {shard.of.split(": ")[1]: shard.config for shard in shards}
+
+
 def test_pilots_try_multiples_of_the_updates_of_the_reference():
-    found = {arm: config for _, arm, config in experiment.pilots(Params(steps=1000, arms=ARMS, pilots=3))}
+    found = by_arm(study.shards(Params(steps=1000, arms=ARMS, pilots=3)))
     assert found[REFERENCE]["budgets"] == [1000]
     assert found["batch x4"]["budgets"] == [150, 220, 320, 480]
     assert found["label noise"]["budgets"] == [1000, 2000, 4000]
@@ -206,8 +205,8 @@ def test_pilots_try_multiples_of_the_updates_of_the_reference():
     assert rest == [[200, 400, 800, 1600]] * (len(ARMS) - 3)
     for config in found.values():
         assert config["seeds"] == [200_000, 200_001, 200_002]
-    short = {arm: config["budgets"] for _, arm, config in experiment.pilots(Params(steps=5))}
-    assert short["warm-up x10"] == [2, 2, 4, 8]  # never fewer than two updates
+    short = by_arm(study.shards(Params(steps=5)))["warm-up x10"]
+    assert short["budgets"] == [2, 2, 4, 8]  # never fewer than two updates
 
 
 # --- arms ------------------------------------------------------------------------------------------------------------
@@ -217,10 +216,10 @@ SHAPE = {"mnist1d": (1, 40), "digits": (1, 8, 8), "cifar10-small": (3, 32, 32), 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_arms_differ_from_the_reference_in_what_they_are_named_after(name):
-    found = experiment.arms(Params(steps=500, arms=tuple(reversed(ARMS))), name)
+    found = stability.arms(Params(steps=500, arms=tuple(reversed(ARMS))), name)
     base, own = found[REFERENCE], setting(name)
     assert next(iter(found)) == REFERENCE
-    assert set(found) == {REFERENCE, *SHAPES[name], *experiment.RECIPES}
+    assert set(found) == {REFERENCE, *SHAPES[name], *stability.RECIPES}
     assert base.model == own.model
     plain = {"steps": 500, "warmup": 0.02, "weight_decay": 0.0}
     assert base.recipe == own.recipe.model_copy(update=plain)
@@ -230,7 +229,7 @@ def test_arms_differ_from_the_reference_in_what_they_are_named_after(name):
         "learning rate / 3": {"lr": recipe.lr / 3},
         "warm-up x10": {"warmup": 10 * recipe.warmup},
         "weight decay": {"weight_decay": pytest.approx(0.2 / (recipe.lr * 500))},
-        "AdamW": {"optimizer": "adamw", "lr": experiment.ADAMW[name]},
+        "AdamW": {"optimizer": "adamw", "lr": stability.ADAMW[name]},
         "label noise": {},
     }
     for arm, one in found.items():
@@ -239,14 +238,14 @@ def test_arms_differ_from_the_reference_in_what_they_are_named_after(name):
             "model": model,
             "recipe": recipe.model_dump() | changes.get(arm, {}),
         }, arm
-    some = experiment.arms(Params(steps=500, arms=("AdamW", REFERENCE)), name)
+    some = stability.arms(Params(steps=500, arms=("AdamW", REFERENCE)), name)
     assert some == {REFERENCE: found[REFERENCE], "AdamW": found["AdamW"]}
 
 
 def test_weight_decay_shrinks_weights_by_a_tenth():
     """As the authors' 1e-4 does in their 20,000 updates."""
     for name, steps in (("mnist1d", 1550), ("cifar10-paper", 20_000)):
-        recipe = experiment.arms(Params(steps=steps, arms=(REFERENCE, "weight decay")), name)["weight decay"].recipe
+        recipe = stability.arms(Params(steps=steps, arms=(REFERENCE, "weight decay")), name)["weight decay"].recipe
         shrunk = np.prod([1 - learning_rate(recipe, step) * recipe.weight_decay for step in range(steps)])
         assert shrunk == pytest.approx(0.9, abs=0.006)
         assert name != "cifar10-paper" or recipe.weight_decay == pytest.approx(1e-4)
@@ -268,9 +267,9 @@ def test_shapes_are_what_they_are_called(name):
 
 
 def test_label_noise_moves_a_tenth_of_the_training_labels():
-    plain, configs = data.load("digits"), {arm: config for _, arm, config in experiment.pilots(TINY)}
-    for arm, config in configs.items():
-        task = experiment._task(config, experiment.Setting.read(config["setting"], "here"))
+    plain = data.load("digits")
+    for arm, config in by_arm(study.shards(TINY)).items():
+        task = stability._task(Bench(config))
         assert torch.equal(task.x, plain.x)
         assert torch.equal(task.x_test, plain.x_test)
         assert torch.equal(task.y_test, plain.y_test)
@@ -319,41 +318,80 @@ def fitted(**steps):
 def test_shards_hold_nothing_that_does_not_matter():
     params = Params(settings=("digits",), arms=(REFERENCE, "label noise"), seeds=4, seeds_per_shard=2)
     budgets = fitted(reference=200, label_noise=333)
-    few = experiment.shards(params, budgets)
+    few = stability.kicks(params, budgets)
     changes = {"profile": "other", "pilots": 5, "seeds": 5, "steps": 200, "arms": ("AdamW", "label noise", REFERENCE)}
-    many = experiment.shards(params.model_copy(update=changes), pd.concat([budgets, fitted(AdamW=99)]))
+    many = stability.kicks(params.model_copy(update=changes), pd.concat([budgets, fitted(AdamW=99)]))
     # Steps of the reference enter by the budgets only, and the other arms do not.
-    both = {(name, arm, tuple(config["seeds"])): config for name, arm, config in many}
-    assert [(name, arm, config["seeds"]) for name, arm, config in few] == [
-        ("digits", arm, some) for arm in (REFERENCE, "label noise") for some in ([0, 1], [2, 3])
+    both = {(shard.of, *shard.config["seeds"]): shard for shard in many}
+    assert [(shard.of, shard.config["seeds"]) for shard in few] == [
+        (f"digits: {arm}", some) for arm in (REFERENCE, "label noise") for some in ([0, 1], [2, 3])
     ]
-    for name, arm, config in few:
-        assert both[name, arm, tuple(config["seeds"])] == config
-    assert ("digits", REFERENCE, (4,)) in both
-    assert {arm: config["setting"]["recipe"]["steps"] for _, arm, config in many} == {
-        REFERENCE: 200,
-        "label noise": 333,
-        "AdamW": 99,
-    }
-    assert {arm: config["noise"] for _, arm, config in many} == {REFERENCE: 0, "label noise": 0.1, "AdamW": 0}
-    assert set(few[0][2]) == {"setting", "source", "noise", "seeds", "device", "kick_times", "size", "points"}
+    for shard in few:
+        assert both[shard.of, *shard.config["seeds"]] == shard
+    assert (f"digits: {REFERENCE}", 4) in both
+    arms = by_arm(many)
+    steps = {arm: config["setting"]["recipe"]["steps"] for arm, config in arms.items()}
+    assert steps == {REFERENCE: 200, "label noise": 333, "AdamW": 99}
+    assert {arm: config["noise"] for arm, config in arms.items()} == {REFERENCE: 0, "label noise": 0.1, "AdamW": 0}
+    assert set(few[0].config) == {"setting", "source", "noise", "seeds", "device", "kick_times", "size", "points"}
 
 
 def test_pilots_hold_nothing_that_does_not_matter():
-    few = experiment.pilots(TINY)
+    few = study.shards(TINY)
     changes = {"profile": "other", "seeds": 5, "size": 1.0, "points": 9, "kick_times": (0.0, 1.0, 2.0)}
-    assert experiment.pilots(TINY.model_copy(update=changes)) == few
+    assert study.shards(TINY.model_copy(update=changes)) == few
 
 
 def test_kicks_must_fall_on_different_updates_of_every_arm():
     params = Params(settings=("digits",), arms=(REFERENCE, "AdamW"))
     with pytest.raises(ParameterError, match="different updates before the last"):
-        experiment.shards(params, fitted(reference=200, AdamW=9))
+        stability.kicks(params, fitted(reference=200, AdamW=9))
 
 
-def test_longer_runs_cost_more():
-    _, _, one = experiment.shards(Params(settings=("digits",), arms=(REFERENCE,)), fitted(reference=200))[0]
-    assert experiment._cost(one) == 3 * 200 * 16
+# --- a recipe of one's own --------------------------------------------------------------------------------------------
+
+
+def changed(**values):
+    return Params.read({"settings": ["digits", "mnist1d"], "steps": 500, "arms": [*ARMS], **values}, "here")
+
+
+def test_a_recipe_changes_every_arm_of_the_main_setting_but_for_what_it_is_named_after():
+    own = {"lr": 0.3, "warmup": 0.05, "momentum": 0.5, "batch_size": 8}
+    params = changed(recipe=own)
+    assert stability.arms(params, "mnist1d") == stability.arms(changed(), "mnist1d")
+    found, was = (stability.arms(p, "digits") for p in (params, changed()))
+    named = {
+        "batch x4": {"batch_size": 32},
+        "learning rate / 3": {"lr": 0.3 / 3},
+        "warm-up x10": {"warmup": 0.5},
+        "weight decay": {"weight_decay": pytest.approx(0.2 / (0.3 * 500))},
+        "AdamW": {"lr": 0.01},
+    }
+    for arm, one in found.items():
+        recipe = was[arm].recipe.model_dump() | own | named.get(arm, {})
+        assert one.model_dump() == was[arm].model_dump() | {"recipe": recipe}, arm
+
+
+def test_other_shapes_are_those_of_the_settings_own_architecture_and_data():
+    for values, left in (({"model": "mlp-3x16"}, []), ({"data_set": "mnist"}, ["wider", "shallower", "normalised"])):
+        found = stability.arms(changed(**values), "digits")
+        assert list(found) == [REFERENCE, *left, *stability.RECIPES]
+        assert found[REFERENCE].model == values.get("model", "mlp-2x64")
+        assert {one.data for one in found.values()} == {values.get("data_set", "digits")}
+        assert set(stability.arms(changed(**values), "mnist1d")) == set(ARMS)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"recipe": {"warmup": 0.1}}, "'warmup' = 1.0: input should be less than 1"),
+        ({"recipe": {"steps": 100}}, "give the number of updates as 'steps'"),
+        ({"model": "mlp-4by64"}, "mlp-4by64"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_is_refused(values, reason):
+    with pytest.raises(ParameterError, match=reason):
+        changed(**values)
 
 
 # --- effects of hand-made twins --------------------------------------------------------------------------------------
@@ -372,7 +410,7 @@ def arm_of(name, steps, height, batch=16, lr=0.1, seeds=2, setting="digits"):
 
 
 def ratios(*some):
-    found = experiment.effects(pd.concat(some, ignore_index=True))
+    found = stability.effects(pd.concat(some, ignore_index=True))
     return found.set_index(["arm", "clock", "seed"]).log_ratio
 
 
@@ -442,7 +480,7 @@ def test_settings_and_seeds_are_compared_with_their_own_reference():
             ("mnist1d", 2.0, "wider", 1.0),
         )
     ]
-    found = experiment.effects(pd.concat(some, ignore_index=True).sample(frac=1, random_state=0))
+    found = stability.effects(pd.concat(some, ignore_index=True).sample(frac=1, random_state=0))
     wide = found[found.arm == "wider"].groupby(["setting", "seed"]).log_ratio
     assert wide.min().to_dict() == pytest.approx(wide.max().to_dict())
     assert wide.mean().to_dict() == pytest.approx(
@@ -460,7 +498,7 @@ def test_losses_are_those_of_the_parents_of_controls():
         ("mnist1d", REFERENCE, 0, "control", 0.1, 0.5),
     ]
     twins = pd.DataFrame(rows, columns=["setting", "arm", "seed", "kind", "loss", "accuracy"])
-    found = experiment.losses(twins).set_index(["setting", "arm"])
+    found = stability.losses(twins).set_index(["setting", "arm"])
     assert found.loss.to_dict() == pytest.approx(
         {("digits", REFERENCE): 0.2, ("digits", "wider"): 0.3, ("mnist1d", "wider"): 0.3, ("mnist1d", REFERENCE): 0.1}
     )
@@ -472,13 +510,13 @@ def test_losses_are_those_of_the_parents_of_controls():
 
 def test_equal_losses_are_within_a_factor_of_one_and_a_half():
     losses = pd.DataFrame({"ratio": [0.66, 0.67, 1.0, 1.49, 1.51, np.nan]})
-    assert experiment.matched(losses).to_list() == [False, True, True, True, False, False]
+    assert stability.matched(losses).to_list() == [False, True, True, True, False, False]
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
 EVERY = Params(arms=ARMS)
-SUPPORTING = {id: 1.0 if id == "B09b" else 0.6 if region.high == 1 else 1.6 for id, (_, _, region, _) in CLAIMS.items()}
+SUPPORTING = {id: 1.0 if id == "B09b" else 0.6 if c.region.high == 1 else 1.6 for id, c in CLAIMS.items()}
 ADDED = ("B23", "B23b")
 
 
@@ -517,11 +555,11 @@ def world(settings=("mnist1d",), arms=ARMS, harder=-1.0, lower=1.0, ratio=None, 
     ]
     twins = pd.DataFrame(twins, columns=columns)
     effects = pd.DataFrame(effects, columns=["setting", "arm", "clock", "seed", "log_ratio"])
-    return Tables(effects=effects, twins=twins, losses=experiment.losses(twins))
+    return dict(effects=effects, twins=twins, losses=stability.losses(twins))
 
 
 def judge(params=EVERY, **changes):
-    return verdicts(experiment.make_claims(params, world(**changes)))
+    return verdicts(study.judge(params, world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
@@ -529,7 +567,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
 
 
 def opposite(id):
-    return 0.6 if CLAIMS[id][2].low == 1 else 1.6
+    return 0.6 if CLAIMS[id].region.low == 1 else 1.6
 
 
 @pytest.mark.parametrize(
@@ -548,20 +586,22 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    made = experiment.make_claims(EVERY, world())
+    made = study.judge(EVERY, world())
     found = {c.id: c for c in made}
     for id, factor in SUPPORTING.items():
         assert found[id].estimate == pytest.approx(factor, rel=0.03), id
         assert found[id].n == 6
-        assert f"'{CLAIMS[id][0]}'" in found[id].statistic
-        assert experiment.WHERE[CLAIMS[id][1]] in found[id].statistic
-        assert (found[id].source == experiment.OURS) == id.startswith("X")
+        assert f"'{CLAIMS[id].arm}'" in found[id].statistic
+        assert stability.WHERE[CLAIMS[id].clock][0] in found[id].statistic
+        assert (found[id].source == "this companion") == (id.startswith("X") or id in ("B09c", "B11c"))
+        assert (found[id].origin == Origin.OURS) == (found[id].source == "this companion")
     assert (found["B23"].estimate, found["B23b"].estimate) == pytest.approx((-1, 1))
+    assert found["B23"].source == found["B23b"].source != found["B08"].source
     assert len(found) == len(made)
 
 
 def of_arm(*arms):
-    return {id for id, (arm, *_) in CLAIMS.items() if arm in arms}
+    return {id for id, claim in CLAIMS.items() if claim.arm in arms}
 
 
 def lost(kind, arm, column, value):
@@ -571,7 +611,7 @@ def lost(kind, arm, column, value):
     here = (twins.arm == arm) & (twins.kind == kind) & (twins.seed == 3) & (twins.time == 0)
     assert here.sum() == 1
     twins.loc[here, column] = value
-    return experiment.make_claims(EVERY, tables)
+    return study.judge(EVERY, tables)
 
 
 @pytest.mark.parametrize(
@@ -588,7 +628,7 @@ def test_claims_are_void_where_controls_differ_or_numbers_are_lost(kind, column,
     made = lost(kind, "AdamW", column, value)
     assert {c.id for c in made if c.verdict == "inconclusive"} == of_arm("AdamW")
     for c in made:
-        assert bool(re.search(why, c.statistic)) == (c.id in of_arm("AdamW"))
+        assert bool(re.search(why, c.void)) == (c.id in of_arm("AdamW"))
 
 
 @pytest.mark.parametrize(("kind", "column"), [("control", "largest_difference"), ("twin", "loss")])
@@ -603,17 +643,17 @@ def test_lost_looseness_voids_what_rests_on_it():
 
 @pytest.mark.parametrize("ratio", [0.6, 1.6])
 def test_claims_are_void_where_the_final_loss_is_not_that_of_the_reference(ratio):
-    made = experiment.make_claims(EVERY, world(ratio={"batch x4": ratio, "wider": 1.4, "normalised": 0.7}))
+    made = study.judge(EVERY, world(ratio={"batch x4": ratio, "wider": 1.4, "normalised": 0.7}))
     assert {c.id for c in made if c.verdict == "inconclusive"} == {"B11", "B11b", "B11c"}
     for c in made:
-        assert (f"the arm ends at {ratio} times the reference's training loss" in c.statistic) == c.id.startswith("B11")
+        assert (c.void == f"the arm ends at {ratio} times the reference's training loss") == c.id.startswith("B11")
 
 
 def test_arms_that_were_left_out_are_inconclusive():
     """As in the smoke profile."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = experiment.make_claims(Params(), world(arms=Params().arms))
+        made = study.judge(Params(), world(arms=Params().arms))
     left = set(CLAIMS) - of_arm(*Params().arms)
     assert {c.id for c in made if c.verdict == "inconclusive"} == left
     assert {c.id for c in made if c.n == 0} == left
@@ -623,10 +663,10 @@ def test_arms_that_were_left_out_are_inconclusive():
 
 def test_one_seed_gives_no_interval_and_no_warning():
     tables = world()
-    tables = Tables({name: t[t.seed == 0] for name, t in tables.items() if name != "losses"}, losses=tables["losses"])
+    tables = {name: t[t.seed == 0] for name, t in tables.items() if name != "losses"} | {"losses": tables["losses"]}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = experiment.make_claims(EVERY, tables)
+        made = study.judge(EVERY, tables)
     assert {(c.verdict, c.n) for c in made} == {("inconclusive", 1)}
 
 
@@ -634,25 +674,25 @@ def test_readings_that_do_not_overlap_leave_a_claim_open():
     tables = world()
     effects = tables["effects"]
     effects.loc[(effects.clock == "step") & (effects.seed == 2), "log_ratio"] = np.nan
-    found = verdicts(experiment.make_claims(EVERY, tables))
+    found = verdicts(study.judge(EVERY, tables))
     assert {id for id, verdict in found.items() if verdict != "supported"} == {"B11"}
 
 
 def test_a_second_setting_is_judged_on_its_own():
     params = Params(settings=("mnist1d", "digits"), arms=ARMS)
     first, second = world(), world(settings=("digits",), **{id: opposite(id) for id in CLAIMS}, harder=1.0, lower=-1.0)
-    tables = Tables({name: pd.concat([first[name], second[name]], ignore_index=True) for name in first})
-    made = experiment.make_claims(params, tables)
+    tables = {name: pd.concat([first[name], second[name]], ignore_index=True) for name in first}
+    made = study.judge(params, tables)
     expected = dict.fromkeys([*CLAIMS, *ADDED], "supported")
-    expected |= {f"{id}r": "contradicted" for id in expected}
+    expected |= {f"{id}@digits": "contradicted" for id in expected}
     assert verdicts(made) == expected
-    assert all(c.statement.endswith("(digits)") == c.id.endswith("r") for c in made)
+    assert all(c.scope == ("digits, mlp-2x64" if c.id.endswith("@digits") else "mnist1d, mlp-4x64") for c in made)
     # What is void on one is not so on the other.
     losses, twins = tables["losses"], tables["twins"]
-    for name, arm, id in (("mnist1d", "wider", "X20"), ("digits", "AdamW", "B10r")):
+    for name, arm, id in (("mnist1d", "wider", "X20"), ("digits", "AdamW", "B10@digits")):
         losses.loc[(losses.setting == name) & (losses.arm == arm), "ratio"] = 2.0
         expected = expected | {id: "inconclusive"}
-    assert verdicts(experiment.make_claims(params, tables)) == expected
+    assert verdicts(study.judge(params, tables)) == expected
     twins.loc[(twins.setting == "digits") & (twins.kind == "control"), "largest_difference"] = 1.0
-    found = verdicts(experiment.make_claims(params, tables))
-    assert found == expected | {id: "inconclusive" for id in expected if id.endswith("r")}
+    found = verdicts(study.judge(params, tables))
+    assert found == expected | {id: "inconclusive" for id in expected if id.endswith("@digits")}

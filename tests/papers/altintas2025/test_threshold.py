@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from butterfly import models
-from butterfly.experiments import threshold as experiment
-from butterfly.experiments.threshold import ALL, BATCH, ONE, PARTS, Params, Tables
 from butterfly.interpolate import Barriers
+from butterfly.papers.altintas2025 import threshold
+from butterfly.papers.altintas2025.threshold import ALL, BATCH, ONE, PARTS, Params, study
 from butterfly.perturb import Kick, displacement, expected_norm
 from butterfly.strict import ParameterError
+from butterfly.study import Bench, Shard
+from butterfly.train import train
 from tests.conftest import make_task, verdicts
 
 TINY = Params(steps=20, seeds=2, rounds=3, points=3, variants=(("mlp-4x16", 1.0), ("mlp-4x16", 0.5)))
@@ -18,7 +20,7 @@ TINY = Params(steps=20, seeds=2, rounds=3, points=3, variants=(("mlp-4x16", 1.0)
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 def test_every_search_is_there_once_and_ends_in_its_bracket(results):
@@ -39,34 +41,35 @@ def test_a_planted_threshold_is_found(planted, monkeypatch):
     """With a barrier that is the distance at the start of training, the threshold in norms is the level itself."""
 
     def still(model, task, recipe, seeds, forks, init):
-        from butterfly.train import train
-
-        return train(model, task, recipe.model_copy(update={"lr": 1e-30}), seeds, forks, init=init)
+        return train(model, task, recipe.changed(lr=1e-30), seeds, forks, init=init)
 
     def distance(model, a, b, x, y, points):
         loss = torch.zeros(len(a), points, dtype=torch.float64)
         loss[:, 1] = (a - b).norm(dim=1) / expected_norm(model, Kick())
         return Barriers(torch.linspace(0, 1, points, dtype=torch.float64), loss, loss)
 
-    monkeypatch.setattr(experiment, "train", still)
-    monkeypatch.setattr(experiment, "barriers", distance)
+    monkeypatch.setattr(threshold, "train", still)
+    monkeypatch.setattr(threshold, "barriers", distance)
     params = TINY.model_copy(update={"level": planted, "rounds": 7, "seeds": 1, "variants": ()})
-    (config,) = experiment.shards(params)
-    found = experiment.compute_shard(config)
+    (shard,) = study.shards(params)
+    found = shard.compute(Bench(shard.config))
     assert (found["low"] <= np.log10(planted) + 1e-6).all()
     assert (np.log10(planted) - 1e-6 <= found["high"]).all()
     np.testing.assert_allclose(found["high"] - found["low"], 10 / 2**7)
 
 
 def test_searches_that_never_cross_are_marked(monkeypatch):
+    def computed(shard):
+        return Shard(shard.compute, shard.config, shard.of, shard.compute(Bench(shard.config)))
+
     def flat(model, a, b, x, y, points):
         loss = torch.zeros(len(a), points, dtype=torch.float64)
         loss[::2, 1] = torch.nan  # destroyed networks are far away
         return Barriers(torch.linspace(0, 1, points, dtype=torch.float64), loss, loss)
 
-    monkeypatch.setattr(experiment, "barriers", flat)
-    monkeypatch.setattr(experiment, "compute", lambda function, configs, cost: [function(config) for config in configs])
-    found = experiment.run(TINY.model_copy(update={"variants": ()}))["thresholds"]
+    monkeypatch.setattr(threshold, "barriers", flat)
+    monkeypatch.setattr(study, "compute", lambda shards: [computed(shard) for shard in shards])
+    found = study.run(TINY.model_copy(update={"variants": ()}))["thresholds"]
     assert found.beyond.tolist() == ["below", "above"] * (len(found) // 2)
 
 
@@ -77,7 +80,7 @@ def test_all_kinds_of_kick_are_equal_in_length_and_move_what_they_say():
     unit = expected_norm(model, Kick())
     tensors = {}
     for kind in (ALL, BATCH, ONE, *PARTS):
-        kick = experiment._kick(model, kind, 0.25)
+        kick = threshold._kick(model, kind, 0.25)
         move = displacement(model, theta, kick, 1, lambda random: (task.x[:16], task.y[:16]))
         assert move.norm().item() == pytest.approx(0.25 * unit, rel=1e-5)
         moved = model.layout.tensors(move[None])
@@ -120,11 +123,11 @@ def world(start=-7.0, slope=0.1, batch=-0.5, one=0.1, part=0.2, scale=-3.0, coun
     table["threshold"] += random.normal(0, 0.02, len(table))
     table["bits"], table["largest_difference"] = -table.threshold / np.log10(2), 0.0
     table["beyond"] = ""
-    return Tables(thresholds=table)
+    return dict(thresholds=table)
 
 
 def judge(**changes):
-    return verdicts(experiment.make_claims(Params(), world(**changes)))
+    return verdicts(study.judge(Params(), world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
@@ -149,24 +152,24 @@ def test_every_claim_can_be_contradicted(id, change):
 
 def test_claims_without_their_cells_are_inconclusive_and_broken_controls_void_all():
     plain = world()["thresholds"].query("kind == @ALL and model == 'mlp-4x64'")
-    found = verdicts(experiment.make_claims(Params(), Tables(thresholds=plain)))
+    found = verdicts(study.judge(Params(), dict(thresholds=plain)))
     assert [id for id, verdict in found.items() if verdict == "inconclusive"] == ["B02b", "B06", "B22", "X10", "X11"]
     broken = world()["thresholds"].assign(largest_difference=1e-12)
-    found = verdicts(experiment.make_claims(Params(), Tables(thresholds=broken)))
+    found = verdicts(study.judge(Params(), dict(thresholds=broken)))
     assert set(found.values()) == {"inconclusive"}
 
 
 def test_thresholds_outside_the_range_void_the_claims_that_use_them():
     table = world()["thresholds"]
     table.loc[(table.kind == ONE) & (table.seed == 2), "beyond"] = "below"
-    found = verdicts(experiment.make_claims(Params(), Tables(thresholds=table)))
+    found = verdicts(study.judge(Params(), dict(thresholds=table)))
     assert [id for id, verdict in found.items() if verdict != "supported"] == ["B02b"]
     table.loc[(table.kind == ALL) & (table.time == 0), "beyond"] = "below"
-    found = verdicts(experiment.make_claims(Params(), Tables(thresholds=table)))
+    found = verdicts(study.judge(Params(), dict(thresholds=table)))
     assert [id for id, verdict in found.items() if verdict == "supported"] == ["X09"]
 
 
 def test_what_rounding_does_lies_below_the_last_digit():
     """A number of p digits is off by at most 2^-p of itself, by about 0.42 of that in norm."""
     for dtype, digits in ((torch.float32, 24), (torch.float16, 11), (torch.bfloat16, 8)):
-        assert digits + 1.1 < experiment.rounding_digits(dtype) < digits + 1.4
+        assert digits + 1.1 < threshold.rounding_digits(dtype) < digits + 1.4

@@ -10,11 +10,12 @@ import torch
 
 from butterfly import data, models
 from butterfly.evaluate import evaluate
-from butterfly.experiments import transfer as experiment
-from butterfly.experiments.transfer import HALVES, MARGINS, UNEQUAL, Params, Tables
-from butterfly.experiments.twins import EPSILON, chosen
+from butterfly.interpolate import EPSILON
+from butterfly.papers.altintas2025 import transfer
+from butterfly.papers.altintas2025.transfer import HALVES, UNEQUAL, Params, study
 from butterfly.perturb import Kick
 from butterfly.strict import ParameterError
+from butterfly.study import Kind, Origin, plain
 from butterfly.train import Fork, Observer, train
 from tests.conftest import verdicts
 
@@ -39,7 +40,7 @@ NEAR = {"rel": 0.02, "abs": 1e-3}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 # --- every cell ------------------------------------------------------------------------------------------------------
@@ -118,7 +119,7 @@ def compared(task, model, a, b):
     ],
 )
 def test_a_twin_is_what_it_says(results, direction, first, second):
-    recipe, task = chosen("digits", 60).recipe, data.load("digits")
+    recipe, task = plain("digits", 60).recipe, data.load("digits")
     before, after = (data.of_classes(task, [*some]) for some in (first, second))
     source, model = (models.build("mlp-2x64", (1, 8, 8), one.classes) for one in (before, after))
     tuned = recipe.model_copy(update={"steps": 15})
@@ -141,7 +142,7 @@ def pretrained(model, task, recipe, step):
 @pytest.fixture(scope="module")
 def text():
     """Seed 0 of the language: tasks, model, recipe of fine-tuning, and where that starts."""
-    recipe, before, after = chosen("text", 40).recipe, data.load("language-a"), data.load("sums")
+    recipe, before, after = plain("text", 40).recipe, data.load("language-a"), data.load("sums")
     model = models.build("transformer-2x32", before.input_shape, 10)
     theta = train(model, before, recipe, [0]).theta
     start = theta.clone()
@@ -176,12 +177,12 @@ def test_dropout_of_its_own_parts_a_twin_without_a_kick(results):
 
 def test_classes_of_every_direction():
     few, many = [7, 8, 9], [0, 1, 2, 3, 4, 5, 6]
-    assert experiment.classes_of("first half to second", 10) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
-    assert experiment.classes_of("second half to first", 10) == ([5, 6, 7, 8, 9], [0, 1, 2, 3, 4])
-    assert experiment.classes_of("many to few", 10) == (many, few)
-    assert experiment.classes_of("few to many", 10) == (few, many)
-    assert experiment.classes_of("first half to second", 5) == ([0, 1], [2, 3, 4])
-    assert experiment.classes_of("few to many", 4) == ([3], [0, 1, 2])
+    assert transfer.classes_of("first half to second", 10) == ([0, 1, 2, 3, 4], [5, 6, 7, 8, 9])
+    assert transfer.classes_of("second half to first", 10) == ([5, 6, 7, 8, 9], [0, 1, 2, 3, 4])
+    assert transfer.classes_of("many to few", 10) == (many, few)
+    assert transfer.classes_of("few to many", 10) == (few, many)
+    assert transfer.classes_of("first half to second", 5) == ([0, 1], [2, 3, 4])
+    assert transfer.classes_of("few to many", 4) == ([3], [0, 1, 2])
 
 
 @pytest.mark.parametrize(
@@ -199,7 +200,7 @@ def test_a_new_head_is_fresh_and_the_trunk_is_kept_to_the_bit(name, shape, class
     source, target = (models.build(name, shape, count) for count in classes)
     theta = torch.randn(2, source.layout.size)
     kept = theta.clone()
-    found = target.layout.tensors(experiment.with_new_head(source, theta, target, [4, 9]))
+    found = target.layout.tensors(transfer.with_new_head(source, theta, target, [4, 9]))
     old, fresh = source.layout.tensors(theta), target.layout.tensors(target.init([4, 9]))
     head = [view for view in found if view.rpartition(".")[0] in ("head", f"linear{name[4]}")]
     assert len(head) == 2
@@ -212,7 +213,7 @@ def test_a_new_head_is_fresh_and_the_trunk_is_kept_to_the_bit(name, shape, class
 def test_a_new_head_has_the_precision_of_the_network():
     model = models.build("mlp-2x16", (1, 12), 3)
     theta = torch.randn(1, model.layout.size, dtype=torch.float64)
-    assert experiment.with_new_head(model, theta, model, [0]).dtype == torch.float64
+    assert transfer.with_new_head(model, theta, model, [0]).dtype == torch.float64
 
 
 # --- parameters and shards -------------------------------------------------------------------------------------------
@@ -264,40 +265,51 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 )
 def test_runs_that_are_too_short_are_refused(changes, reason):
     with pytest.raises(ParameterError, match=reason):
-        experiment.shards(TINY.model_copy(update=changes))
+        study.shards(TINY.model_copy(update=changes))
 
 
 def keyed(params):
-    return [(c.get("direction", c.get("text")), c["setting"]["data"], c["seeds"]) for c in experiment.shards(params)]
+    return [
+        (s.of, s.config.get("direction"), s.config["setting"]["data"], s.config["seeds"]) for s in study.shards(params)
+    ]
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY)
-    assert keyed(TINY) == [(d, "digits", [0, 1]) for d in (*HALVES, *UNEQUAL)] + [("sums", "language-a", [0])]
+    few = study.shards(TINY)
+    assert keyed(TINY) == [
+        *(("digits", direction, "digits", [0, 1]) for direction in (*HALVES, *UNEQUAL)),
+        ("sums", None, "language-a", [0]),
+    ]
     changes = {"profile": "other", "seeds": 5, "text_seeds": 3, "texts": ("language-b", "sums")}
-    many = experiment.shards(TINY.model_copy(update=changes))
+    many = study.shards(TINY.model_copy(update=changes))
     assert len(many) == 4 * 3 + 2 * 2
     assert few[:4] == many[:12:3]
-    assert all({"text", "seeds"} <= set(config) for config in many[12:])
+    assert all({"text", "seeds"} <= set(shard.config) for shard in many[12:])
     # What only classes or only texts need is no part of the other.
     other = {"text_steps": 40, "text_sizes": (1e-3, 1e-2), "text_times": (0.0, 50.0)}
-    assert experiment.shards(TINY.model_copy(update=other))[:4] == few[:4]
+    assert study.shards(TINY.model_copy(update=other))[:4] == few[:4]
     other = {"steps": 50, "checkpoints": (0.0, 50.0, 100.0), "seeds": 1, "settings": ("mnist1d",)}
-    assert experiment.shards(TINY.model_copy(update=other))[4] == few[4]
+    assert study.shards(TINY.model_copy(update=other))[4] == few[4]
     both = TINY.model_copy(update={"settings": ("digits", "mnist1d")})
-    assert [*experiment.shards(both)[:4], experiment.shards(both)[-1]] == few
+    assert [*study.shards(both)[:4], study.shards(both)[-1]] == few
+
+
+def test_a_recipe_changes_the_main_setting_and_nothing_else():
+    values = {"settings": ["mnist1d", "digits"]}
+    was = study.shards(Params.read(values, "here"))
+    own = {"recipe": {"lr": 0.03, "momentum": 0.5}, "data_set": "digits", "model": "cnn-2x8"}
+    found = study.shards(Params.read(values | own, "here"))
+    assert [shard.of for shard in found] == ["mnist1d"] * 4 + ["digits"] * 4 + ["sums"]
+    assert found[4:] == was[4:]
+    recipe = was[0].config["setting"]["recipe"] | own["recipe"]
+    for shard in found[:4]:
+        assert shard.config["setting"] == {"data": "digits", "model": "cnn-2x8", "recipe": recipe}
 
 
 def test_fine_tuning_is_a_fraction_of_pretraining():
-    tuned = experiment._tuned(chosen("digits", 50), 0.5)
-    assert tuned.model_dump() == chosen("digits", 25).model_dump()
-    assert experiment._tuned(chosen("digits", 50), 0.04).recipe.steps == 2
-
-
-def test_longer_runs_and_the_language_cost_more():
-    shards = experiment.shards(TINY)
-    assert experiment._cost(shards[0]) == 2 * 60 * 16
-    assert experiment._cost(shards[-1]) == 10 * 40 * 32
+    tuned = transfer._tuned(plain("digits", 50), 0.5)
+    assert tuned.model_dump() == plain("digits", 25).model_dump()
+    assert transfer._tuned(plain("digits", 50), 0.04).recipe.steps == 2
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -345,20 +357,21 @@ def texts(same=0.0, relation=1.0, floor=2.0, sized=1.0):
 
 
 OF_TEXTS = {"B19", "B19b", "B19c", "B19d"}
-OF_CLASSES = set(MARGINS) - OF_TEXTS
+OF_CLASSES = {"B17", "B17b", "B18", "B18b"}
+CLAIMS = ["B17", "B17b", "B18", "B18b", "B19", "B19b", "B19c", "B19d"]
 
 
 def world(**changes):
     of_texts = {key: changes.pop(key) for key in ("same", "relation", "floor", "sized") if key in changes}
-    return Tables(classes=classes(**changes), texts=texts(**of_texts))
+    return dict(classes=classes(**changes), texts=texts(**of_texts))
 
 
 def judge(**changes):
-    return verdicts(experiment.make_claims(Params(), world(**changes)))
+    return verdicts(study.judge(Params(), world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(MARGINS, "supported")
+    assert judge() == dict.fromkeys(CLAIMS, "supported")
 
 
 @pytest.mark.parametrize(
@@ -388,11 +401,14 @@ def test_twins_that_differ_without_a_kick_contradict_one_claim_and_void_the_rest
 
 
 def test_estimates_are_what_was_planted():
-    made = experiment.make_claims(Params(), world(sized=1.1))
+    made = study.judge(Params(), world(sized=1.1))
     expected = {"B17": 0.3, "B17b": 0.7, "B18": 0.6, "B18b": 0.5, "B19": 0, "B19b": 1, "B19c": 2, "B19d": 1.1}
     assert {c.id: c.estimate for c in made} == pytest.approx(expected, rel=0.02)
     assert {c.n for c in made} == {6}  # seeds, whatever the number of texts, directions and times
-    assert [c.id for c in made] == list(MARGINS)
+    assert [c.id for c in made] == CLAIMS
+    ours = {c.id for c in made if c.origin == Origin.OURS}
+    assert ours == {c.id for c in made if c.source == "this companion"} == OF_TEXTS | {"B18b"}
+    assert [c.id for c in made if c.kind == Kind.CHECK] == ["B19"]
 
 
 def test_ranks_are_taken_within_a_text():
@@ -400,11 +416,11 @@ def test_ranks_are_taken_within_a_text():
     tables = world()
     far = tables["texts"].text == "language-b"  # the lower barriers
     tables["texts"].loc[far, "distance"] += 100
-    made = {c.id: c for c in experiment.make_claims(Params(), tables)}
+    made = {c.id: c for c in study.judge(Params(), tables)}
     assert made["B19b"].estimate == pytest.approx(1)
     # Texts that disagree cancel.
     tables["texts"].loc[far, "distance"] *= -1
-    made = {c.id: c for c in experiment.make_claims(Params(), tables)}
+    made = {c.id: c for c in study.judge(Params(), tables)}
     assert made["B19b"].estimate == pytest.approx(0)
 
 
@@ -413,8 +429,8 @@ def lost(table, where, column, value):
     rows = tables[table].query(where).index
     assert len(rows) == 1
     tables[table].loc[rows, column] = value
-    made = experiment.make_claims(Params(), tables)
-    return {c.id: c.statistic for c in made if c.verdict == "inconclusive"}
+    made = study.judge(Params(), tables)
+    return {c.id: c.void for c in made if c.verdict == "inconclusive"}
 
 
 @pytest.mark.parametrize(
@@ -440,8 +456,8 @@ def test_claims_are_void_where_controls_differ_or_numbers_are_lost(kind, column,
     # That twins stay identical does not rest on their loss; a difference makes it false, and one not known leaves it.
     unknown = column == "largest_difference" and np.isnan(value)
     assert set(texts) == (OF_TEXTS if unknown else OF_TEXTS - {"B19"})
-    for id, statistic in (found | texts).items():
-        assert id == "B19" or re.search(why, statistic)
+    for id, void in (found | texts).items():
+        assert id == "B19" or re.search(why, void)
 
 
 @pytest.mark.parametrize("checkpoint", [0.0, 50.0, 100.0])
@@ -449,7 +465,7 @@ def test_claims_are_void_where_every_twin_of_a_checkpoint_diverged(checkpoint):
     tables = world()
     one = tables["classes"]
     one.loc[(one.checkpoint == checkpoint) & (one.kind == "twin"), "barrier"] = np.nan
-    found = verdicts(experiment.make_claims(Params(), tables))
+    found = verdicts(study.judge(Params(), tables))
     assert {id for id, verdict in found.items() if verdict == "inconclusive"} == OF_CLASSES
 
 
@@ -460,26 +476,29 @@ def test_one_seed_and_one_text_give_no_interval_and_no_warning():
     tables["texts"] = tables["texts"].query("seed == 0 and text == 'sums'")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = experiment.make_claims(Params(), tables)
+        made = study.judge(Params(), tables)
     assert {c.n for c in made} == {1}
-    assert {c.id for c in made if c.verdict == "inconclusive"} == set(MARGINS) - {"B19"}
+    assert {c.id for c in made if c.verdict == "inconclusive"} == set(CLAIMS) - {"B19"}
 
 
 def test_a_second_setting_is_judged_on_its_own():
     params = Params(settings=("mnist1d", "digits"))
     other = classes("digits", full=1.5, trend=1.3, unequal=1.5, gain=1.5)
-    tables = Tables(classes=pd.concat([classes(), other], ignore_index=True), texts=texts())
-    made = experiment.make_claims(params, tables)
-    expected = dict.fromkeys(MARGINS, "supported") | {f"{id}r": "contradicted" for id in OF_CLASSES}
+    tables = dict(classes=pd.concat([classes(), other], ignore_index=True), texts=texts())
+    made = study.judge(params, tables)
+    expected = dict.fromkeys(CLAIMS, "supported") | {f"{id}@digits": "contradicted" for id in OF_CLASSES}
     assert verdicts(made) == expected
-    assert all(c.statement.endswith("(digits)") == c.id.endswith("r") for c in made)
+    text = plain("text")
+    scopes = dict.fromkeys(OF_CLASSES, "mnist1d, mlp-4x64") | dict.fromkeys(OF_TEXTS, f"{text.data}, {text.model}")
+    scopes |= {f"{id}@digits": "digits, mlp-2x64" for id in OF_CLASSES}
+    assert {c.id: c.scope for c in made} == scopes
     # What is void on one is not so on the other.
     one = tables["classes"]
     one.loc[(one.setting == "mnist1d") & (one.kind == "control"), "largest_difference"] = 1.0
-    found = verdicts(experiment.make_claims(params, tables))
+    found = verdicts(study.judge(params, tables))
     assert found == expected | dict.fromkeys(OF_CLASSES, "inconclusive")
 
 
 def test_a_setting_that_was_left_out_has_no_claims():
-    made = experiment.make_claims(Params(settings=("digits",)), Tables(classes=classes("digits"), texts=texts()))
-    assert verdicts(made) == dict.fromkeys(MARGINS, "supported")
+    made = study.judge(Params(settings=("digits",)), dict(classes=classes("digits"), texts=texts()))
+    assert verdicts(made) == dict.fromkeys(CLAIMS, "supported")

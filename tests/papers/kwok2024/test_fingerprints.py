@@ -12,12 +12,12 @@ from scipy import stats
 from sklearn.neighbors import NearestCentroid
 
 from butterfly import association, reliability
-from butterfly.experiments import fingerprints as experiment
-from butterfly.experiments import inductive_bias
-from butterfly.experiments.fingerprints import FEW, METHODS, SCORE, Params, Tables
-from butterfly.figures import fingerprints as figures
-from butterfly.figures.difficulty import FAMILIES, architecture
+from butterfly.papers.kwok2024 import PAPER, fingerprints, inductive_bias, score_runs
+from butterfly.papers.kwok2024 import fingerprints_figures as figures
+from butterfly.papers.kwok2024.fingerprints import FEW, METHODS, SCORE, Params, study
+from butterfly.papers.kwok2024.naming import FAMILIES, architecture
 from butterfly.strict import ParameterError
+from butterfly.study import Tables, of_places
 from tests.conftest import verdicts
 
 MAIN, REAL = "digits-scores", "mnist1d-scores"
@@ -30,7 +30,7 @@ CHOICES = ["chosen", "answers", "unclumped", "random", "hardest", "noisiest"]
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 def noise(seed=0, size=0.2):
@@ -55,13 +55,8 @@ def runs_of(values, right=None, params=TINY):
 def tables_of(*worlds):
     """Tables of made-up settings."""
     names = (MAIN, REAL)[: len(worlds)]
-    every = [experiment._tabulate(TINY, runs_of(values)) for values in worlds]
-    return Tables(
-        {
-            table: pd.concat([one[table].assign(setting=name) for name, one in zip(names, every, strict=True)])
-            for table in every[0]
-        }
-    )
+    every = {name: fingerprints.tables_of(TINY, runs_of(values)) for name, values in zip(names, worlds, strict=True)}
+    return Tables(of_places("setting", every), TINY)
 
 
 def nearest(fit, test, method):
@@ -130,7 +125,7 @@ def numbered(architectures, runs):
 def test_runs_that_choose_fit_and_test_are_disjoint(asked):
     values = numbered(3, 10)
     params = TINY.model_copy(update={"discover": 5, "fit": 2})
-    rows = experiment._name(params, values[:, :, [0, 3]], {"choice": "x"}, ["a", "b", "c"])
+    rows = fingerprints._named(params, values[:, :, [0, 3]], {"choice": "x"}, ["a", "b", "c"])
     for fit, test, _ in asked["identify"]:
         assert fit[:, :, 0].tolist() == [[100.0 * a + r for r in (5, 6)] for a in range(3)]
         assert test[:, :, 0].tolist() == [[100.0 * a + r for r in (7, 8, 9)] for a in range(3)]
@@ -151,11 +146,11 @@ def test_examples_are_chosen_from_runs_that_are_not_used_again(quick):
         seen.append((discovery, choices(params, discovery)))
         return seen[-1][1]
 
-    choices = experiment._choices
+    choices = fingerprints.choices
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "_choices", keep)
-        experiment._tabulate(TINY, runs_of(values))
-        experiment._tabulate(TINY, runs_of(other))
+        patch.setattr(fingerprints, "choices", keep)
+        fingerprints.tables_of(TINY, runs_of(values))
+        fingerprints.tables_of(TINY, runs_of(other))
     np.testing.assert_array_equal(seen[0][0], ranks[:, :6])
     np.testing.assert_array_equal(seen[1][0], poisoned[:, :6])
     for name, orders in seen[0][1].items():
@@ -170,8 +165,8 @@ def test_a_classifier_does_not_see_the_runs_that_chose(asked):
     other = values.copy()
     other[:, :6] = planted(8, size=5.0)[::-1, :6]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "_choices", lambda params, discovery: fixed)
-        first, second = (experiment._tabulate(TINY, runs_of(v)) for v in (values, other))
+        patch.setattr(fingerprints, "choices", lambda params, discovery: fixed)
+        first, second = (fingerprints.tables_of(TINY, runs_of(v)) for v in (values, other))
     pd.testing.assert_frame_equal(first["answers"], second["answers"])
     pd.testing.assert_frame_equal(first["confusion"], second["confusion"])
     assert 0.15 < first["answers"].right.mean() < 0.9
@@ -181,10 +176,10 @@ def test_the_classifier_is_fitted_to_its_runs_and_tested_on_the_rest(quick):
     """A signal in the fitted and tested runs that discovery lacks is found on examples chosen otherwise."""
     values = noise()
     values[:, 6:, 20] += 10 * np.arange(len(MODELS))[:, None] % 7 + np.arange(len(MODELS))[:, None]
-    level = experiment._name(TINY, values[:, :, [20]], {"choice": "x"})
+    level = fingerprints._named(TINY, values[:, :, [20]], {"choice": "x"})
     assert np.mean([row["right"] for row in level]) > 0.6
     values[:, 10:, 20] = values[::-1, 10:, 20]  # the tests are those of other architectures
-    level = experiment._name(TINY, values[:, :, [20]], {"choice": "x"})
+    level = fingerprints._named(TINY, values[:, :, [20]], {"choice": "x"})
     assert np.mean([row["right"] for row in level]) < 0.2
 
 
@@ -200,7 +195,7 @@ def test_choices_follow_their_rules():
     values[:, :, 5] += np.arange(10)[::-1, None] / 2
     values[:, :, 11] += 40
     values[:, :, 13] += random.normal(size=(10, 6))
-    found = experiment._choices(TINY.model_copy(update={"counts": (5, 10), "draws": 3}), values)
+    found = fingerprints.choices(TINY.model_copy(update={"counts": (5, 10), "draws": 3}), values)
     assert list(found) == ["chosen", "unclumped", "random", "hardest", "noisiest"]
     assert found["chosen"][0][0] == found["unclumped"][0][0]
     assert {3, 7, 5} == set(found["unclumped"][0][:3].tolist())
@@ -221,7 +216,7 @@ def test_choices_follow_their_rules():
 def test_levels_and_answers_are_what_they_say(asked):
     values = planted()
     right = np.random.default_rng(3).random(values.shape) < 0.5
-    experiment._tabulate(TINY, runs_of(values, right))
+    fingerprints.tables_of(TINY, runs_of(values, right))
     calls = asked["identify"]
     both = lambda fit, test: np.concatenate([fit, test], 1)  # noqa: E731
     # One call a count, method and draw: chosen and answers in turn, then the other rules, then the levels.
@@ -243,7 +238,7 @@ def test_nearest_centroids_by_hand(found):
     """The row of every test run, for one choice."""
     values = planted()
     ranks = (stats.rankdata(values, axis=2) - 1) / (N - 1)
-    order = experiment._choices(TINY, ranks[:, :6])["hardest"][0]
+    order = fingerprints.choices(TINY, ranks[:, :6])["hardest"][0]
     fit, test = ranks[:, 6:10][:, :, order], ranks[:, 10:][:, :, order]
     mean, sd = fit.mean((0, 1)), fit.std((0, 1))
     names = np.repeat(np.arange(10), 4)
@@ -299,7 +294,7 @@ def test_controls_are_at_chance(world, request):
 def test_controls_do_all_that_the_real_thing_does(asked):
     """The runs dealt anew, and the halves of each architecture: chosen on some runs, fitted and tested on others."""
     values = numbered(10, RUNS)
-    experiment._controls(TINY, values)
+    fingerprints._controls(TINY, values)
     assert len(asked["identify"]) == 2 * 11
     (fit, test, _), chosen = asked["identify"][0], asked["associate"][0]
     assert (chosen.shape, fit.shape, test.shape) == ((10, 6, N), (10, 4, FEW), (10, TESTS, FEW))
@@ -316,7 +311,7 @@ def test_controls_do_all_that_the_real_thing_does(asked):
 def test_halves_that_differ_are_seen(quick):
     values = noise()
     values[:, 8:, ::3] -= 2.0
-    controls = experiment._tabulate(TINY, runs_of(values))["controls"]
+    controls = fingerprints.tables_of(TINY, runs_of(values))["controls"]
     assert share(controls, control="halves", method="logistic") > 0.9
 
 
@@ -327,20 +322,21 @@ SIZES = [(1, 8), (1, 16), (2, 8), (2, 16)]  # depth and width of the four archit
 
 def test_transfer_holds_out_the_depth_or_width_that_it_names(asked):
     values = numbered(10, RUNS)
-    rows = experiment._transfer(TINY, values)
+    rows = fingerprints._transfer(TINY, values)
     held = [("depth", 0, (0, 1)), ("depth", 1, (2, 3)), ("width", 0, (0, 2)), ("width", 1, (1, 3))]
     assert len(asked["identify"]) == 4 * 2 * 2
     calls = iter(asked["associate"])
     for _, _, out in held:
         kept = [k for k in range(4) if k not in out]
         expected = [[100.0 * (k + 4 * family) + r for k in kept for r in range(6)] for family in (0, 1)]
-        for _ in TINY.counts:
-            assert next(calls)[:, :, 0].tolist() == expected
+        assert next(calls)[:, :, 0].tolist() == expected
+    assert next(calls, None) is None
+    assert [(values.shape[1], count) for values, count in asked["clump"]] == [(12, max(TINY.counts))] * 4
     # The first example says which run it is: it must be among those chosen.
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(association, "clump", lambda values, p, count: np.array([0, 4, 9, 13, 17][:count]))
         asked["identify"].clear()
-        experiment._transfer(TINY, values)
+        fingerprints._transfer(TINY, values)
     for (kind, number, out), (fit, test, _) in zip(held, asked["identify"][::4], strict=True):
         kept = [k for k in range(4) if k not in out]
         assert {SIZES[k][kind == "width"] for k in out} == {[(1, 2), (8, 16)][kind == "width"][number]}
@@ -365,14 +361,14 @@ def test_families_that_change_places_with_a_size_are_not_named_at_another(kind, 
             large = size[axis] == max(one[axis] for one in SIZES)
             harder = range(5) if large == bool(family) else range(50, 55)
             values[4 * family + k][:, list(harder)] += 2.0
-    transfer = experiment._tabulate(TINY, runs_of(values))["transfer"]
+    transfer = fingerprints.tables_of(TINY, runs_of(values))["transfer"]
     assert share(transfer, kind=kind, count=5, method="logistic") < 0.05
 
 
 def test_families_that_differ_at_every_size_are_named_at_another(quick):
     values = noise()
     values[4:8, :, :5] += 2.0
-    transfer = experiment._tabulate(TINY, runs_of(values))["transfer"]
+    transfer = fingerprints.tables_of(TINY, runs_of(values))["transfer"]
     for kind in ("width", "depth"):
         assert share(transfer, kind=kind, count=5, method="logistic") > 0.98
 
@@ -411,7 +407,7 @@ def test_rows_of_the_confusion_sum_to_one(results, found, empty):
 def test_the_confusion_says_what_is_taken_for_what(monkeypatch):
     taken = (np.arange(10)[:, None] + np.array([0, 0, 0, 1, 1, 2])) % 10
     monkeypatch.setattr(association, "answers", lambda fit, test, method: taken)
-    table = experiment._confusion(TINY, noise()).set_index(["model", "named"]).share
+    table = fingerprints._confusion(TINY, noise()).set_index(["model", "named"]).share
     assert table[MODELS[3], MODELS[4]] == pytest.approx(1 / 3)
     assert table[MODELS[9], MODELS[1]] == pytest.approx(1 / 6)
     assert table[MODELS[4], MODELS[3]] == 0
@@ -423,13 +419,22 @@ def test_runs_are_those_of_notebook_12_in_the_order_of_architectures(quick, monk
     names = [f"{name}/{model}" for name in worlds for model in MODELS]
     every = [one for values in worlds.values() for one in runs_of(values)]
     made = dict(reversed(list(zip(names, every, strict=True))))
-    monkeypatch.setattr(inductive_bias, "scores_of", lambda params: made)
-    tables = experiment.run(both)
+    monkeypatch.setattr(score_runs, "joined", lambda shards: made)
+    tables = fingerprints.tabulate(both, [])
     for name, values in worlds.items():
-        for table, expected in experiment._tabulate(both, runs_of(values)).items():
+        for table, expected in fingerprints.tables_of(both, runs_of(values)).items():
             some = tables[table][tables[table].setting == name].drop(columns="setting").reset_index(drop=True)
             pd.testing.assert_frame_equal(some, expected, check_dtype=False)
-    assert json.loads(json.dumps(inductive_bias.shards(both))).keys() == set(names)
+    assert {shard.of for shard in study.shards(both)} == set(names)
+
+
+def test_how_runs_are_used_does_not_decide_them():
+    other = TINY.model_copy(update={"discover": 8, "fit": 2, "counts": (1, 5, 10), "draws": 7})
+    assert study.shards(other) == study.shards(TINY)
+    own = inductive_bias.Params(**{name: getattr(TINY, name) for name in inductive_bias.Params.model_fields})
+    assert study.shards(TINY) == inductive_bias.study.shards(own)
+    configs = [shard.config for shard in study.shards(TINY)]
+    assert json.loads(json.dumps(configs)) == configs
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -469,7 +474,7 @@ def test_two_runs_suffice_to_test():
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="torch sees no GPU"):
-        experiment.run(TINY.model_copy(update={"device": "cuda"}))
+        study.run(TINY.model_copy(update={"device": "cuda"}))
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -522,19 +527,18 @@ def world(
                     ]
     made = {"answers": rows, "controls": controls, "transfer": transfer}
     tables = {name: pd.DataFrame(some).sample(frac=1, random_state=0) for name, some in made.items()}
-    return Tables(tables, confusion=pd.DataFrame({"setting": list(settings)}))
+    return tables | {"confusion": pd.DataFrame({"setting": list(settings)})}
 
 
 IDS = ["D12", "D12b", "D12c", "D12d", "D12e", "D12f", "X41"]
 
 
 def judge(tables):
-    return verdicts(experiment.make_claims(TINY, tables))
+    return verdicts(study.judge(TINY, tables))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
     assert judge(world()) == dict.fromkeys(IDS, "supported")
-    assert set(experiment.MARGINS) == set(IDS) - {"D12c", "D12d"}  # the regions of these follow from chance
 
 
 @pytest.mark.parametrize(
@@ -557,16 +561,20 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    made = {c.id: c for c in experiment.make_claims(TINY, world())}
+    made = {c.id: c for c in study.judge(TINY, world())}
     planted = {"D12": 0.5, "D12b": 0.6, "D12c": 0.08, "D12d": 0.5, "D12e": 0.95, "D12f": 0.9, "X41": 0.4}
     assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted)
     assert {c.n for c in made.values()} == {200}
     assert {c.notebook for c in made.values()} == {"13_fingerprints"}
-    assert [id for id, c in made.items() if c.source != experiment.PAPER] == ["X41"]
-    assert "above 0.75" in made["D12e"].statistic
-    assert "below 0.2" in made["D12c"].statistic
-    assert "between 0.35 and 0.65" in made["D12d"].statistic
-    assert "mlp or cnn" in made["D12e"].statistic
+    assert [id for id, c in made.items() if c.origin == "abstract"] == ["D12"]
+    assert made["D12"].source == PAPER.cite
+    assert {c.origin for id, c in made.items() if id != "D12"} == {"ours"}
+    assert [id for id, c in made.items() if c.kind == "check"] == ["D12c", "D12d"]
+    assert str(made["D12e"].region) == "above 0.75"
+    assert str(made["D12c"].region) == "below 0.2"  # twice chance: one in ten
+    assert str(made["D12d"].region) == "between 0.35 and 0.65"
+    assert "the first two families" in made["D12e"].statistic
+    assert made["D12e"].scope == "digits, mlp, cnn, gru"
     assert "of 10" in made["D12"].statistic
 
 
@@ -575,7 +583,7 @@ def test_random_examples_count_as_the_mean_of_their_draws():
     answers = tables["answers"]
     some = (answers.choice == "random") & (answers["count"] == 5)
     answers.loc[some, "right"] = answers.draw[some] == 0
-    (made,) = (c for c in experiment.make_claims(TINY, tables) if c.id == "D12")
+    (made,) = (c for c in study.judge(TINY, tables) if c.id == "D12")
     assert (made.estimate, made.n) == (pytest.approx(0.9 - 1 / 3), 200)
 
 
@@ -583,14 +591,14 @@ def test_each_setting_has_claims_of_its_own():
     tables = world(settings=(MAIN, REAL))
     transfer = tables["transfer"]
     transfer.loc[(transfer.setting == REAL) & (transfer.kind == "depth"), "right"] = False
-    made = {c.id: c for c in experiment.make_claims(TINY.model_copy(update={"real": REAL}), tables)}
-    assert list(made) == [*IDS, *(f"{id}r" for id in IDS)]
-    assert {id for id, c in made.items() if c.verdict != "supported"} == {"D12fr"}
-    assert {id for id, c in made.items() if c.statement.endswith("(mnist1d)")} == {f"{id}r" for id in IDS}
+    made = {c.id: c for c in study.judge(TINY.model_copy(update={"real": REAL}), tables)}
+    assert list(made) == [*IDS, *(f"{id}@mnist1d" for id in IDS)]
+    assert {id for id, c in made.items() if c.verdict != "supported"} == {"D12f@mnist1d"}
+    assert {id for id, c in made.items() if c.scope.startswith("mnist1d")} == {f"{id}@mnist1d" for id in IDS}
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = experiment.make_claims(TINY, results)
+    made = study.judge(TINY, results)
     assert [c.id for c in made] == IDS
     assert [c.n for c in made] == [60, 60, 60, 40, 128, 128, 60]
     assert np.isfinite([c.estimate for c in made]).all()
@@ -598,9 +606,9 @@ def test_claims_can_be_made_of_what_was_computed(results):
 
 def test_claims_of_planted_and_empty_worlds(found, empty):
     assert {judge(found)[id] for id in ("D12", "D12b")} == {"supported"}
-    nothing = verdicts(experiment.make_claims(TINY.model_copy(update={"real": REAL}), empty))
-    assert "supported" not in {nothing[f"{id}{end}"] for id in ("D12", "D12e", "D12f") for end in ("", "r")}
-    assert nothing["D12e"] == nothing["D12fr"] == "contradicted"
+    nothing = verdicts(study.judge(TINY.model_copy(update={"real": REAL}), dict(empty)))
+    assert "supported" not in {nothing[f"{id}{end}"] for id in ("D12", "D12e", "D12f") for end in ("", "@mnist1d")}
+    assert nothing["D12e"] == nothing["D12f@mnist1d"] == "contradicted"
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

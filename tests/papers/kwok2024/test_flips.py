@@ -11,14 +11,13 @@ import torch
 from scipy import stats
 
 from butterfly import data, models
-from butterfly.experiments import flips as experiment
-from butterfly.experiments.flips import OTHER, SCORES, UNRELATED, Params, Tables
-from butterfly.experiments.twins import chosen
-from butterfly.figures import difficulty
-from butterfly.figures import flips as figures
+from butterfly.papers.kwok2024 import flips, naming
+from butterfly.papers.kwok2024 import flips_figures as figures
+from butterfly.papers.kwok2024.flips import OTHER, SCORES, UNRELATED, Params, measure, study
 from butterfly.perturb import Kick
 from butterfly.score import ScoreLogger
 from butterfly.strict import ParameterError
+from butterfly.study import Bench, plain
 from butterfly.train import Fork, Observer, train
 from tests.conftest import verdicts
 
@@ -27,13 +26,19 @@ STEPS, LOOKS = 40, (10, 20, 30, 40)
 TINY = Params(
     main=MAIN, real=REAL, steps=STEPS, seeds=4, seeds_per_shard=2, kick_times=(0, 60), size=3.0, looks=4, examples=60
 )
+CLAIMS = ["X48", "X49", "X50", "X51", "X52", "X53"]
 KINDS = ["weight 0", "weight 60", "order", "init", "seed"]
 FAR = 0.02  # networks that differ more are not the same
 
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
+
+
+def configs(params, network=MAIN):
+    """The configurations of the shards of a network."""
+    return [shard.config for shard in study.shards(params) if shard.of == network]
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +51,16 @@ def shards():
         seen.append((list(seeds), run.members, run.theta.clone(), init))
         return run
 
-    configs = experiment.shards(TINY)[MAIN]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "train", keep)
-        found = [experiment.compute_shard(config) for config in configs]
+        patch.setattr(flips, "train", keep)
+        found = [measure(Bench(config)) for config in configs(TINY)]
     return found, seen[len(seen) // 2 :]
 
 
 @pytest.fixture(scope="module")
 def alone():
     """Each relative of seeds 2 and 3 trained alone, {(kind, draw, seed): weights after each look [4, P]}."""
-    setting, task = chosen("mnist1d-scores", STEPS), data.load("mnist1d")
+    setting, task = plain("mnist1d-scores", STEPS), data.load("mnist1d")
     model = models.build("mlp-1x8", task.input_shape, task.classes)
 
     def path(seed, fork=None, init=None):
@@ -113,7 +117,7 @@ def test_another_order_is_another_order_from_the_same_weights():
     model = models.build("mlp-1x8", task.input_shape, task.classes)
     start = []
     look = Observer("look", lambda now: start.append(now.theta.clone()), frozenset({0, 1}))
-    recipe = chosen("mnist1d-scores", STEPS).recipe
+    recipe = plain("mnist1d-scores", STEPS).recipe
     train(model, task, recipe, [2], [Fork(2, 0, Kick(draw=draw), "order") for draw in (0, 1)], [look])
     assert torch.equal(start[0], start[0][:1].expand(3, -1))
     assert torch.pdist(start[1]).min() > 0
@@ -140,8 +144,8 @@ def test_control_twins_that_differ_are_seen(monkeypatch):
             run.theta[row, 5] += change
         return run
 
-    monkeypatch.setattr(experiment, "train", shaken)
-    found = experiment.compute_shard(experiment.shards(TINY)[MAIN][0])
+    monkeypatch.setattr(flips, "train", shaken)
+    found = measure(Bench(configs(TINY)[0]))
     assert found["largest_difference"] == pytest.approx([0.5, 0.25])
 
 
@@ -153,7 +157,7 @@ def test_before_its_fork_a_twin_is_scored_as_its_parent():
     forks = [Fork(5, 24, Kick(size=1.0)), Fork(7, 0, Kick(size=1.0)), Fork(7, 24, Kick(size=1.0)), Fork(5, 10, Kick())]
     parents = {2: 1, 3: 0, 4: 0, 5: 1}  # twins stand in the order of their steps
     loggers = [ScoreLogger(torch.arange(30), y, 6) for _ in range(2)]
-    watch = experiment._Watch(loggers[0], x, torch.tensor([0, 1, *parents.values()]))
+    watch = flips._Watch(loggers[0], x, torch.tensor([0, 1, *parents.values()]))
 
     def by_hand(now):
         rows = [row if row < len(now.theta) else parents[row] for row in range(6)]
@@ -161,9 +165,9 @@ def test_before_its_fork_a_twin_is_scored_as_its_parent():
         loggers[1].log(torch.arange(30), answers, y)
 
     observers = [Observer("watch", watch, frozenset(LOOKS)), Observer("hand", by_hand, frozenset(LOOKS))]
-    train(model, task, chosen("mnist1d-scores", STEPS).recipe, [5, 7], forks, observers)
-    watched, plain = (logger.scores() for logger in loggers)
-    for name, values in plain.items():
+    train(model, task, plain("mnist1d-scores", STEPS).recipe, [5, 7], forks, observers)
+    watched, fed = (logger.scores() for logger in loggers)
+    for name, values in fed.items():
         torch.testing.assert_close(watched[name], values, rtol=1e-4, atol=1e-4)
     assert (watched["el2n.mean"][4] - watched["el2n.mean"][0]).abs().max() > 1e-3  # a late twin is not its parent
 
@@ -231,7 +235,7 @@ def test_every_cell_is_there_once(results):
     noise, examples = results["noise"], results["flips"]
     assert not noise.duplicated(["network", "kind", "score", "seed"]).any()
     assert len(noise) == 2 * 5 * 2 * 4
-    assert list(noise.kind.unique()) == KINDS == experiment.kinds(TINY)
+    assert list(noise.kind.unique()) == KINDS == flips.kinds(TINY)
     assert set(noise.network) == {MAIN, REAL}
     assert np.isfinite(noise[["noise", "ratio"]]).all(axis=None)
     assert examples.groupby("network").size().to_dict() == {MAIN: 1060, REAL: 560}
@@ -310,25 +314,30 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_kicks_must_fall_on_different_updates():
     with pytest.raises(ParameterError, match="different updates before the last"):
-        experiment.shards(TINY.model_copy(update={"kick_times": (0.0, 0.5)}))
+        study.shards(TINY.model_copy(update={"kick_times": (0.0, 0.5)}))
 
 
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="torch sees no GPU"):
-        experiment.shards(TINY.model_copy(update={"device": "cuda"}))
+        study.shards(TINY.model_copy(update={"device": "cuda"}))
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY.model_copy(update={"real": ""}))
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "seeds": 5}))
-    assert list(few) == [MAIN]
-    assert list(many) == [MAIN, REAL]
-    assert few[MAIN] == many[MAIN][:2]
-    assert [config["seeds"] for config in many[REAL]] == [[0, 1], [2, 3], [4]]
-    assert {config["setting"]["model"] for config in few[MAIN]} == {"mlp-1x8"}
-    assert json.loads(json.dumps(few)) == few
-    assert [experiment._cost(config) for config in many[MAIN]] == [80, 80, 40]
+    few = study.shards(TINY.model_copy(update={"real": ""}))
+    many = study.shards(TINY.model_copy(update={"profile": "other", "seeds": 5}))
+    assert [shard.of for shard in few] == [MAIN] * 2
+    assert [shard.of for shard in many] == [MAIN] * 3 + [REAL] * 3
+    assert few == many[:2]
+    assert [shard.config["seeds"] for shard in many[3:]] == [[0, 1], [2, 3], [4]]
+    assert {shard.config["setting"]["model"] for shard in few} == {"mlp-1x8"}
+    assert json.loads(json.dumps([shard.config for shard in few])) == [shard.config for shard in few]
+
+
+def test_the_main_network_alone_follows_another_recipe_and_architecture():
+    own = TINY.changed(recipe={"lr": 0.2}, model="mlp-1x4")
+    assert {(c["setting"]["model"], c["setting"]["recipe"]["lr"]) for c in configs(own)} == {("mlp-1x4", 0.2)}
+    assert configs(own, REAL) == configs(TINY, REAL)
 
 
 @pytest.mark.parametrize(
@@ -336,14 +345,15 @@ def test_shards_hold_nothing_that_does_not_matter():
     [{"draws": 3}, {"size": 1.0}, {"examples": 70}, {"looks": 2}, {"steps": 50}, {"kick_times": (0.0, 50.0)}],
 )
 def test_shards_hold_all_that_matters(change):
-    changed = experiment.shards(TINY.model_copy(update=change))
-    assert all(a != b for name, some in experiment.shards(TINY).items() for a, b in zip(changed[name], some))  # noqa: B905
+    changed = TINY.model_copy(update=change)
+    for network in (MAIN, REAL):
+        assert all(a != b for a, b in zip(configs(TINY, network), configs(changed, network), strict=True))
 
 
 def test_all_examples_are_scored_where_none_are_left_out():
-    config = experiment.shards(Params(main=REAL, steps=4, looks=2, examples=None, kick_times=(0, 50)))[REAL][0]
+    (config,) = configs(Params(main=REAL, steps=4, looks=2, examples=None, kick_times=(0, 50)), REAL)
     for examples, count in ((None, 1297), (5000, 1297), (90, 90)):
-        found = experiment.compute_shard(config | {"examples": examples, "seeds": [0], "draws": 1})
+        found = measure(Bench(config | {"examples": examples, "seeds": [0], "draws": 1}))
         assert found["flips"].shape == (5, 1, count + 500)
         assert (~found["test"]).sum() == count
 
@@ -351,7 +361,7 @@ def test_all_examples_are_scored_where_none_are_left_out():
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
 
-def world(early=0.95, late=0.1, order=0.98, init=1.02, difficulty=0.6, gap=0.0, networks=("main/net",)):
+def world(early=0.95, late=0.1, order=0.98, init=1.02, difficulty=0.6, gap=0.0, networks=(MAIN,)):
     """Six seeds and three kick times in each network; noise is in parts of that of another seed."""
     random = np.random.default_rng(0)
     rows, agreement, controls = [], [], []
@@ -374,25 +384,21 @@ def world(early=0.95, late=0.1, order=0.98, init=1.02, difficulty=0.6, gap=0.0, 
                 }
             )
             controls.append({**about, "kind": "control", "largest_difference": 0.0})
-    return Tables(
-        noise=pd.DataFrame(rows).sample(frac=1, random_state=0),
-        agreement=pd.DataFrame(agreement).sample(frac=1, random_state=0),
-        controls=pd.DataFrame(controls),
-    )
+    made = {"noise": rows, "agreement": agreement, "controls": controls}
+    return {name: pd.DataFrame(some).sample(frac=1, random_state=0) for name, some in made.items()}
 
 
 TIMES = (0.0, 10.0, 50.0)
-HERE = Params.model_construct(main="main/net", real="", kick_times=TIMES, size=1e-2)
-BOTH = Params.model_construct(main="main/net", real="digits-scores/mlp-1x8", kick_times=TIMES, size=1e-2)
-TWO = ("main/net", "digits-scores/mlp-1x8")
+HERE = Params(main=MAIN, kick_times=TIMES, size=1e-2)
+BOTH = HERE.model_copy(update={"real": REAL})
 
 
 def judge(tables):
-    return verdicts(experiment.make_claims(HERE, tables))
+    return verdicts(study.judge(HERE, tables))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge(world()) == dict.fromkeys(CLAIMS, "supported")
 
 
 @pytest.mark.parametrize(
@@ -414,13 +420,14 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    made = {c.id: c for c in experiment.make_claims(HERE, world())}
+    made = {c.id: c for c in study.judge(HERE, world())}
     planted = {"X48": 0.95, "X49": 0.1, "X50": 0.98, "X51": 1.02, "X52": 0.6, "X53": 0.0}
     assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted, rel=0.01, abs=0.005)
     assert {c.n for c in made.values()} == {6}
     assert {c.notebook for c in made.values()} == {"15_flips"}
     assert {c.source for c in made.values()} == {"this companion"}
-    assert "50 %" in made["X49"].statistic
+    assert {c.origin for c in made.values()} == {"ours"}
+    assert "last of (0.0, 10.0, 50.0) %" in made["X49"].statistic
     assert "moved by 0.01" in made["X48"].statistic
 
 
@@ -428,30 +435,31 @@ def test_ratios_are_averaged_as_logarithms():
     tables = world()
     noise = tables["noise"]
     noise.loc[noise.kind == "order", "ratio"] = 2.0 ** (noise.seed - 2.5)
-    made = {c.id: c for c in experiment.make_claims(HERE, tables)}
+    made = {c.id: c for c in study.judge(HERE, tables)}
     assert made["X50"].estimate == pytest.approx(1.0)
 
 
 def test_each_network_has_claims_of_its_own():
-    tables = world(networks=TWO)
+    tables = world(networks=(MAIN, REAL))
     noise = tables["noise"]
-    noise.loc[(noise.network == TWO[1]) & (noise.kind == "init"), "ratio"] *= 0.5
-    made = {c.id: c for c in experiment.make_claims(BOTH, tables)}
-    assert list(made) == [*experiment.MARGINS, *(f"{id}r" for id in experiment.MARGINS)]
-    assert {id for id, c in made.items() if c.verdict != "supported"} == {"X51r"}
-    assert {id for id, c in made.items() if c.statement.endswith("(mlp-1x8 on digits)")} == {
-        f"{id}r" for id in experiment.MARGINS
+    noise.loc[(noise.network == REAL) & (noise.kind == "init"), "ratio"] *= 0.5
+    made = {c.id: c for c in study.judge(BOTH, tables)}
+    assert list(made) == [*CLAIMS, *(f"{id}@digits" for id in CLAIMS)]
+    assert {id for id, c in made.items() if c.verdict != "supported"} == {"X51@digits"}
+    assert {id: c.scope for id, c in made.items()} == {
+        **dict.fromkeys(CLAIMS, "mnist1d, mlp-1x8"),
+        **{f"{id}@digits": "digits, mlp-1x8" for id in CLAIMS},
     }
 
 
 @pytest.mark.parametrize("value", [1e-9, np.nan])
 def test_broken_control_twins_void_the_claims_of_their_network(value):
-    tables = world(networks=TWO)
+    tables = world(networks=(MAIN, REAL))
     controls = tables["controls"]
-    controls.loc[(controls.network == TWO[1]) & (controls.seed == 3), "largest_difference"] = value
-    for c in experiment.make_claims(BOTH, tables):
-        assert c.verdict == ("inconclusive" if c.id.endswith("r") else "supported")
-        assert ("control twins differ" in c.statistic) == c.id.endswith("r")
+    controls.loc[(controls.network == REAL) & (controls.seed == 3), "largest_difference"] = value
+    for c in study.judge(BOTH, tables):
+        assert c.verdict == ("inconclusive" if c.id.endswith("@digits") else "supported")
+        assert ("control twins differ" in c.void) == c.id.endswith("@digits")
 
 
 @pytest.mark.parametrize(
@@ -475,23 +483,19 @@ def test_a_lost_number_leaves_what_rests_on_it_open(table, column, where, touche
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = experiment.make_claims(TINY, results)
-    assert [c.id for c in made] == [*experiment.MARGINS, *(f"{id}r" for id in experiment.MARGINS)]
+    made = study.judge(TINY, results)
+    assert [c.id for c in made] == [*CLAIMS, *(f"{id}@digits" for id in CLAIMS)]
     assert {c.n for c in made} == {4}
-    assert not any("void" in c.statistic for c in made)
+    assert not any(c.void for c in made)
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def only(tables, network):
-    return Tables({name: table[table.network == network] for name, table in tables.items()})
-
-
 @pytest.mark.parametrize("draw", [figures.noise, figures.flips, figures.same])
 @pytest.mark.parametrize("networks", [1, 2])
 def test_figures_draw_without_warnings(results, draw, networks):
-    tables = results if networks == 2 else only(results, MAIN)
+    tables = results if networks == 2 else results.at("network", MAIN)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure, numbers = draw(tables)
@@ -535,7 +539,7 @@ def test_a_figure_of_the_same_examples_shows_test_examples_and_their_rank_correl
 
 
 def test_levels_of_a_figure_are_means_over_seeds(results):
-    figure, numbers = figures.noise(only(results, MAIN))
+    figure, numbers = figures.noise(results.at("network", MAIN))
     plt.close(figure)
     levels = [line.get_ydata()[0] for line in figure.axes[0].lines if line.get_label().endswith("el2n.mean")][-3:]
     mean = numbers[numbers.score == "el2n.mean"].groupby("kind").ratio.mean()
@@ -543,10 +547,10 @@ def test_levels_of_a_figure_are_means_over_seeds(results):
 
 
 def test_networks_have_names_for_people():
-    assert difficulty.architecture("mlp-4x64") == "MLP 4x64"
-    assert difficulty.architecture("resnet20-16") == "ResNet 20-16"
-    assert difficulty.architecture("transformer-2x32") == "transformer 2x32"
-    assert difficulty.network("digits-scores/gru-8") == "GRU 8, handwritten digits"
-    colours = difficulty.palette(["a", "b", "c"])
+    assert naming.architecture("mlp-4x64") == "MLP 4x64"
+    assert naming.architecture("resnet20-16") == "ResNet 20-16"
+    assert naming.architecture("transformer-2x32") == "transformer 2x32"
+    assert naming.network("digits-scores/gru-8") == "GRU 8, handwritten digits"
+    colours = naming.palette(["a", "b", "c"])
     assert list(colours) == ["a", "b", "c"]
     assert len(set(colours.values())) == 3

@@ -10,14 +10,13 @@ import pytest
 import torch.nn.functional as F
 from scipy import stats
 
-from butterfly import data, models, notebooks
-from butterfly.experiments import fingerprints, scored
-from butterfly.experiments import inductive_bias as experiment
-from butterfly.experiments.inductive_bias import GROUP, Params, Tables
-from butterfly.experiments.twins import chosen
-from butterfly.figures import inductive_bias as figures
+from butterfly import data, models
+from butterfly.papers.kwok2024 import PAPER, fingerprints, inductive_bias, score_runs
+from butterfly.papers.kwok2024 import inductive_bias_figures as figures
+from butterfly.papers.kwok2024.inductive_bias import GROUP, Params, study
 from butterfly.reliability import ranks
 from butterfly.strict import ParameterError
+from butterfly.study import Tables, plain, profiles
 from butterfly.train import Observer, train
 from tests.conftest import verdicts
 
@@ -28,7 +27,12 @@ FAMILIES = {"mlp": "mlp-2x16", "cnn": "cnn-2x8", "gru": "gru-8"}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
+
+
+def laptop(of=study):
+    """The parameters of the reference run."""
+    return profiles.parameters(of.notebook, of.parameters, "laptop")[0]
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -37,8 +41,8 @@ def results(own_store):
 def test_the_runs_of_an_architecture_are_those_that_train_alone(results):
     """One seed of the second family, trained by itself and scored at every eighth of training."""
     model_name, seed = "cnn-1x8", 5003
-    found = experiment.scores_of(TINY)[f"{MAIN}/{model_name}"]
-    setting, task = chosen(MAIN, 16), data.load("mnist1d")
+    found = inductive_bias.scored(TINY, study.compute(study.shards(TINY)))[MAIN][model_name]
+    setting, task = plain(MAIN, 16), data.load("mnist1d")
     model = models.build(model_name, task.input_shape, task.classes)
     keep = Observer("theta", lambda now: now.theta.clone(), frozenset(range(2, 17, 2)))
     run = train(model, task, setting.recipe, [seed], observers=[keep])
@@ -53,47 +57,53 @@ def test_the_runs_of_an_architecture_are_those_that_train_alone(results):
 
 def test_no_two_architectures_share_a_seed():
     """Nor, with the runs of other notebooks that are compared with them, anything but their setting."""
-    for params in (TINY, notebooks.profile("12_inductive_bias", "laptop")[0]):
-        shards = experiment.shards(params)
-        assert list(shards) == [f"{name}/{model}" for name in params.settings for model in params.models]
-        for name in params.settings:
-            seeds = [s for model in params.models for c in shards[f"{name}/{model}"] for s in c["seeds"]]
+    for params in (TINY, laptop()):
+        shards = study.shards(params)
+        networks = [f"{name}/{model}" for name in (MAIN, REAL) for model in params.models]
+        assert list(dict.fromkeys(shard.of for shard in shards)) == networks
+        for name in (MAIN, REAL):
+            seeds = [s for shard in shards if shard.of.startswith(f"{name}/") for s in shard.config["seeds"]]
             assert len(seeds) == len(set(seeds)) == params.runs * len(params.models)
-            assert max(seeds) < scored.HELD_OUT
-        for name, configs in shards.items():
-            assert {config["setting"]["model"] for config in configs} == {name.partition("/")[2]}
-            assert {config["setting"]["data"] for config in configs} == {
-                "mnist1d" if name.startswith(MAIN) else "digits"
-            }
-            assert not any(config["probed"] for config in configs)
+            assert max(seeds) < score_runs.HELD_OUT
+        for shard in shards:
+            assert shard.config["setting"]["model"] == shard.of.partition("/")[2]
+            assert shard.config["setting"]["data"] == ("mnist1d" if shard.of.startswith(MAIN) else "digits")
+            assert not shard.config["probed"]
 
 
-def test_runs_of_notebook_13_are_those_of_notebook_12(monkeypatch):
+def test_runs_of_notebook_13_are_those_of_notebook_12():
     """The same function of the same configurations: computed only once between them."""
-    asked = []
-
-    def compute(function, configs, cost):
-        asked.append((function, configs))
-        raise StopIteration
-
-    monkeypatch.setattr(scored, "compute", compute)
-    for module, topic in ((experiment, "12_inductive_bias"), (fingerprints, "13_fingerprints")):
-        with pytest.raises(StopIteration):
-            module.run(notebooks.profile(topic, "laptop")[0])
-    assert asked[0] == asked[1]
-    assert asked[0][0] is scored.compute_shard
-    assert len(asked[0][1]) == 2 * 10 * 3
+    ours, theirs = study.shards(laptop()), fingerprints.study.shards(laptop(fingerprints.study))
+    assert ours == theirs
+    assert [shard.key for shard in ours] == [shard.key for shard in theirs]
+    assert {shard.compute for shard in ours} == {score_runs.measure_scores}
+    assert len(ours) == 2 * 10 * 3
 
 
 def test_shards_do_not_depend_on_how_many_runs_there_are():
-    few = experiment.shards(TINY.model_copy(update={"runs_per_shard": 8}))
-    many = experiment.shards(TINY.model_copy(update={"runs_per_shard": 8, "runs": 32, "profile": "other", "real": ""}))
-    for network, configs in many.items():
-        assert configs[:2] == few[network]
-    assert json.loads(json.dumps(few)) == few
-    assert experiment.shards(TINY.model_copy(update={"steps": 24})) != experiment.shards(TINY)
-    assert experiment.shards(TINY.model_copy(update={"looks": 16})) != experiment.shards(TINY)
-    assert experiment.shards(TINY.model_copy(update={"examples": None})) != experiment.shards(TINY)
+    few = study.shards(TINY.model_copy(update={"runs_per_shard": 8}))
+    many = study.shards(TINY.model_copy(update={"runs_per_shard": 8, "runs": 32, "profile": "other", "real": ""}))
+    for network in {shard.of for shard in many}:
+        more = [shard for shard in many if shard.of == network]
+        assert more[:2] == [shard for shard in few if shard.of == network]
+    configs = [shard.config for shard in few]
+    assert json.loads(json.dumps(configs)) == configs
+    assert study.shards(TINY.model_copy(update={"steps": 24})) != study.shards(TINY)
+    assert study.shards(TINY.model_copy(update={"looks": 16})) != study.shards(TINY)
+    assert study.shards(TINY.model_copy(update={"examples": None})) != study.shards(TINY)
+
+
+def test_changes_are_of_the_main_setting_alone():
+    changed = TINY.changed(recipe={"lr": 0.03}, data_set="digits")
+    assert [changed.at(name).data for name in (MAIN, REAL)] == ["digits", "digits"]
+    assert TINY.at(MAIN).data == "mnist1d"
+    for before, after in zip(study.shards(TINY), study.shards(changed), strict=True):
+        if before.of.startswith(REAL):
+            assert after == before
+        else:
+            setting = after.config["setting"]
+            assert (setting["data"], setting["recipe"]["lr"]) == ("digits", 0.03)
+            assert setting["model"] == before.config["setting"]["model"]
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -106,7 +116,7 @@ GRID = "give two depths times two widths, as in mlp-1x8, mlp-1x16, mlp-2x8, mlp-
     [
         ({"runs": 24}, "runs = 24: give a multiple of 16, for two halves of whole groups"),
         ({"runs": 8}, "'runs' = 8"),
-        ({"setting": "mnist2d"}, "unknown setting 'mnist2d'; known:"),
+        ({"setting": "mnist2d"}, "unknown setting 'mnist2d'; did you mean 'mnist1d'"),
         ({"real": "digit"}, "unknown setting 'digit'"),
         ({"third": ["gru-4", "gruu-8"]}, "unknown model 'gruu-8'"),
         ({"third": ["resnet8-4", "resnet8-8"]}, "'resnet8-4' does not fit inputs of shape"),
@@ -128,6 +138,11 @@ GRID = "give two depths times two widths, as in mlp-1x8, mlp-1x16, mlp-2x8, mlp-
         ({"third": ["mlp-3x8", "mlp-3x16"]}, "mlp-3x16: give three families"),
         ({"looks": 0}, "'looks' = 0"),
         ({"model": []}, "did you mean 'models'|'model' is not a parameter"),
+        (
+            {"setting": REAL, "data_set": "mnist1d", "third": ["resnet8-4", "resnet8-8"]},
+            "'resnet8-4' does not fit inputs",
+        ),
+        ({"recipe": {"steps": 5}}, "give the number of updates as 'steps'"),
     ],
 )
 def test_nonsense_is_refused_with_a_reason(values, reason):
@@ -137,22 +152,23 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_looks_must_have_an_eighth():
     with pytest.raises(ParameterError, match="looks = 12: give a multiple of 8"):
-        experiment.shards(TINY.model_copy(update={"looks": 12}))
+        study.shards(TINY.model_copy(update={"looks": 12}))
 
 
 def test_names_of_architectures_are_read():
-    assert experiment.layout(TINY.first) == dict(zip(TINY.first, [(1, 8), (1, 16), (2, 8), (2, 16)], strict=True))
+    assert inductive_bias.layout(TINY.first) == dict(zip(TINY.first, [(1, 8), (1, 16), (2, 8), (2, 16)], strict=True))
     some = ("resnet20-16", "resnet20-32", "resnet32-16", "resnet32-32")
-    assert list(experiment.layout(some).values()) == [(20, 16), (20, 32), (32, 16), (32, 32)]
-    assert [experiment.family(name) for name in ("mlp-2x16", "resnet20-16", "vgg11-8")] == ["mlp", "resnet", "vgg"]
+    assert list(inductive_bias.layout(some).values()) == [(20, 16), (20, 32), (32, 16), (32, 32)]
+    assert [inductive_bias.family(name) for name in ("mlp-2x16", "resnet20-16", "vgg11-8")] == ["mlp", "resnet", "vgg"]
     assert TINY.largest == FAMILIES
     assert TINY.models == (*TINY.first, *TINY.second, *TINY.third)
-    assert TINY.settings == {MAIN: "", REAL: "r"}
-    assert Params().settings == {MAIN: ""}
+    assert TINY.architectures == "mlp, cnn, gru"
+    assert TINY.places == {"": MAIN, "digits": REAL}
+    assert Params().places == {"": MAIN}
 
 
 def test_pairs_differ_in_one_thing():
-    found = experiment.pairs(TINY)
+    found = inductive_bias.pairs(TINY)
     assert found == {
         "family": [("mlp-2x16", "cnn-2x8"), ("mlp-2x16", "gru-8"), ("cnn-2x8", "gru-8")],
         "depth": [("mlp-1x16", "mlp-2x16"), ("cnn-1x8", "cnn-2x8")],
@@ -174,7 +190,7 @@ def made(family=0.0, depth=0.0, width=0.0, runs=16):
     found = {}
     for models_ in (TINY.first, TINY.second, TINY.third):
         # Families lie at -1, 0 and 1; depths and widths at -1 and 1.
-        of_family = list(FAMILIES).index(experiment.family(models_[0])) - 1
+        of_family = list(FAMILIES).index(inductive_bias.family(models_[0])) - 1
         for place, model in enumerate(models_):
             deep, wide = (2 * (place // 2) - 1, 2 * (place % 2) - 1) if len(models_) == 4 else (1, 2 * place - 1)
             shift = family * of_family * directions[0] + depth * deep * directions[1] + width * wide * directions[2]
@@ -190,9 +206,8 @@ def tabulate(runs=16, **planted):
         "train_accuracy": np.linspace(0.5, 0.9, runs),
         "test_accuracy": np.linspace(0.4, 0.8, runs),
     }
-    return experiment._tabulate(
-        TINY.model_copy(update={"runs": runs}), MAIN, {m: {"el2n.mean": v, **some} for m, v in values.items()}
-    )
+    scored = {model: {"el2n.mean": v, **some} for model, v in values.items()}
+    return inductive_bias.tables_of(TINY.model_copy(update={"runs": runs}), MAIN, scored)
 
 
 @pytest.fixture(scope="module")
@@ -243,7 +258,7 @@ def test_a_comparison_is_that_of_the_groups_of_its_runs():
     random = np.random.default_rng(0)
     few = [{model: random.uniform(size=(GROUP, 60)) for model in TINY.models} for _ in range(4)]
     few[2]["mlp-2x16"] = few[2]["mlp-2x16"] + np.where(np.arange(60) < 30, 5, 0)
-    tables = pd.DataFrame([row for g in range(4) for row in experiment._contrasts(TINY, few, g)])
+    tables = pd.DataFrame([row for g in range(4) for row in inductive_bias._contrasts(TINY, few, g)])
     big = tables[tables.share > 0.3]
     expected = {("family", 2), ("depth", 2), ("width", 2), ("nothing", 2), ("nothing", 3)}
     assert set(zip(big.kind, big.group, strict=True)) == expected
@@ -260,7 +275,7 @@ def test_shuffled_runs_hide_what_differs():
     random = np.random.default_rng(0)
     few = [{model: random.uniform(size=(GROUP, 60)) for model in TINY.models} for _ in range(2)]
     few[0]["gru-8"] = few[0]["gru-8"] + 5.0
-    (row,) = (row for row in experiment._contrasts(TINY, few, 0) if row["one"] == "gru-4")
+    (row,) = (row for row in inductive_bias._contrasts(TINY, few, 0) if row["one"] == "gru-4")
     assert row["share"] == 1
     assert row["inflation"] > 100 > 10 * row["shuffled"]
 
@@ -274,7 +289,7 @@ def test_factors_are_shares_of_what_was_planted(factor):
         for place, model in enumerate(models_):
             size = {"family": sign, "depth": 2 * (place // 2) - 1, "width": 2 * (place % 2) - 1}[factor]
             few[model] = size + random.normal(size=(GROUP, 500))
-    rows = experiment._factors(TINY, few, 3)
+    rows = inductive_bias._factors(TINY, few, 3)
     assert [(row["group"], row["factor"]) for row in rows] == [(3, "family"), (3, "depth"), (3, "width")]
     share = {row["factor"]: row["share"] for row in rows}
     assert share.pop(factor) == pytest.approx(0.5, abs=0.03)
@@ -290,7 +305,7 @@ def test_factors_without_noise_explain_everything_by_hand():
             few[model] + np.array([3 * (2 * (place // 2) - 1), 0, 0]) + np.array([2 * (2 * (place % 2) - 1), 0, 0])
         )
         few[model] = few[model] + np.array([0, 4, 0])
-    share = {row["factor"]: row["share"] for row in experiment._factors(TINY, few, 0)}
+    share = {row["factor"]: row["share"] for row in inductive_bias._factors(TINY, few, 0)}
     # The last does not count; of the first, 9 and 4 parts of 13.
     assert share == pytest.approx({"family": 1 / 2, "depth": 9 / 26, "width": 4 / 26})
 
@@ -343,13 +358,13 @@ def test_examples_are_tested_over_all_runs(other_families):
 
 def test_chance_is_of_runs_dealt_at_random():
     values = np.random.default_rng(0).normal(size=(3, GROUP, 50)) + 10 * np.arange(3)[:, None, None]
-    chance = experiment._chance(values, 0)
-    assert chance.shape == (experiment.NULL * 50,)
+    chance = inductive_bias._chance(values, 0)
+    assert chance.shape == (inductive_bias.NULL * 50,)
     assert chance.mean() == pytest.approx(2 / 23, abs=0.03)
-    assert not np.array_equal(chance, experiment._chance(values, 1))
-    again = experiment._chance(values, 0).reshape(experiment.NULL, 50)
-    assert len(np.unique(again[:, 0])) == experiment.NULL  # no shuffling twice
-    assert not np.isin(experiment._chance(values, 1), chance).any()
+    assert not np.array_equal(chance, inductive_bias._chance(values, 1))
+    again = inductive_bias._chance(values, 0).reshape(inductive_bias.NULL, 50)
+    assert len(np.unique(again[:, 0])) == inductive_bias.NULL  # no shuffling twice
+    assert not np.isin(inductive_bias._chance(values, 1), chance).any()
 
 
 def test_shown_are_the_most_and_of_the_hard_the_least_sensitive(other_families):
@@ -367,7 +382,7 @@ def test_shown_are_the_most_and_of_the_hard_the_least_sensitive(other_families):
 
 def test_where_nothing_is_hard_the_sensitive_are_shown_alone():
     examples = pd.DataFrame({"id": range(8), "rank_mlp": 0.5, "rank_cnn": 0.6, "eta_families": np.arange(8) / 8})
-    assert set(experiment._shown(MAIN, examples).kind) == {"most"}
+    assert set(inductive_bias._shown(data.load("mnist1d").x, examples).kind) == {"most"}
 
 
 def test_tables_of_every_setting_are_whole(results):
@@ -395,7 +410,7 @@ def world(
     for name in settings:
         for group in range(6):
             share = {"family": family, "depth": inside + 0.03, "width": inside - 0.03, "nothing": nothing}
-            for kind, some in experiment.pairs(TINY).items():
+            for kind, some in inductive_bias.pairs(TINY).items():
                 for place, (one, two) in enumerate(some):
                     tilt = 0.05 * (place - (len(some) - 1) / 2) * (kind != "nothing")
                     noise = random.uniform(-0.003, 0.003)
@@ -406,7 +421,7 @@ def world(
             planted = {"family": by_family, "depth": by_depth, "width": by_width}
             factors += [(group, k, v + noise[place], name) for place, (k, v) in enumerate(planted.items())]
             sensitivity.append((group, sensitive + noise[3], insensitive + noise[4], name))
-    return Tables(
+    return dict(
         contrasts=pd.DataFrame(
             rows, columns=["group", "kind", "one", "two", "share", "inflation", "shuffled", "setting"]
         ).sample(frac=1),
@@ -416,11 +431,14 @@ def world(
 
 
 def judge(tables, params=None):
-    return verdicts(experiment.make_claims(params or Params(), tables))
+    return verdicts(study.judge(params or Params(), tables))
+
+
+IDS = ["D10", "D10b", "D10c", "D11", "D11b", "D20", "D20b", "X40"]
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge(world()) == dict.fromkeys(IDS, "supported")
 
 
 CHANGES = [
@@ -444,14 +462,17 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    assert {id for id, _ in CHANGES} == set(experiment.MARGINS)
-    made = {c.id: c for c in experiment.make_claims(Params(), world(nothing=0.01))}
+    assert {id for id, _ in CHANGES} == set(IDS)
+    made = {c.id: c for c in study.judge(Params(), world(nothing=0.01))}
     planted = {"D10": 0.25, "D10b": 0.14, "D10c": 0.01, "D11": 0.5, "D11b": 0.2, "D20": -0.07, "D20b": -0.27, "X40": 1}
     assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted, abs=0.01)
-    assert {id: c.n for id, c in made.items()} == {id: {"D10b": 3, "D10c": 9}.get(id, 6) for id in experiment.MARGINS}
+    assert {id: c.n for id, c in made.items()} == {id: {"D10b": 3, "D10c": 9}.get(id, 6) for id in IDS}
     assert {c.notebook for c in made.values()} == {"12_inductive_bias"}
-    assert [id for id, c in made.items() if c.source == experiment.OURS] == ["X40"]
-    assert {c.source for c in made.values()} == {experiment.OURS, scored.PAPER}
+    said = {"authors' notebook": ["D10"], "abstract": ["D11", "D11b"], "ours": ["D10b", "D10c", "D20", "D20b", "X40"]}
+    assert {says: [id for id, c in made.items() if c.origin == says] for says in said} == said
+    assert {c.source for c in made.values() if c.origin != "ours"} == {PAPER.cite}
+    assert [id for id, c in made.items() if c.kind == "check"] == ["D10c", "X40"]
+    assert {c.scope for c in made.values()} == {"mnist1d, mlp, cnn, gru"}
 
 
 def test_one_architecture_that_is_told_from_itself_is_counted_once():
@@ -461,24 +482,25 @@ def test_one_architecture_that_is_told_from_itself_is_counted_once():
     for group in (2, 3):
         rows = (contrasts.group == group) & (contrasts.kind == "nothing") & (contrasts.one == "gru-8")
         contrasts.loc[rows, "share"] = 0.9
-    (made,) = (c for c in experiment.make_claims(Params(), tables) if c.id == "D10c")
+    (made,) = (c for c in study.judge(Params(), tables) if c.id == "D10c")
     assert made.estimate == pytest.approx(0.1)
     assert made.n == 9
 
 
 def test_the_claims_of_every_setting_rest_on_its_own_numbers():
     together = [world([MAIN]), world([REAL], insensitive=0.01, shuffled=2.0)]
-    tables = Tables({name: pd.concat([one[name] for one in together]) for name in together[0]})
+    tables = {name: pd.concat([one[name] for one in together]) for name in together[0]}
     found = judge(tables, Params(real=REAL))
-    assert list(found) == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
-    assert {id for id, verdict in found.items() if verdict != "supported"} == {"D11br", "X40r"}
-    statements = {c.id: c.statement for c in experiment.make_claims(Params(real=REAL), tables)}
-    assert statements["D11r"] == f"{statements['D11']} (digits)"
+    assert list(found) == [f"{id}{label}" for label in ("", "@digits") for id in IDS]
+    assert {id for id, verdict in found.items() if verdict != "supported"} == {"D11b@digits", "X40@digits"}
+    made = {c.id: c for c in study.judge(Params(real=REAL), tables)}
+    assert made["D11@digits"].statement == made["D11"].statement
+    assert made["D11@digits"].scope == "digits, mlp, cnn, gru"
 
 
 def test_too_little_and_lost_numbers_leave_claims_open():
     tables = {name: table[table.group == 0] for name, table in world().items()}
-    found = judge(Tables(tables))
+    found = judge(tables)
     assert {id for id, verdict in found.items() if verdict != "inconclusive"} == {"D10c"}  # of three architectures
     for name, column, touched in (
         ("sensitivity", "sensitive", {"D11"}),
@@ -493,10 +515,10 @@ def test_too_little_and_lost_numbers_leave_claims_open():
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = experiment.make_claims(TINY, results)
-    assert [c.id for c in made] == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
+    made = study.judge(TINY, results)
+    assert [c.id for c in made] == [f"{id}{label}" for label in ("", "@digits") for id in IDS]
     assert {c.id: c.n for c in made if c.id.startswith("D10")} == {
-        "D10": 2, "D10b": 1, "D10c": 3, "D10r": 2, "D10br": 1, "D10cr": 3,
+        "D10": 2, "D10b": 1, "D10c": 3, "D10@digits": 2, "D10b@digits": 1, "D10c@digits": 3,
     }  # fmt: skip
 
 
@@ -508,7 +530,7 @@ DRAW = [figures.split, figures.contrasts, figures.manhattan, figures.sensitivity
 @pytest.mark.parametrize("settings", [(MAIN,), (MAIN, REAL)])
 @pytest.mark.parametrize("draw", DRAW)
 def test_figures_are_drawn_of_one_setting_and_of_two(results, draw, settings):
-    tables = Tables({name: table[table.setting.isin(settings)] for name, table in results.items()})
+    tables = Tables({name: table[table.setting.isin(settings)] for name, table in results.items()}, TINY)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure, numbers = draw(tables)
@@ -546,7 +568,7 @@ def test_pictures_show_the_numbers(results):
 
 
 def test_evidence_is_drawn_by_class_with_the_line_of_discoveries(other_families):
-    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()})
+    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()}, TINY)
     figure, numbers = figures.manhattan(tables)
     assert numbers.label.is_monotonic_increasing
     height = figure.axes[0].collections[0].get_offsets()[:, 1]
@@ -573,7 +595,7 @@ def test_examples_are_drawn_with_their_ranks(results):
 
 
 def test_sensitive_examples_stand_above_insensitive_ones(other_families):
-    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()})
+    tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()}, TINY)
     figure, shown = figures.pictures(tables)
     for row, kind in enumerate(("most", "least")):
         assert figure.axes[6 * row].get_ylabel() == f"MNIST-1D\n{kind} sensitive"

@@ -10,72 +10,74 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from butterfly import notebooks
-from butterfly.experiments import noise, scored
-from butterfly.experiments import one_notion as experiment
-from butterfly.experiments.one_notion import OF_MANY, SINGLE, TRAINING, Params, Tables
-from butterfly.figures import one_notion as figures
+from butterfly.papers.kwok2024 import noise, one_notion
+from butterfly.papers.kwok2024 import one_notion_figures as figures
+from butterfly.papers.kwok2024.one_notion import CLAIMS, MOMENTS, OF_MANY, SINGLE, TRAINING, Params, study
+from butterfly.papers.kwok2024.score_runs import joined, measure_held_out, measure_scores
 from butterfly.score import SCORES, difficulty
 from butterfly.strict import ParameterError
+from butterfly.study import Tables, profiles, stacked
 from tests.conftest import verdicts
 
 MAIN, REAL = "mnist1d-scores/mlp-1x8", "digits-scores/mlp-1x16"
 TINY = Params(main=MAIN, real=REAL, steps=40, examples=100, held_out=6)
 COUNT = 300
+STATISTIC = {id: statistic for id, statistic, *_ in CLAIMS}
 
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def test_runs_are_those_of_notebook_10(monkeypatch):
+def planned(compute, **changes):
+    """The configurations of one computation, for each network."""
+    shards = study.shards(TINY.model_copy(update=changes))
+    found = {}
+    for shard in shards:
+        if shard.compute is compute:
+            found.setdefault(shard.of, []).append(shard.config)
+    return found
+
+
+def test_runs_are_those_of_notebook_10():
     """The same function of the same configurations: computed only once between them."""
-    asked = {}
-
-    def remember(topic):
-        def compute(function, configs, cost):
-            asked[topic, function.__name__] = function, configs
-            raise KeyboardInterrupt if topic == "10_noise" or "held" in function.__name__ else StopIteration
-
-        return compute
-
-    for module, topic in ((noise, "10_noise"), (experiment, "11_one_notion")):
-        params, _ = notebooks.profile(topic, "laptop")
-        monkeypatch.setattr(scored, "compute", remember(topic))
-        with pytest.raises((KeyboardInterrupt, StopIteration)):
-            module.run(params)
-    tenth, eleventh = asked["10_noise", "compute_shard"], asked["11_one_notion", "compute_shard"]
-    assert tenth[0] is eleventh[0]
-    assert len(eleventh[1]) == 8
-    assert all(config in tenth[1] for config in eleventh[1])
+    asked = []
+    for other in (noise.study, study):
+        params, _ = profiles.parameters(other.notebook, other.parameters, "laptop")
+        asked.append([shard for shard in other.shards(params) if shard.compute is measure_scores])
+    tenth, eleventh = asked
+    assert len(eleventh) == 8
+    assert all(shard in tenth for shard in eleventh)
+    assert {shard.key for shard in eleventh} <= {shard.key for shard in tenth}
 
 
 def test_every_network_has_its_own_held_out_shards():
-    plans, held_out = experiment.shards(TINY.model_copy(update={"runs_per_shard": 4, "ratios": (0.2, 0.5)}))
-    assert list(plans) == list(held_out) == [MAIN, REAL]
+    changes = {"runs_per_shard": 4, "ratios": (0.2, 0.5)}
+    runs, held_out = planned(measure_scores, **changes), planned(measure_held_out, **changes)
+    assert list(runs) == list(held_out) == [MAIN, REAL]
     for network, configs in held_out.items():
         assert [(c["ratio"], c["seeds"]) for c in configs] == [
             (ratio, seeds) for ratio in (0.2, 0.5) for seeds in ([50_000, 50_001, 50_002, 50_003], [50_004, 50_005])
         ]
         assert {c["setting"]["data"] for c in configs} == {"mnist1d" if network == MAIN else "digits"}
         assert {c["setting"]["recipe"]["steps"] for c in configs} == {40}
-        trained = {seed for config in plans[network] for seed in config["seeds"]}
+        trained = {seed for config in runs[network] for seed in config["seeds"]}
         assert not trained & {seed for config in configs for seed in config["seeds"]}
-        assert all(config["probed"] for config in plans[network])
+        assert all(config["probed"] for config in runs[network])
     assert json.loads(json.dumps(held_out)) == held_out
 
 
 def test_shards_do_not_depend_on_how_many_runs_there_are():
-    few = experiment.shards(TINY.model_copy(update={"runs_per_shard": 3}))
     more = {"runs_per_shard": 3, "runs": 40, "held_out": 9, "ratios": (0.7, 0.3), "profile": "other"}
-    many = experiment.shards(TINY.model_copy(update=more))
-    for network in TINY.networks:
-        assert few[0][network][:6] == many[0][network][:6]
-        assert all(config in many[1][network] for config in few[1][network])
+    for network in TINY.places.values():
+        few, many = (planned(measure_scores, **changes)[network] for changes in ({"runs_per_shard": 3}, more))
+        assert few[:6] == many[:6]
+        few, many = (planned(measure_held_out, **changes)[network] for changes in ({"runs_per_shard": 3}, more))
+        assert all(config in many for config in few)
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -106,13 +108,13 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_looks_must_have_an_eighth():
     with pytest.raises(ParameterError, match="looks = 12: give a multiple of 8"):
-        experiment.shards(TINY.model_copy(update={"looks": 12}))
+        study.shards(TINY.model_copy(update={"looks": 12}))
 
 
 def test_scores_are_known_and_named_once():
     assert len(set(SINGLE) | set(OF_MANY)) == len(SINGLE) + len(OF_MANY)
     assert set(SINGLE) | set(OF_MANY) <= set(SCORES)
-    assert set(SINGLE) == {*TRAINING, *experiment.MOMENTS}
+    assert set(SINGLE) == {*TRAINING, *MOMENTS}
 
 
 # --- correlations of simulated scores --------------------------------------------------------------------------------
@@ -132,7 +134,7 @@ def test_run_noise_that_scores_share_is_told_from_what_they_mean():
     shared = 0.7 * random.normal(size=(runs, examples))
     own = random.normal(size=(3, runs, examples)) * np.array([0.5, 1.0, 0.5])[:, None, None]
     values = {"a": signal + shared + own[0], "b": signal + shared + own[1], "c": other + own[2]}
-    found = experiment._pairs(values).set_index(["one", "other"])
+    found = one_notion._pairs(values).set_index(["one", "other"])
     assert set(found.index) == set(permutations("abc", 2))
     variance = {"a": 1 + 0.49 + 0.25, "b": 1 + 0.49 + 1, "c": 1 + 0.25}
     for one, other, signals, both in (("a", "b", 1, 0.49), ("a", "c", 0.6, 0), ("b", "c", 0.6, 0)):
@@ -147,7 +149,7 @@ def test_run_noise_that_scores_share_is_told_from_what_they_mean():
 def test_raw_correlations_leave_the_same_run_out():
     random = np.random.default_rng(0)
     values = {"a": random.normal(size=(3, 50)), "b": random.normal(size=(3, 50))}
-    row = experiment._pairs(values).iloc[0]
+    row = one_notion._pairs(values).iloc[0]
     rho = [[stats.spearmanr(x, y).statistic for y in values["b"]] for x in values["a"]]
     assert row.same == pytest.approx(np.trace(rho) / 3)
     assert row.raw == pytest.approx((np.sum(rho) - np.trace(rho)) / 6)
@@ -157,10 +159,10 @@ def test_where_a_score_has_no_reliability_nothing_is_freed():
     random = np.random.default_rng(3)
     signal = random.normal(size=50)
     flipped = np.stack([signal, -signal])  # one run says the contrary of the other
-    found = experiment._pairs({"a": flipped, "b": np.stack([signal, signal])})
+    found = one_notion._pairs({"a": flipped, "b": np.stack([signal, signal])})
     assert found.free.isna().all()
     assert np.isfinite(found[["raw", "same"]]).all(axis=None)
-    both = experiment._pairs({"a": flipped, "b": flipped})  # the product of two negative reliabilities is positive
+    both = one_notion._pairs({"a": flipped, "b": flipped})  # the product of two negative reliabilities is positive
     assert both.free.isna().all()
 
 
@@ -190,15 +192,12 @@ def others(networks=120):
     random = np.random.default_rng(1)
     trained = random.uniform(size=(networks, COUNT)) < 0.5
     known = random.uniform(size=(networks, COUNT)) > np.linspace(0, 1, COUNT)
-    return [
-        {"trained": trained[part], "right": (trained | known)[part]}
-        for part in (slice(0, networks // 3), slice(networks // 3, networks))
-    ]
+    return {"trained": trained, "right": trained | known}
 
 
 @pytest.fixture(scope="module")
 def tables():
-    return experiment._tabulate(made(), others())
+    return one_notion.tables_of(made(), others())
 
 
 def of(tables, statistic):
@@ -220,7 +219,7 @@ def test_one_signal_is_one_component(tables):
 
 
 def test_a_second_signal_is_a_second_component():
-    tables = experiment._tabulate(made(runs=20, second=1.0), others())
+    tables = one_notion.tables_of(made(runs=20, second=1.0), others())
     shares = tables["components"].set_index("component")
     assert shares.share[1] == pytest.approx(0.52, abs=0.08)
     assert shares.share[2] == pytest.approx(0.45, abs=0.08)
@@ -234,7 +233,7 @@ def test_a_second_signal_is_a_second_component():
 
 def test_components_of_blocks_are_those_of_their_means():
     found = made(runs=20, spread=1.5)
-    tables = experiment._tabulate(found, others())
+    tables = one_notion.tables_of(found, others())
     for place in (0, 1):
         means = [difficulty(name, found[name][10 * place : 10 * place + 10]).mean(0) for name in TRAINING]
         matrix = pd.DataFrame(means).T.corr("spearman")
@@ -249,8 +248,8 @@ def test_what_goes_with_run_noise_is_its_part_of_the_disagreement(tables):
     assert of(tables, "noise").to_numpy() == pytest.approx(1, abs=0.01)
     assert of(tables, "same run").to_numpy() == pytest.approx(0, abs=0.01)  # noises of scores were drawn apart
     found = made(runs=20, second=1.0)
-    apart = experiment._tabulate(found, others())
-    pairs = experiment._pairs({name: difficulty(name, found[name][10:20]) for name in SINGLE})
+    apart = one_notion.tables_of(found, others())
+    pairs = one_notion._pairs({name: difficulty(name, found[name][10:20]) for name in SINGLE})
     expected = ((1 - pairs.raw).sum() - (1 - pairs.free).sum()) / (1 - pairs.raw).sum()
     assert of(apart, "noise")[1] == pytest.approx(expected)
     assert 0 < expected < 0.3
@@ -261,7 +260,7 @@ def test_noise_of_a_run_that_all_scores_share_is_seen_in_the_same_run():
     noise = random.normal(size=(20, COUNT))
     for name in SINGLE:
         found[name] = found[name] + difficulty(name, noise)
-    blocks = experiment._tabulate(found, others())
+    blocks = one_notion.tables_of(found, others())
     assert (of(blocks, "same run") > 0.3).all()
     pairs = blocks["pairs"]
     assert (pairs.same - pairs.raw).min() > 0.2
@@ -279,7 +278,7 @@ def test_the_axis_holds_every_score_but_the_reference(tables):
     found = made()
     means = found["margin.logit.mean"].mean(0), found["el2n.mean"].mean(0)
     assert axis.of_means["margin.logit.mean"] == pytest.approx(-stats.spearmanr(*means).statistic)
-    right, trained = (np.concatenate([one[k] for one in others()]) for k in ("right", "trained"))
+    right, trained = (others()[name] for name in ("right", "trained"))
     unseen = np.array([right[~trained[:, n], n].mean() for n in range(COUNT)])
     seen = np.array([right[trained[:, n], n].mean() for n in range(COUNT)])
     assert axis.of_means["c_score"] == pytest.approx(-stats.spearmanr(unseen, means[1]).statistic)
@@ -289,8 +288,8 @@ def test_the_axis_holds_every_score_but_the_reference(tables):
 
 
 def test_c_scores_of_every_block_are_those_of_other_networks(tables):
-    found, held_out = made(), others()
-    right, trained = (np.concatenate([one[k] for one in held_out]) for k in ("right", "trained"))
+    found = made()
+    right, trained = (others()[name] for name in ("right", "trained"))
     assert list(of(tables, "c_score").index) == [0, 1]
     for place in (0, 1):
         some, seen = right[place::2], trained[place::2]
@@ -303,19 +302,18 @@ def test_c_scores_of_every_block_are_those_of_other_networks(tables):
 @pytest.fixture
 def without_pairs(monkeypatch):
     """Correlations of pairs of scores take long, and some tests do not look at them."""
-    monkeypatch.setattr(experiment, "_pairs", lambda few: pd.DataFrame({"raw": [0.4], "free": [0.6], "same": [0.5]}))
+    monkeypatch.setattr(one_notion, "_pairs", lambda few: pd.DataFrame({"raw": [0.4], "free": [0.6], "same": [0.5]}))
 
 
 def blocks_of(found, held_out):
     aligned = {name: difficulty(name, found[name]) for name in SINGLE}
-    rows = experiment._blocks(found, aligned, held_out)
+    rows = one_notion._blocks(found, aligned, held_out)
     return {"blocks": pd.DataFrame(rows, columns=["statistic", "block", "value"])}
 
 
 def test_examples_that_every_network_trained_on_do_not_count_for_c_scores(without_pairs):
     held_out = others()
-    for one in held_out:
-        one["trained"][:, :5] = True
+    held_out["trained"][:, :5] = True
     blocks = blocks_of(made(runs=20), held_out)
     assert (of(blocks, "c_score") > 0.9).all()
 
@@ -383,7 +381,7 @@ def test_blocks_share_no_runs(tables):
     found = made()
     for name in (*SINGLE, "grand.init", "margin.prob.last", "forgetting"):
         found[name][30:] = np.random.default_rng(9).permuted(found[name][30:] ** 2, axis=1)
-    after = experiment._tabulate(found, others())["blocks"]
+    after = one_notion.tables_of(found, others())["blocks"]
     changed = before.merge(after, on=["statistic", "block"]).query("value_x != value_y")
     touched = {name: set(some) for name, some in changed.groupby("statistic").block}
     for name in ("first", "second", "noise", "same run", "init el2n", "init norm"):
@@ -399,17 +397,15 @@ def test_tables_of_every_network_are_whole(results):
     count = len(SINGLE)
     assert (results["pairs"].groupby("network").size() == count * (count - 1)).all()
     assert not results["pairs"].duplicated(["network", "one", "other"]).any()
-    kinds = {name for *_, name in experiment._CLAIMS}
-    assert set(results["blocks"].statistic) == kinds
+    assert set(results["blocks"].statistic) == set(STATISTIC.values())
     assert (results["control"].groupby("network").size() == 100).all()
 
 
 def test_the_arrays_of_a_network_are_not_those_of_another(results):
-    found = scored.score({REAL: experiment.shards(TINY)[0][REAL]})[REAL]
+    shards = study.compute(study.shards(TINY))
     control = results["control"].query("network == @REAL")
-    np.testing.assert_array_equal(control.norm, found["input_norm"])
-    right = np.concatenate([one["right"] for one in scored.hold_out(experiment.shards(TINY)[1])[REAL]])
-    assert right.shape == (12, 100)
+    np.testing.assert_array_equal(control.norm, joined(shards)[REAL]["input_norm"])
+    assert joined(shards, measure_held_out)[REAL]["right"].shape == (12, 100)
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -430,15 +426,15 @@ def world(networks=(MAIN,), **changes):
         for name, value in planted.items()
         for place in range(6)
     ]
-    return Tables(blocks=pd.DataFrame(rows, columns=["statistic", "block", "value", "network"]).sample(frac=1))
+    return {"blocks": pd.DataFrame(rows, columns=["statistic", "block", "value", "network"]).sample(frac=1)}
 
 
 def judge(tables, params=None):
-    return verdicts(experiment.make_claims(params or Params(main=MAIN), tables))
+    return verdicts(study.judge(params or Params(main=MAIN), tables))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge(world()) == dict.fromkeys(STATISTIC, "supported")
 
 
 CHANGES = [
@@ -464,34 +460,38 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_every_claim_has_a_change_and_estimates_are_what_was_planted():
-    assert {id for id, _ in CHANGES} == set(experiment.MARGINS)
-    for c in experiment.make_claims(Params(main=MAIN), world()):
-        (kind,) = {name for id, *_, name in experiment._CLAIMS if id == c.id}
-        assert c.estimate == pytest.approx(PLANTED[kind], abs=0.01)
-        assert (c.n, c.notebook, c.source) == (6, "11_one_notion", scored.PAPER)
+    assert {id for id, _ in CHANGES} == set(STATISTIC)
+    claims = study.judge(Params(main=MAIN), world())
+    for c in claims:
+        assert c.estimate == pytest.approx(PLANTED[STATISTIC[c.id]], abs=0.01)
+        assert (c.n, c.notebook) == (6, "11_one_notion")
+    sources = {c.id: c.source for c in claims if c.origin != "ours"}
+    kirsch, kwok = "Kirsch 2023 (arXiv 2303.14753)", "Kwok et al. 2024 (arXiv 2401.01867)"
+    assert sources == {"D06": kwok, "D13": kirsch, "D13b": kirsch, "D14": kwok}
 
 
 def test_the_claims_of_every_network_rest_on_its_own_numbers():
     params = Params(main=MAIN, real=REAL)
-    together = Tables(blocks=pd.concat([world([MAIN])["blocks"], world([REAL], never=-1.0)["blocks"]]))
-    found = judge(together, params)
-    assert list(found) == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
-    assert {id for id, verdict in found.items() if verdict != "supported"} == {"D14r"}
-    statements = {c.id: c.statement for c in experiment.make_claims(params, together)}
-    assert statements["D14r"] == f"{statements['D14']} (mlp-1x16 on digits)"
+    together = stacked([world([MAIN]), world([REAL], never=-1.0)])
+    claims = study.judge(params, together)
+    assert [c.id for c in claims] == [f"{id}{place}" for place in ("", "@digits") for id in STATISTIC]
+    assert {c.id for c in claims if c.verdict != "supported"} == {"D14@digits"}
+    about = {c.id: (c.statement, c.scope) for c in claims}
+    assert about["D14"] == (about["D14@digits"][0], "mnist1d, mlp-1x8")
+    assert about["D14@digits"][1] == "digits, mlp-1x16"
 
 
 def test_too_little_and_lost_numbers_leave_claims_open():
     blocks = world()["blocks"]
-    assert set(judge(Tables(blocks=blocks[blocks.block == 0])).values()) == {"inconclusive"}
-    assert judge(Tables(blocks=blocks[blocks.statistic != "never"]))["D14"] == "inconclusive"
+    assert set(judge({"blocks": blocks[blocks.block == 0]}).values()) == {"inconclusive"}
+    assert judge({"blocks": blocks[blocks.statistic != "never"]})["D14"] == "inconclusive"
     blocks.loc[(blocks.statistic == "noise") & (blocks.block == 2), "value"] = np.nan
-    assert {id for id, verdict in judge(Tables(blocks=blocks)).items() if verdict != "supported"} == {"D07"}
+    assert {id for id, verdict in judge({"blocks": blocks}).items() if verdict != "supported"} == {"D07"}
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = {c.id: c for c in experiment.make_claims(TINY, results)}
-    assert list(made) == [f"{id}{suffix}" for suffix in ("", "r") for id in experiment.MARGINS]
+    made = {c.id: c for c in study.judge(TINY, results)}
+    assert list(made) == [f"{id}{place}" for place in ("", "@digits") for id in STATISTIC]
     assert {id: made[id].n for id in ("D06", "D09", "D13", "D14b", "D15")} == {
         "D06": 2, "D09": 1, "D13": 2, "D14b": 20, "D15": 10,
     }  # fmt: skip
@@ -504,7 +504,7 @@ def test_claims_can_be_made_of_what_was_computed(results):
 @pytest.mark.parametrize("networks", [(MAIN,), (MAIN, REAL)])
 @pytest.mark.parametrize("draw", [figures.correlations, figures.components, figures.axis, figures.control])
 def test_figures_are_drawn_of_one_network_and_of_two(results, draw, networks):
-    tables = Tables({name: table[table.network.isin(networks)] for name, table in results.items()})
+    tables = Tables({name: table[table.network.isin(networks)] for name, table in results.items()}, TINY)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure, numbers = draw(tables)

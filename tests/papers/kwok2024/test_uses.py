@@ -12,17 +12,17 @@ import torch
 from scipy import stats
 
 from butterfly import data, models
-from butterfly.data import Data
+from butterfly.data import Data, human
+from butterfly.data import cifar10 as cifar10_file
 from butterfly.evaluate import evaluate
-from butterfly.experiments import scored
-from butterfly.experiments import uses as experiment
-from butterfly.experiments.twins import chosen
-from butterfly.experiments.uses import AFRESH, RULES, SCORE, Params, Tables
-from butterfly.figures import uses as figures
+from butterfly.papers.kwok2024 import score_runs, uses
+from butterfly.papers.kwok2024 import uses_figures as figures
+from butterfly.papers.kwok2024.uses import AFRESH, RULES, SCORE, Params, measure_block, measure_images, study
 from butterfly.score import LOGGED, ScoreLogger, difficulty
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
-from butterfly.train import train
+from butterfly.study import Bench, plain
+from butterfly.train import Observer, train
 from tests.conftest import verdicts
 
 MAIN, REAL = "digits-scores", "mnist1d-scores"
@@ -30,18 +30,24 @@ TINY = Params(
     setting=MAIN, real=REAL, families=("mlp-1x8", "cnn-1x4"), other="mlp-1x4", steps=20, looks=2, blocks=2, runs=3,
     seeds=2, fractions=(0.1, 0.5), noisy_runs=2, held_out=4,
 )  # fmt: skip
+BLOCKS, ASKED = ["D19", "X42", "X43", "X44", "X45", "X46"], ["D16", "D16b", "D17", "X47"]
 NEAR = 0.004  # a test example or two of 500 may lie on a border
 
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
+
+
+def configs(params, setting=MAIN):
+    """The configurations of the blocks of a setting."""
+    return [shard.config for shard in study.shards(params) if shard.of == setting]
 
 
 @pytest.fixture(scope="module")
 def block():
     """The second block of the first setting, its configuration, and every training of it: (model, data, seeds)."""
-    config = experiment.shards(TINY)[MAIN][1]
+    config = configs(TINY)[1]
     seen = []
 
     def keep(model, task, recipe, seeds, **others):
@@ -49,17 +55,17 @@ def block():
         return train(model, task, recipe, seeds, **others)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "train", keep)
-        patch.setattr(scored, "train", keep)
-        found = experiment.compute_block(config)
+        patch.setattr(uses, "train", keep)
+        patch.setattr(score_runs, "train", keep)
+        found = measure_block(Bench(config))
     return config, found, seen
 
 
 def path(task, name, seed):
     """What a network trained alone answers to its training examples after updates 10 and 20: scores of a look each."""
-    recipe = chosen(MAIN, 20).recipe
+    recipe = plain(MAIN, 20).recipe
     model = models.build(name, task.input_shape, task.classes)
-    looks = [experiment.Observer("look", lambda now: now.theta[0].clone(), frozenset({10, 20}))]
+    looks = [Observer("look", lambda now: now.theta[0].clone(), frozenset({10, 20}))]
     if task.weights is not None:
         task = replace(task, weights=task.weights[None])
     run = train(model, task, recipe, [seed], observers=looks)
@@ -95,20 +101,20 @@ def test_blocks_share_no_seeds(monkeypatch):
         values = np.random.default_rng(seeds).random((len(seeds), len(task.y)))
         return dict.fromkeys(LOGGED, values)
 
-    def plain(model, task, recipe, seeds):
+    def stop_training(model, task, recipe, seeds):
         seen[here].append(set(seeds))
         raise StopIteration
 
-    monkeypatch.setattr(scored, "watched", stop)
-    monkeypatch.setattr(experiment, "train", plain)
-    task, recipe = data.load("digits"), chosen(MAIN, 20).recipe
+    monkeypatch.setattr(uses, "watched", stop)
+    monkeypatch.setattr(uses, "train", stop_training)
+    monkeypatch.setattr(uses, "roc_auc_score", lambda truth, values: 0.5)
     for here in range(3):
-        config = experiment.shards(TINY)[MAIN][0] | {"block": here}
-        _, ranks = experiment._scores(task, recipe, config)
+        bench = Bench(configs(TINY)[0] | {"block": here})
+        _, ranks = uses._scores(bench)
         with pytest.raises(StopIteration):
-            experiment._pruned(task, recipe, config, ranks)
-        experiment._agreement(task, recipe, config)
-        experiment._noisy(task, recipe, config)
+            uses._pruned(bench, ranks)
+        uses._agreement(bench)
+        uses._noisy(bench)
     for here, sets in seen.items():
         assert [len(some) for some in sets] == [3, 3, 2, 4, 2]
         fresh, used = sets[2] | sets[4], sets[0] | sets[1] | sets[3]
@@ -135,7 +141,7 @@ def test_a_block_trains_the_networks_that_it_should(block):
     assert noisy[2] == [AFRESH + 100, AFRESH + 101]
     assert (noisy[1].y != whole).sum() == 130
     assert held[2] == [51_000, 51_001, 51_002, 51_003]
-    assert torch.equal(held[1].weights, scored.halves(data.load("digits"), held[2], 0.5).float())
+    assert torch.equal(held[1].weights, score_runs.halves(data.load("digits"), held[2], 0.5).float())
     assert ((held[1].weights.mean(1) - 0.5).abs() < 0.06).all()
 
 
@@ -182,18 +188,16 @@ def test_rules_keep_what_is_planted(monkeypatch):
         kept[here].append(task.ids.tolist())
         return train(model, task, recipe.model_copy(update={"steps": 1}), seeds)
 
-    monkeypatch.setattr(experiment, "train", count)
+    monkeypatch.setattr(uses, "train", count)
     random = np.random.default_rng(0)
     signal = np.linspace(0, 1, 1297)[np.random.default_rng(1).permutation(1297)]
     sensitive = np.arange(1297) % 2 == 0
     first = signal + 1e-3 * random.normal(size=(3, 1297))
     second = first[::-1] + np.where(sensitive, 0.3, 0.0)
-    config = experiment.shards(TINY)[MAIN][0] | {"other": "", "seeds": 1}
+    config = configs(TINY)[0] | {"other": "", "repeats": 1}
     for here in (0, 1):
         kept[here] = []
-        experiment._pruned(
-            data.load("digits"), chosen(MAIN, 20).recipe, config | {"block": here}, np.stack([first, second])
-        )
+        uses._pruned(Bench(config | {"block": here}), np.stack([first, second]))
     order = np.argsort(first.mean(0))
     assert kept[0][0] == sorted(order[:130].tolist())
     assert kept[0][1] == sorted(order[:648].tolist())
@@ -208,7 +212,7 @@ def test_rules_keep_what_is_planted(monkeypatch):
 
 def test_accuracy_is_that_of_plain_training_on_the_subset(block):
     config, found, seen = block
-    task, recipe = data.load("digits"), chosen(MAIN, 20).recipe
+    task, recipe = data.load("digits"), plain(MAIN, 20).recipe
     assert found["accuracy"].shape == (4, 2, 2, 2)
     assert found["whole"].shape == (2, 2)
     cells = [found["accuracy"][r, f] for r in range(4) for f in range(2)] + [found["whole"]]
@@ -246,7 +250,7 @@ def test_moved_labels_are_found_as_well_as_ranks_say(block):
 
 def test_moved_labels_are_found_by_a_score_that_knows_them_and_not_by_chance(monkeypatch):
     """Each score in the direction that it calls harder."""
-    task, config = data.load("digits"), experiment.shards(TINY)[MAIN][1]
+    task, config = data.load("digits"), configs(TINY)[1]
 
     def made(noisy, model, recipe, seeds, looks):
         moved = (noisy.y != task.y).float().numpy()
@@ -255,8 +259,8 @@ def test_moved_labels_are_found_by_a_score_that_knows_them_and_not_by_chance(mon
         sure = np.stack([moved + 0.1 * random.random(len(moved)), random.random(len(moved))])  # one run knows, one not
         return found | {"el2n.mean": difficulty("el2n.mean", sure), "confidence.mean": -sure, "loss.last": -sure[:1]}
 
-    monkeypatch.setattr(scored, "watched", made)
-    found = experiment._noisy(task, chosen(MAIN, 20).recipe, config)
+    monkeypatch.setattr(uses, "watched", made)
+    found = uses._noisy(Bench(config))
     place = {name: k for k, name in enumerate(LOGGED)}
     one = (found["found_one"][place["el2n.mean"]], found["found_one"][place["confidence.mean"]])
     assert one == pytest.approx((0.75, 0.75), abs=0.02)
@@ -273,14 +277,14 @@ def test_other_blocks_move_other_labels():
 
     def look(noisy, model, recipe, seeds, looks):
         seen.append(noisy.y != task.y)
-        return {name: np.random.default_rng(0).random((2, 1297)) for name in LOGGED}
+        raise StopIteration
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scored, "watched", look)
+        patch.setattr(uses, "watched", look)
         for noise in (0.1, 0.3):
             for number in (0, 1):
-                config = experiment.shards(TINY)[MAIN][number] | {"noise": noise}
-                experiment._noisy(task, chosen(MAIN, 20).recipe, config)
+                with pytest.raises(StopIteration):
+                    uses._noisy(Bench(configs(TINY)[number] | {"noise": noise}))
     assert [int(moved.sum()) for moved in seen] == [130, 130, 389, 389]
     assert (seen[0] & seen[1]).sum() < 40
 
@@ -315,9 +319,9 @@ def test_scores_are_watched_at_looks_spread_evenly(task, model):
             super().watch(model, theta, x)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scored, "ScoreLogger", Spy)
-        recipe = chosen(MAIN, 20).recipe
-        found = scored.watched(task, model, recipe, [3, 5], 4)
+        patch.setattr(score_runs, "ScoreLogger", Spy)
+        recipe = plain(MAIN, 20).recipe
+        found = score_runs.watched(task, model, recipe, [3, 5], 4)
     assert len(seen) == 4
     assert torch.equal(seen[-1], train(model, task, recipe, [3, 5]).theta)
     assert set(found) == set(LOGGED)
@@ -371,7 +375,6 @@ def test_advice_has_a_line_a_score(results):
         runs = advice.loc[SCORE, f"runs for 0.9, {where}"]
         assert runs * single / (1 + (runs - 1) * single) == pytest.approx(0.9)
     assert advice["finds wrong labels, digits"].is_monotonic_decreasing
-    pd.testing.assert_frame_equal(figures.advice(results), advice.round(2))
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -380,19 +383,19 @@ IMAGES = 160
 PEOPLE = TINY.model_copy(update={"human_images": IMAGES, "human_steps": 8, "human_runs": 2, "real": ""})
 
 
-def pictures():
+def pictures(name):
     """A made-up CIFAR-10 of small pictures: 200 to train on, and as many to test as people voted on."""
     random = generator("test-pictures")
     centres = torch.randn(10, 3, 2, 2, generator=random)
     y = torch.arange(10_200) % 10
     x = centres[y] + 0.7 * torch.randn(10_200, 3, 2, 2, generator=random)
-    return Data("cifar10", x[:200], y[:200], x[200:], y[200:], 10, torch.arange(200))
+    return Data("cifar10", x[:200], y[:200], x[200:], y[200:], 10, torch.arange(200), source={"made": "up"})
 
 
 @pytest.fixture
 def cifar10(monkeypatch):
-    monkeypatch.setitem(data._LOADERS, "cifar10", pictures)
-    monkeypatch.setattr(data, "provenance", lambda name: {"made": "up"})
+    monkeypatch.setattr(cifar10_file, "load", pictures)
+    monkeypatch.setattr(cifar10_file, "provenance", lambda name: {"made": "up"})
 
 
 @pytest.fixture
@@ -409,32 +412,37 @@ def votes(tmp_path, monkeypatch):
     np.savez(tmp_path / "human" / "cifar10n_train_labels.npz", clean_label=clean, **noisy)
     np.save(tmp_path / "human" / "cifar10h_test_counts.npy", random.multinomial(50, odds))
     monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
-    monkeypatch.setattr(experiment, "SPLITS", 2)
+    monkeypatch.setattr(uses, "SPLITS", 2)
     return wrong, random.multinomial(50, odds)
 
 
+def asked(params):
+    """The configurations of the runs on CIFAR-10."""
+    return [shard.config for shard in study.shards(params) if shard.compute is measure_images]
+
+
 def test_people_are_asked_where_their_labels_are(cifar10, votes, tmp_path):
-    plans = experiment.human_shards(PEOPLE)
+    plans = asked(PEOPLE)
     assert [config["seeds"] for config in plans] == [[0, 1]]
-    six = experiment.human_shards(PEOPLE.model_copy(update={"human_runs": 6}))
+    six = asked(PEOPLE.model_copy(update={"human_runs": 6}))
     assert [config["seeds"] for config in six] == [[0, 1, 2, 3], [4, 5]]
     assert {config["images"] for config in plans} == {IMAGES}
     assert json.loads(json.dumps(plans)) == plans
-    assert experiment.human_shards(PEOPLE.model_copy(update={"human_images": 0})) == []
+    assert asked(PEOPLE.model_copy(update={"human_images": 0})) == []
     file = tmp_path / "human" / "cifar10h_test_counts.npy"
     file.unlink()
-    assert experiment.human_shards(PEOPLE) == []
+    assert asked(PEOPLE) == []
 
 
 def test_networks_are_scored_on_images_that_they_trained_on_and_on_test_images(cifar10):
     """One run measured again."""
-    plan = {"device": "cpu", "images": IMAGES, "looks": 2, "seeds": [1]}
-    setting = chosen("cifar10-scores", 8)
-    found = experiment.compute_human({**plan, "setting": setting.model_dump(mode="json")})
-    whole = pictures()
+    setting = plain("cifar10-scores", 8)
+    config = {"device": "cpu", "images": IMAGES, "looks": 2, "seeds": [1], "source": {"made": "up"}}
+    found = measure_images(Bench(config | {"setting": setting.identity}))
+    whole = pictures("cifar10")
     some = replace(whole, x=whole.x[:IMAGES], y=whole.y[:IMAGES], ids=whole.ids[:IMAGES])
     model = models.build("mlp-2x128", (3, 2, 2), 10)
-    look = experiment.Observer("look", lambda now: now.theta.clone(), frozenset({4, 8}))
+    look = Observer("look", lambda now: now.theta.clone(), frozenset({4, 8}))
     thetas = [theta for _, theta in train(model, some, setting.recipe, [1], observers=[look]).recorded("look")]
     for name, x, y in (("train", some.x, some.y), ("test", whole.x_test, whole.y_test)):
         distance = [(model.logits(theta, x)[0].softmax(1) - torch.eye(10)[y]).norm(dim=1) for theta in thetas]
@@ -457,12 +465,12 @@ def made_up(wrong, entropy, seed=0):
 
 def test_what_people_say_is_compared_run_by_run(votes):
     wrong, _ = votes
-    counts = data.vote_counts()
+    counts = human.vote_counts()
     share = counts / counts.sum(1, keepdims=True)
     entropy = -np.where(share > 0, share * np.log(np.where(share > 0, share, 1)), 0).sum(1)
-    np.testing.assert_allclose(experiment._entropy(counts), entropy, atol=1e-12)
+    np.testing.assert_allclose(uses._entropy(counts), entropy, atol=1e-12)
     known, contrary = made_up(wrong, entropy), made_up(-wrong, -entropy, 1)
-    tables = experiment._human(PEOPLE, [known, contrary])
+    tables = uses._people(PEOPLE, [known, contrary])
     first, second = tables["human"].to_dict("records")
     assert first["votes"] == pytest.approx(stats.spearmanr(known["train"][0], wrong[:IMAGES]).statistic)
     within = [stats.spearmanr(known["train"][0, k::10], wrong[:IMAGES][k::10]).statistic for k in range(10)]
@@ -472,7 +480,7 @@ def test_what_people_say_is_compared_run_by_run(votes):
     assert second["votes"] < -0.9
     mixed = made_up(wrong, entropy) | {"train": np.array([0, 1, 3, 2])[wrong[None, :IMAGES]]}  # two wrong: hardest
     counted = np.bincount(wrong[:IMAGES], minlength=4)
-    area = experiment._human(PEOPLE, [mixed])["human"].auroc[0]
+    area = uses._people(PEOPLE, [mixed])["human"].auroc[0]
     assert area == pytest.approx(counted[:2].sum() / counted[:3].sum())
     assert (first["run"], second["run"], first["accuracy"]) == (0, 1, 0.5)
     deciles = tables["deciles"]
@@ -487,38 +495,25 @@ def test_what_people_say_is_compared_run_by_run(votes):
 def test_the_ceiling_is_that_of_a_score_that_knows_how_unsure_people_are(votes):
     """Two crowds of as many people agree as well as the reliability says."""
     _, another = votes
-    counts = data.vote_counts()
-    reliability = experiment._reliability(counts)
-    agree = stats.spearmanr(experiment._entropy(counts), experiment._entropy(another)).statistic
+    counts = human.vote_counts()
+    reliability = uses._reliability(counts)
+    agree = stats.spearmanr(uses._entropy(counts), uses._entropy(another)).statistic
     assert reliability == pytest.approx(agree, abs=0.02)
-    assert experiment._reliability(counts[:500]) == experiment._reliability(counts[:500])
-    ceiling = experiment._human(PEOPLE, [made_up(votes[0], experiment._entropy(counts))])["human"].ceiling
+    assert uses._reliability(counts[:500]) == uses._reliability(counts[:500])
+    ceiling = uses._people(PEOPLE, [made_up(votes[0], uses._entropy(counts))])["human"].ceiling
     assert ceiling.tolist() == pytest.approx([reliability**0.5])
 
 
-def test_a_run_with_people_has_their_tables_and_claims(cifar10, votes, results, monkeypatch):
+def test_a_run_with_people_has_their_tables_and_claims(cifar10, votes, results):
     """Blocks are those of the other tests; images are scored afresh."""
-    monkeypatch.setattr(data, "provenance", lambda name: {"made": "up"})
-    blocks = [{"nothing": np.zeros(1)}] * TINY.blocks
-    collected = []
-
-    def compute(function, configs, cost):
-        collected.append([cost(config) for config in configs])
-        return blocks if function is experiment.compute_block else [function(config) for config in configs]
-
-    monkeypatch.setattr(experiment, "compute", compute)
-    monkeypatch.setattr(scored, "compute", compute)
-    monkeypatch.setattr(
-        experiment, "_tabulate", lambda config, arrays: {k: results[k].query("setting == @MAIN and block == 0").drop(
-            columns=["setting", "block"]) for k in ("pruned", "scores", "agreement")}
-    )  # fmt: skip
-    tables = experiment.run(PEOPLE)
-    assert collected[1] == [80.0]
+    tables = study.run(PEOPLE)
+    for name in ("pruned", "scores", "agreement"):
+        pd.testing.assert_frame_equal(tables[name], results.at("setting", MAIN)[name])
     assert len(tables["human"]) == 2
     assert np.isfinite(tables["human"]).all(axis=None)
-    made = {c.id: c for c in experiment.make_claims(PEOPLE, tables)}
-    assert list(made)[-4:] == ["D16", "D16b", "D17", "X47"]
-    assert {made[id].n for id in ("D16", "D16b", "D17", "X47")} == {2}
+    made = {c.id: c for c in study.judge(PEOPLE, tables)}
+    assert list(made) == [*BLOCKS, *ASKED]
+    assert {made[id].n for id in ASKED} == {2}
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -565,17 +560,26 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="torch sees no GPU"):
-        experiment.shards(TINY.model_copy(update={"device": "cuda"}))
+        study.shards(TINY.model_copy(update={"device": "cuda"}))
 
 
-def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY.model_copy(update={"real": ""}))
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "blocks": 3, "human_images": 10}))
-    assert list(few) == [MAIN]
-    assert list(many) == [MAIN, REAL]
-    assert few[MAIN] == many[MAIN][:2]
-    assert [config["block"] for config in many[REAL]] == [0, 1, 2]
-    assert json.loads(json.dumps(few)) == few
+def test_shards_hold_nothing_that_does_not_matter(monkeypatch):
+    monkeypatch.delenv("BUTTERFLY_DATA", raising=False)
+    few = study.shards(TINY.model_copy(update={"real": ""}))
+    many = study.shards(TINY.model_copy(update={"profile": "other", "blocks": 3, "human_images": 10}))
+    assert [shard.of for shard in few] == [MAIN] * 2
+    assert [shard.of for shard in many] == [MAIN] * 3 + [REAL] * 3
+    assert few == many[:2]
+    assert [shard.config["block"] for shard in many[3:]] == [0, 1, 2]
+    assert json.loads(json.dumps([shard.config for shard in few])) == [shard.config for shard in few]
+
+
+def test_the_main_setting_alone_follows_another_recipe_and_other_data():
+    own = TINY.changed(recipe={"lr": 0.2}, data_set="mnist1d")
+    assert {(c["setting"]["data"], c["setting"]["recipe"]["lr"]) for c in configs(own)} == {("mnist1d", 0.2)}
+    assert configs(own, REAL) == configs(TINY, REAL)
+    with pytest.raises(ParameterError, match="resnet8-16"):
+        TINY.changed(other="resnet8-16", data_set="mnist1d", real="")
 
 
 @pytest.mark.parametrize(
@@ -594,17 +598,9 @@ def test_shards_hold_nothing_that_does_not_matter():
     ],
 )
 def test_shards_hold_all_that_matters(change):
-    changed = experiment.shards(TINY.model_copy(update=change))
-    for name, configs in experiment.shards(TINY).items():
-        assert all(a != b for a, b in zip(configs, changed[name], strict=True))
-
-
-def test_larger_blocks_cost_more():
-    (config, _) = experiment.shards(TINY)[MAIN]
-    cost = experiment._cost(config)
-    for change in ({"runs": 6}, {"seeds": 4}, {"noisy_runs": 8}, {"held_out": 16}, {"families": ["mlp-1x8", "gru-4"]}):
-        assert experiment._cost(config | change) > cost
-    assert experiment._cost(config | {"other": ""}) < cost
+    changed = TINY.model_copy(update=change)
+    for name in (MAIN, REAL):
+        assert all(a != b for a, b in zip(configs(TINY, name), configs(changed, name), strict=True))
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -657,15 +653,15 @@ def world(
     columns = ["run", "votes", "auroc", "within", "positive", "entropy", "ceiling", "accuracy"]
     made = {"pruned": pruned, "scores": scores, "agreement": together}
     tables = {name: pd.DataFrame(rows).sample(frac=1, random_state=0) for name, rows in made.items()}
-    return Tables(tables, human=pd.DataFrame(human if people else [], columns=columns), deciles=pd.DataFrame())
+    return tables | {"human": pd.DataFrame(human if people else [], columns=columns), "deciles": pd.DataFrame()}
 
 
 def judge(tables):
-    return verdicts(experiment.make_claims(HERE, tables))
+    return verdicts(study.judge(HERE, tables))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge(world()) == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge(world()) == dict.fromkeys([*BLOCKS, *ASKED], "supported")
 
 
 @pytest.mark.parametrize(
@@ -690,14 +686,16 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    made = {c.id: c for c in experiment.make_claims(HERE, world())}
+    made = {c.id: c for c in study.judge(HERE, world())}
     planted = {"D16": 0.3, "D16b": 0.8, "D17": 0.2, "X47": 0.5, "D19": 0, "X42": 2, "X43": -5, "X44": 1, "X45": 0.95}
     assert {id: c.estimate for id, c in made.items()} == pytest.approx(planted | {"X46": 0.03}, rel=0.01, abs=0.1)
     assert made["X46"].estimate == pytest.approx(0.03, abs=2e-3)
     assert {c.n for c in made.values()} == {6}
     assert {c.notebook for c in made.values()} == {"14_uses"}
-    assert [id for id, c in made.items() if c.source == experiment.PAPER] == ["D19", "D16", "D16b", "D17"]
-    assert "Of 80%" in made["X42"].statement
+    assert {id: c.source for id, c in made.items() if c.origin != "ours"} == dict.fromkeys(
+        ["X42", "X43"], "Sorscher et al. 2022 (arXiv 2206.14486)"
+    )
+    assert "largest of (0.2, 0.5, 0.8)" in made["X42"].statistic
     assert "Of 20%" in made["X43"].statement
     assert "other-net" in made["X44"].statistic
     assert "first-net" in made["X42"].statistic
@@ -708,38 +706,39 @@ def test_without_another_network_the_first_is_trained_on_insensitive_examples():
     pruned = tables["pruned"]
     some = pruned.model == "other-net"
     tables["pruned"] = pd.concat([pruned[some].assign(model="first-net"), pruned[~some].assign(model="unused")])
-    made = {c.id: c for c in experiment.make_claims(HERE.model_copy(update={"other": ""}), tables)}
+    made = {c.id: c for c in study.judge(HERE.model_copy(update={"other": ""}), tables)}
     assert made["X44"].verdict == "supported"
     assert "first-net" in made["X44"].statistic
-    assert made["X44"].statement == "Of 20%, insensitive examples beat random ones"
+    assert made["X44"].statement.startswith("Of 20%, examples insensitive")
 
 
 def test_each_setting_has_claims_of_its_own():
     tables = world(settings=(MAIN, REAL))
     scores = tables["scores"]
     scores.loc[(scores.setting == REAL) & (scores.score == SCORE), "found"] = 0.6
-    made = {c.id: c for c in experiment.make_claims(BOTH, tables)}
-    blocks = ["D19", "X42", "X43", "X44", "X45", "X46"]
-    assert list(made) == [*blocks, *(f"{id}r" for id in blocks), "D16", "D16b", "D17", "X47"]
-    assert {id for id, c in made.items() if c.verdict != "supported"} == {"X45r"}
-    assert {id for id, c in made.items() if c.statement.endswith("(mnist1d)")} == {f"{id}r" for id in blocks}
+    made = {c.id: c for c in study.judge(BOTH, tables)}
+    assert list(made) == [*BLOCKS, *ASKED, *(f"{id}@mnist1d" for id in BLOCKS)]
+    assert {id for id, c in made.items() if c.verdict != "supported"} == {"X45@mnist1d"}
+    assert {id for id, c in made.items() if c.scope.startswith("mnist1d, ")} == {f"{id}@mnist1d" for id in BLOCKS}
+    assert made["X45"].scope == "digits, first-net, second-net, other-net"
 
 
 def test_without_human_labels_their_claims_are_void():
-    made = {c.id: c for c in experiment.make_claims(HERE, world(people=False))}
-    people = {"D16", "D16b", "D17", "X47"}
-    assert set(made) == set(experiment.MARGINS)
-    assert {id for id, c in made.items() if c.verdict != "supported"} == people
-    for id in people:
+    made = {c.id: c for c in study.judge(HERE, world(people=False))}
+    assert list(made) == [*BLOCKS, *ASKED]
+    assert {id for id, c in made.items() if c.verdict != "supported"} == set(ASKED)
+    for id in ASKED:
         assert made[id].verdict == "inconclusive"
-        assert made[id].statistic.endswith("void: the human labels are not in BUTTERFLY_DATA")
+        assert made[id].void == "the human labels are not in BUTTERFLY_DATA"
 
 
-def test_without_images_there_are_no_claims_about_people():
+def test_without_images_there_are_no_verdicts_about_people():
     params = HERE.model_copy(update={"human_images": 0})
     for people in (True, False):
-        made = verdicts(experiment.make_claims(params, world(people=people)))
-        assert made == dict.fromkeys(["D19", "X42", "X43", "X44", "X45", "X46"], "supported")
+        made = {c.id: c for c in study.judge(params, world(people=people))}
+        assert [id for id, c in made.items() if c.verdict == "supported"] == BLOCKS
+        assert {c.id: c.void for c in made.values() if c.void} == dict.fromkeys(ASKED, "human_images is 0")
+        assert {made[id].verdict for id in ASKED} == {"inconclusive"}
 
 
 def test_a_lost_number_leaves_what_rests_on_it_open():
@@ -758,9 +757,8 @@ def test_a_lost_number_leaves_what_rests_on_it_open():
 
 
 def test_claims_can_be_made_of_what_was_computed(results):
-    made = experiment.make_claims(TINY, results)
-    assert {c.id.removesuffix("r") for c in made} == set(experiment.MARGINS) - {"D16", "D16b", "D17", "X47"}
-    assert len(made) == 12
+    made = [c for c in study.judge(TINY, results) if not c.void]
+    assert [c.id for c in made] == [*BLOCKS, *(f"{id}@mnist1d" for id in BLOCKS)]
     assert {c.n for c in made} == {2}
     assert np.isfinite([c.estimate for c in made]).all()
 
@@ -777,13 +775,9 @@ def drawn(draw, tables):
     return figure, numbers
 
 
-def only(tables, setting):
-    return Tables({k: v[v.setting == setting] if "setting" in v else v for k, v in tables.items()})
-
-
 @pytest.mark.parametrize("settings", [1, 2])
 def test_figures_of_choices_and_labels_draw_without_warnings(results, settings):
-    tables = results if settings == 2 else only(results, MAIN)
+    tables = results if settings == 2 else results.at("setting", MAIN)
     figure, numbers = drawn(figures.pruning, tables)
     titles = [f"MLP {size}, {where}" for where in ("handwritten digits", "MNIST-1D") for size in ("1x4", "1x8")]
     assert sorted(axis.get_title(loc="left") for axis in figure.axes) == sorted(titles[: 2 * settings])
@@ -803,7 +797,7 @@ def test_figures_of_choices_and_labels_draw_without_warnings(results, settings):
 
 
 def test_a_figure_of_choices_shows_means_over_seeds(results):
-    figure, numbers = drawn(figures.pruning, only(results, MAIN))
+    figure, numbers = drawn(figures.pruning, results.at("setting", MAIN))
     for axis in figure.axes:
         size = axis.get_title(loc="left")[4:7]
         some = results["pruned"].query(
@@ -819,9 +813,9 @@ def test_a_figure_of_people_with_and_without_them(votes):
     figure, numbers = drawn(figures.people, world(people=False))
     assert numbers.empty
     assert "not in BUTTERFLY_DATA" in figure.axes[0].texts[0].get_text()
-    entropy = experiment._entropy(data.vote_counts())
+    entropy = uses._entropy(human.vote_counts())
     runs = [made_up(votes[0] + 2 * np.random.default_rng(k).random(50_000), entropy, k) for k in range(3)]
-    tables = Tables(experiment._human(PEOPLE, runs))
+    tables = uses._people(PEOPLE, runs)
     figure, numbers = drawn(figures.people, tables)
     assert len(numbers) == 3
     assert all(axis.get_ylabel() for axis in figure.axes)

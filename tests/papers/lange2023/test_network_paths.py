@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from butterfly import data, geometry, models, represent
-from butterfly.experiments import network_paths as experiment
-from butterfly.experiments.network_paths import MEASURES, OTHER, Params, Tables
-from butterfly.experiments.twins import chosen
+from butterfly.papers.lange2023 import network_paths
+from butterfly.papers.lange2023.network_paths import MEASURES, OTHER, Params, study
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
+from butterfly.study import plain
 from butterfly.train import Observer, train
 from tests.conftest import verdicts
 
@@ -27,7 +27,7 @@ NEAR = {"rel": 0.02, "abs": 1e-3}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 # --- every cell ------------------------------------------------------------------------------------------------------
@@ -52,9 +52,11 @@ def test_every_cell_is_there_once(results):
 
 
 def test_cosines_are_those_of_points_on_a_sphere(results):
-    assert set(results.cosines) == {(name, seed, time) for name in NAMES for seed in (0, 1) for time in (0, 50, 100)}
+    assert set(results.kept["cosines"]) == {
+        (name, seed, time) for name in NAMES for seed in (0, 1) for time in (0, 50, 100)
+    }
     ends = set()
-    for (name, _, _), matrix in results.cosines.items():
+    for (name, _, _), matrix in results.kept["cosines"].items():
         points = int(name[4]) + 3  # the input, the hidden layers, the logits, the targets
         assert matrix.shape == (points, points)
         np.testing.assert_allclose(matrix, matrix.T, atol=1e-12)
@@ -90,8 +92,8 @@ def test_training_changes_the_path_and_the_start_is_its_initialisation(results):
     assert (table[0] != table[100]).all()
     task = data.load("mnist1d")
     model = models.build("mlp-2x16", task.input_shape, task.classes)
-    path = experiment._points(model, model.init([1])[0], task, 60)
-    np.testing.assert_allclose(results.cosines["mlp-2x16", 1, 0.0], represent.cka(path), atol=1e-5)
+    path = network_paths._points(model, model.init([1])[0], task, 60)
+    np.testing.assert_allclose(results.kept["cosines"]["mlp-2x16", 1, 0.0], represent.cka(path), atol=1e-5)
 
 
 # --- one network in plain steps --------------------------------------------------------------------------------------
@@ -100,7 +102,7 @@ def test_training_changes_the_path_and_the_start_is_its_initialisation(results):
 @pytest.fixture(scope="module")
 def trained():
     """`mlp-3x16` of seed 1, trained alone: the task, and its input, layers, logits at every checkpoint."""
-    setting, task = chosen("mnist1d-paths", 30), data.load("mnist1d")
+    setting, task = plain("mnist1d-paths", 30), data.load("mnist1d")
     model = models.build("mlp-3x16", task.input_shape, task.classes)
     copy = Observer("copy", lambda now: now.theta[0].clone(), frozenset({0, 15, 30}))
     seen = dict(train(model, task, setting.recipe, [1], observers=[copy]).recorded("copy"))
@@ -196,7 +198,7 @@ def test_other_measures_are_those_of_the_same_points(results, trained):
 
 
 def test_warped_distances_are_between_networks_of_different_seeds(results, trained):
-    setting, task = chosen("mnist1d-paths", 30), trained[0]
+    setting, task = plain("mnist1d-paths", 30), trained[0]
     model = models.build("mlp-2x8", task.input_shape, task.classes)
     other = train(model, task, setting.recipe, [1 + OTHER]).theta
     layers = [task.x_test[:60].flatten(1), *(h[0] for h in model.features(other, task.x_test[:60]).values())]
@@ -212,10 +214,10 @@ def test_warped_distances_are_between_networks_of_different_seeds(results, train
 
 def test_violations_of_the_triangle_inequality_are_measured():
     flat = np.abs(np.subtract.outer([0.0, 1.0, 3.0, 4.0], [0.0, 1.0, 3.0, 4.0]))
-    assert experiment._axioms(flat) == 0
+    assert network_paths._axioms(flat) == 0
     flat[0, 3] = flat[3, 0] = 4.5
-    assert experiment._axioms(flat) == 0.5
-    assert experiment._winding(np.array([[0, 3, 5, 1], [3, 0, 4, 1], [5, 4, 0, 1], [1, 1, 1, 0]])) == 7 / 5
+    assert network_paths._axioms(flat) == 0.5
+    assert network_paths._winding(np.array([[0, 3, 5, 1], [3, 0, 4, 1], [5, 4, 0, 1], [1, 1, 1, 0]])) == 7 / 5
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
@@ -245,16 +247,16 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_what_the_data_cannot_give_is_refused_before_training():
     with pytest.raises(ParameterError, match="examples = 5000: the test set of mnist1d holds 1000"):
-        experiment.shards(TINY.model_copy(update={"examples": 5000}))
+        study.shards(TINY.model_copy(update={"examples": 5000}))
     with pytest.raises(ParameterError, match=r"checkpoints .* different updates"):
-        experiment.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
+        study.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY.model_copy(update={"seeds_per_shard": 2}))
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "seeds": 4, "seeds_per_shard": 2}))
+    few = study.shards(TINY.model_copy(update={"seeds_per_shard": 2}))
+    many = study.shards(TINY.model_copy(update={"profile": "other", "seeds": 4, "seeds_per_shard": 2}))
     assert few == many[:1]
-    assert [config["seeds"] for config in many] == [[0, 1], [2, 3]]
+    assert [shard.config["seeds"] for shard in many] == [[0, 1], [2, 3]]
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -304,7 +306,7 @@ def world(
                 far = other if another != (depth, width) else 1.0
                 between.append((name, f"mlp-{another[0]}x{another[1]}", seed, noise * far * random.uniform(0.9, 1.1)))
     measures[7]["excess"] = excess
-    return Tables(
+    return dict(
         paths=pd.DataFrame(paths),
         measures=pd.DataFrame(measures),
         subsets=pd.DataFrame(subsets),
@@ -312,12 +314,15 @@ def world(
     )
 
 
+CLAIMS = ["R01", "R02", "R02b", "R03", "R04", "R04b", "R05", "R05b", "R06", "R07", "R08", "R09", "R09b"]
+
+
 def judge(**changes):
-    return verdicts(experiment.make_claims(Params(), world(**changes)))
+    return verdicts(study.judge(Params(), world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge() == dict.fromkeys(CLAIMS, "supported")
 
 
 @pytest.mark.parametrize(
@@ -348,11 +353,11 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    found = {c.id: c.estimate for c in experiment.make_claims(Params(), world())}
+    found = {c.id: c.estimate for c in study.judge(Params(), world())}
     planted = {"R01": 0.0, "R02": 0.4, "R02b": 0.0, "R03": 0.8, "R04": -5.0, "R04b": 90.0, "R05": 0.5, "R05b": -0.05}
     planted |= {"R06": 0.16, "R07": 1 / 1.5, "R08": 1.0, "R09": 0.0, "R09b": 0.1}
     assert found == pytest.approx(planted, abs=0.03)
-    assert {c.n for c in experiment.make_claims(Params(), world())} == {6}
+    assert {c.n for c in study.judge(Params(), world())} == {6}
 
 
 def test_rounding_is_no_violation():
@@ -364,4 +369,4 @@ def test_claims_are_void_where_paths_lost_layers(column):
     tables = world()
     paths = tables["paths"]
     paths.loc[paths.seed == 3, column] = np.nan
-    assert set(verdicts(experiment.make_claims(Params(), tables)).values()) == {"inconclusive"}
+    assert set(verdicts(study.judge(Params(), tables)).values()) == {"inconclusive"}

@@ -9,12 +9,11 @@ import torch
 
 from butterfly import align, data, models
 from butterfly.evaluate import evaluate
-from butterfly.experiments import connectivity as experiment
-from butterfly.experiments.connectivity import FRAMED, WAYS, Params, Tables
-from butterfly.experiments.twins import chosen
 from butterfly.interpolate import barriers
+from butterfly.papers.sharma2024.connectivity import FRAMED, WAYS, Params, align_all, study, try_all
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
+from butterfly.study import plain
 from butterfly.train import train
 from tests.conftest import verdicts
 
@@ -26,7 +25,7 @@ NEAR = {"rel": 0.02, "abs": 0.006}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 def one_group(table):
@@ -79,7 +78,7 @@ def test_no_permutation_has_a_lower_barrier_than_the_lowest(results):
 
 def group(width):
     """Task, model and the four networks `[4, P]` of the group under test, trained alone."""
-    setting, task = chosen("digits", 40), data.load("digits")
+    setting, task = plain("digits", 40), data.load("digits")
     model = models.build(f"mlp-2x{width}", task.input_shape, task.classes)
     return task, model, train(model, task, setting.recipe, range(4 * GROUP, 4 * GROUP + 4)).theta
 
@@ -196,16 +195,16 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY.model_copy(update={"groups_per_shard": 2}))
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "groups": 4, "groups_per_shard": 2}))
+    few = study.shards(TINY.model_copy(update={"groups_per_shard": 2}))
+    many = study.shards(TINY.model_copy(update={"profile": "other", "groups": 4, "groups_per_shard": 2}))
     assert few == many[::2]
-    assert [(c["width"], c["brute_force"], c["setting"]["model"]) for c in few] == [
-        (8, False, "mlp-2x8"),
-        (16, False, "mlp-2x16"),
-        (3, True, "mlp-2x3"),
+    assert [(s.compute, s.config["width"], s.config["setting"]["model"]) for s in few] == [
+        (align_all, 8, "mlp-2x8"),
+        (align_all, 16, "mlp-2x16"),
+        (try_all, 3, "mlp-2x3"),
     ]
     # Another tiny width, or another width beside them, recomputes nothing.
-    wider = experiment.shards(TINY.model_copy(update={"groups_per_shard": 2, "widths": (8, 16, 64), "tiny": 4}))
+    wider = study.shards(TINY.model_copy(update={"groups_per_shard": 2, "widths": (8, 16, 64), "tiny": 4}))
     assert wider[:2] == few[:2]
 
 
@@ -232,15 +231,15 @@ def world(third=2.5, further=2.0, steep=-0.5, plain=-0.3, joint=1.0):
             for (way, value), factor in zip(error.items(), noise, strict=True):
                 rows.append((way, "error", place, width, value * factor))
                 rows.append((way, "loss", place, width, 1 / value))
-    return Tables(barriers=pd.DataFrame(rows, columns=["way", "metric", "group", "width", "value"]))
+    return dict(barriers=pd.DataFrame(rows, columns=["way", "metric", "group", "width", "value"]))
 
 
 def judge(**changes):
-    return verdicts(experiment.make_claims(Params(widths=(8, 32, 128)), world(**changes)))
+    return verdicts(study.judge(Params(widths=(8, 32, 128)), world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge() == dict.fromkeys(["P09", "P09b", "P10", "P11", "X12"], "supported")
 
 
 @pytest.mark.parametrize(
@@ -260,7 +259,7 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
 
 
 def test_estimates_are_what_was_planted():
-    found = {c.id: c.estimate for c in experiment.make_claims(Params(widths=(8, 32, 128)), world())}
+    found = {c.id: c.estimate for c in study.judge(Params(widths=(8, 32, 128)), world())}
     assert found["P09"] == pytest.approx(2.5, rel=0.03)
     assert found["P09b"] == pytest.approx(-0.5, abs=0.02)
     assert found["P10"] == pytest.approx(2.0, rel=0.03)
@@ -271,7 +270,7 @@ def test_estimates_are_what_was_planted():
 def test_where_no_barrier_is_left_all_ways_are_alike():
     none = world()
     none["barriers"] = none["barriers"].assign(value=0.0)
-    found = {c.id: c for c in experiment.make_claims(Params(widths=(8, 32, 128)), none)}
+    found = {c.id: c for c in study.judge(Params(widths=(8, 32, 128)), none)}
     assert found["P09"].estimate == found["P10"].estimate == found["X12"].estimate == 1
     assert found["P09b"].estimate == found["P11"].estimate == 0
 
@@ -280,6 +279,6 @@ def test_claims_are_void_where_networks_diverged():
     tables = world()
     barriers = tables["barriers"]
     barriers.loc[(barriers.metric == "loss") & (barriers.group == 3), "value"] = np.nan
-    found = experiment.make_claims(Params(widths=(8, 32, 128)), tables)
+    found = study.judge(Params(widths=(8, 32, 128)), tables)
     assert set(verdicts(found).values()) == {"inconclusive"}
-    assert "no finite loss" in found[0].statistic
+    assert "no finite loss" in found[0].void

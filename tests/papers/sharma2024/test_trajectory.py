@@ -7,11 +7,10 @@ import torch
 
 from butterfly import align, data, models, prune
 from butterfly.evaluate import evaluate
-from butterfly.experiments import trajectory as experiment
-from butterfly.experiments.trajectory import METHODS, Params, Tables
-from butterfly.experiments.twins import chosen
 from butterfly.interpolate import barriers
+from butterfly.papers.sharma2024.trajectory import METHODS, Params, study
 from butterfly.strict import ParameterError
+from butterfly.study import plain
 from butterfly.train import Observer, train
 from tests.conftest import verdicts
 
@@ -23,7 +22,7 @@ NEAR = {"rel": 0.02, "abs": 0.006}
 
 @pytest.fixture(scope="module")
 def results(own_store):
-    return experiment.run(TINY)
+    return study.run(TINY)
 
 
 def value(table, **where) -> float:
@@ -101,7 +100,7 @@ def test_only_a_fitted_permutation_brings_the_networks_together(results):
 @pytest.fixture(scope="module")
 def bench():
     """Pair 1, networks 2 and 3, trained alone: task, model, recipe, and the two networks at every look."""
-    setting, task = chosen("digits", 40), data.load("digits")
+    setting, task = plain("digits", 40), data.load("digits")
     model = models.build(setting.model, task.input_shape, task.classes)
     copy = Observer("copy", lambda now: now.theta.clone(), frozenset({0, REWIND, 20, 40}))
     seen = dict(train(model, task, setting.recipe, [2 * PAIR, 2 * PAIR + 1], observers=[copy]).recorded("copy"))
@@ -131,8 +130,8 @@ def test_barriers_under_a_permutation_are_those_of_aligning_directly(results, be
     steps = {0.0: 0, 50.0: 20, 100.0: 40}
     found, last = fit(bench, seen[steps[fitted]]), fit(bench, seen[40])
     for at, step in steps.items():
-        for metric, plain in between(bench, seen[step]).items():
-            assert value(along, method="none", at=at, metric=metric) == pytest.approx(plain, **NEAR)
+        for metric, expected in between(bench, seen[step]).items():
+            assert value(along, method="none", at=at, metric=metric) == pytest.approx(expected, **NEAR)
         for method in METHODS:
             for metric, expected in between(bench, seen[step], found[method]).items():
                 cell = value(along, method=method, fitted=fitted, at=at, metric=metric)
@@ -214,14 +213,14 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 
 def test_checkpoints_must_fall_on_different_updates():
     with pytest.raises(ParameterError, match=r"checkpoints .* different updates"):
-        experiment.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
+        study.shards(TINY.model_copy(update={"checkpoints": (0.0, 50.0, 50.1, 100.0)}))
 
 
 def test_shards_hold_nothing_that_does_not_matter():
-    few = experiment.shards(TINY.model_copy(update={"pairs_per_shard": 2}))
-    many = experiment.shards(TINY.model_copy(update={"profile": "other", "pairs": 4, "pairs_per_shard": 2}))
+    few = study.shards(TINY.model_copy(update={"pairs_per_shard": 2}))
+    many = study.shards(TINY.model_copy(update={"profile": "other", "pairs": 4, "pairs_per_shard": 2}))
     assert few == many[:1]
-    assert [config["pairs"] for config in many] == [[0, 1], [2, 3]]
+    assert [shard.config["pairs"] for shard in many] == [[0, 1], [2, 3]]
 
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
@@ -269,15 +268,15 @@ def world(
     level_same = pd.DataFrame(level_same, columns=["pair", "method", "level", "layer", "value"])
     level_same = pd.concat([level_same, level_same.assign(method="activations", value=0.9)])
     transport = pd.DataFrame(transport, columns=["pair", "method", "level", "value"])
-    return Tables(along=along, same=same, levels=levels, level_same=level_same, transport=transport)
+    return dict(along=along, same=same, levels=levels, level_same=level_same, transport=transport)
 
 
 def judge(**changes):
-    return verdicts(experiment.make_claims(Params(), world(**changes)))
+    return verdicts(study.judge(Params(), world(**changes)))
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(experiment.MARGINS, "supported")
+    assert judge() == dict.fromkeys([f"P0{k}" for k in range(1, 9)], "supported")
 
 
 @pytest.mark.parametrize(
@@ -312,7 +311,7 @@ def test_a_claim_is_contradicted_by_its_own_change_only():
 
 
 def test_estimates_are_what_was_planted():
-    found = {c.id: c.estimate for c in experiment.make_claims(Params(), world())}
+    found = {c.id: c.estimate for c in study.judge(Params(), world())}
     assert found["P01"] == pytest.approx(0.1, abs=0.005)
     assert found["P03"] == -1
     assert found["P04"] == pytest.approx(0.45, rel=0.05)
@@ -328,4 +327,4 @@ def test_claims_are_void_where_networks_diverged(name):
     table = tables[name].reset_index(drop=True)
     table.loc[(table.metric == "loss") & (table.pair == 3), "value"] = np.inf
     tables[name] = table
-    assert set(verdicts(experiment.make_claims(Params(), tables)).values()) == {"inconclusive"}
+    assert set(verdicts(study.judge(Params(), tables)).values()) == {"inconclusive"}

@@ -10,5 +10,8 @@ PAPER = Paper(
     year=2025,
     arxiv="2506.13234",
     question="When do tiny changes send identical training runs apart, and when does that end?",
-    at_hand="abstract and lay summary, the caption of Figure 1, Equations 1 and 6, the code and its notebooks (gsaltintas/lmc), and the 2024 workshop abstract; not the body of the paper",
+    at_hand=(
+        "abstract and lay summary, the caption of Figure 1, Equations 1 and 6, the code and its notebooks "
+        "(gsaltintas/lmc), and the 2024 workshop abstract; not the body of the paper"
+    ),
 )

@@ -4,51 +4,34 @@ A parent is trained; just before update t it is copied, the copy is kicked, and 
 At the end the two are compared. The grid is kick time x kick size x kind, the same for every seed.
 """
 
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, model_validator
+from torch import Tensor
 
-from butterfly import claims, data, models
-from butterfly.claims import Claim, Region
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import (
-    BARRIER,
-    EPSILON,
-    PAPER,
-    check_times,
-    chosen,
-    groups,
-    history,
-    long,
-    parent_rows,
-    rising_sizes,
-    rising_times,
-    root_looks,
-    step_at,
-    unless_broken,
-    watch,
-)
-from butterfly.interpolate import barriers
+from butterfly.interpolate import EPSILON, barriers
+from butterfly.papers.altintas2025 import PAPER
+from butterfly.papers.altintas2025.twins import BARRIER, history, root_looks, watch
 from butterfly.perturb import Kick, expected_norm
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting, setting
-from butterfly.strict import Strict
-from butterfly.train import Fork, Observer, learning_rate, train
+from butterfly.study import Arrays, Bench, Interval, Kind, OneModel, Origin, Shard, Study, Tables, Times, above, below
+from butterfly.study import between, broken, check_times, exactly, intervals, long, plain, rising_sizes, rising_times
+from butterfly.study import setting, sound, stacked
+from butterfly.train import Fork, Observer, learning_rate, parent_rows, train
 
-NOTEBOOK = "01_butterfly_effect"
+LARGEST = 1e-2  # the paper's largest kick: claims do not reach beyond it, the figures do
+NOTED = {"origin": Origin.NOTEBOOK, "place": "notebooks/butterfly-hparams.ipynb"}  # the authors' numbers
 
 
-class Params(Common):
+class Params(OneModel):
     """Parameters of notebook 01; times are in percent of the training steps, sizes in units of the initial scale."""
 
     setting: str = "mnist1d"
     steps: int | None = Field(200, gt=0)  # None: the setting's own
     seeds: int = Field(3, ge=1)
     seeds_per_shard: int = Field(3, ge=1)  # trained in one stack: 1 on a CPU, many on a GPU
-    kick_times: tuple[float, ...] = (0.0, 10.0, 50.0)
+    kick_times: Times = (0.0, 10.0, 50.0)
     gaussian_sizes: tuple[float, ...] = (1e-4, 1e-2)
     batch_sizes: tuple[float, ...] = (1e-2,)
     one_weight_size: float = Field(0.01, gt=0)
@@ -57,7 +40,7 @@ class Params(Common):
     looks: int = Field(10, ge=2)  # how often distance and disagreement are recorded during training
     real_settings: tuple[str, ...] = ()  # the thinner grid on real data
     real_seeds: int = Field(3, ge=1)
-    real_kick_times: tuple[float, ...] = (0.0, 10.0, 50.0)
+    real_kick_times: Times = (0.0, 10.0, 50.0)
     real_sizes: tuple[float, ...] = (1e-4, 1e-2)
 
     @model_validator(mode="after")
@@ -68,112 +51,92 @@ class Params(Common):
             rising_sizes(name, getattr(self, name))
         if not self.gaussian_sizes:
             raise ValueError("gaussian_sizes is empty: give at least one size")
+        self.chosen(self.setting)  # refuses what is unknown, or does not fit
         names = [self.setting, *self.real_settings]
-        for name in names:
-            setting(name)
-        if len(set(names)) < len(names):
-            raise ValueError(f"the settings {names} repeat; name each once")
+        if len(set(names)) < len(names) or len(self.places) < len(names):
+            raise ValueError(f"the settings {names}, or the data of the real ones, repeat; name each once")
         return self
 
+    @property
+    def places(self) -> dict[str, str]:
+        """Where claims are judged: the main setting, and the others by their data."""
+        return {"": self.setting} | {setting(name).data: name for name in self.real_settings}
 
-class Grid(Strict):
-    """The kicks that every seed receives."""
+    def thinner(self) -> Self:
+        """The grid on real data: fewer times and sizes, no batch kicks, one weight at each time."""
+        grid = {"kick_times": self.real_kick_times, "gaussian_sizes": self.real_sizes, "seeds": self.real_seeds}
+        return self.model_copy(update=grid | {"batch_sizes": (), "one_weights": 1})
 
-    setting: Setting
-    kick_times: tuple[float, ...]
-    gaussian_sizes: tuple[float, ...]
-    batch_sizes: tuple[float, ...]
-    one_weight_size: float
-    one_weights: int
-    points: int
-    looks: int
 
-    def step(self, time: float) -> int:
-        """The update just before which a kick at `time` percent happens."""
-        return step_at(self.setting, time)
+study = Study("01_butterfly_effect", Params, PAPER, on="setting", origin=Origin.OURS)
 
-    def kicks(self, time: float) -> list[Kick]:
-        """All kicks at one time; the first is the control, of size 0."""
-        single = self.one_weights if time == 0 else 1
-        return [
-            Kick(),
-            Kick(kind="ulp"),
-            *[Kick(weights=1, size=self.one_weight_size, draw=draw) for draw in range(single)],
-            *[Kick(size=size) for size in self.gaussian_sizes],
-            *[Kick(kind="batch", size=size) for size in self.batch_sizes],
-        ]
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few seeds of every setting."""
+    leave = [name for name in Params.model_fields if name.startswith("real_")]  # these shape the thinner grid
+    grids = [(params.setting, params.chosen(params.setting, params.steps), params)]
+    grids += [(name, plain(name), params.thinner()) for name in params.real_settings]
+    for _, chosen, grid in grids:
+        check_times(chosen, grid.kick_times)
+    return [s for name, chosen, grid in grids for s in study.every_few(grid, chosen, leave=leave, of=name)]
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def shards(params: Params) -> list[Config]:
-    """What is to be computed: one shard for every few seeds of every setting. Seeds do not depend on the machine."""
-    check_device(params.device)
-    main = _grid(params, params.setting, params.steps, params.kick_times, params.gaussian_sizes)
-    grids = [(params.setting, main, params.seeds)]
-    for name in params.real_settings:
-        grid = _grid(params, name, None, params.real_kick_times, params.real_sizes)
-        grids.append((name, grid, params.real_seeds))
-    for _, grid, _ in grids:
-        check_times(grid.setting, grid.kick_times)
-    return [
-        {
-            "setting": name,
-            "grid": grid.model_dump(mode="json"),
-            "source": data.provenance(grid.setting.data),
-            "seeds": some,
-            "device": params.device,
-        }
-        for name, grid, seeds in grids
-        for some in groups(seeds, params.seeds_per_shard)
-    ]
-
-
-def _grid(params: Params, name: str, steps: int | None, times: Sequence[float], sizes: Sequence[float]) -> Grid:
-    is_main = name == params.setting
-    return Grid(
-        setting=chosen(name, steps),
-        kick_times=tuple(times),
-        gaussian_sizes=tuple(sizes),
-        batch_sizes=params.batch_sizes if is_main else (),
-        one_weight_size=params.one_weight_size,
-        one_weights=params.one_weights if is_main else 1,
-        points=params.points,
-        looks=params.looks,
-    )
-
-
-def compute_shard(config: Config) -> Arrays:
-    """Train the seeds of one shard with all their kicks in one stack, and compare every twin with its parent.
+@study.shard
+def measure(bench: Bench) -> Arrays:
+    """Train some seeds with all their kicks in one stack, and compare every twin with its parent.
 
     Arrays over the twins `[K]`, and over twins and looks `[K, T]` or path points `[K, A]`.
     """
-    grid = Grid.read(config["grid"], "grid")
-    setting, seeds = grid.setting, config["seeds"]
-    task = data.load(setting.data).to(config["device"])
-    model = models.build(setting.model, task.input_shape, task.classes)
-    cells = [(seed, time, kick) for time in grid.kick_times for seed in seeds for kick in grid.kicks(time)]
-    forks = [Fork(seed, grid.step(time), kick) for seed, time, kick in cells]
-    looks = root_looks(setting.recipe.steps, grid.looks, forks)
+    seeds, model, task, recipe = bench.seeds, bench.model, bench.task, bench.recipe
+    cells = [(seed, time, kick) for time in bench["kick_times"] for seed in seeds for kick in _kicks(bench, time)]
+    forks = [Fork(seed, bench.setting.step_at(time), kick) for seed, time, kick in cells]
+    looks = root_looks(recipe.steps, bench["looks"], forks)
     start = model.init(seeds).to(task.x)
     observer = Observer("watch", lambda now: watch(now, start), frozenset(looks))
-    population = train(model, task, setting.recipe, seeds, forks, [observer])
+    run = train(model, task, recipe, seeds, forks, [observer])
 
-    theta, members = population.theta, population.members
-    parents, twins = theta[parent_rows(members)], theta[len(seeds) :]
-    on_train = barriers(model, parents, twins, task.x, task.y, grid.points)
-    on_test = barriers(model, parents, twins, task.x_test, task.y_test, grid.points)
-    seen = history(population.recorded("watch"), len(members))
+    rows = parent_rows(run.members)
+    seen = history(run.recorded("watch"), len(run.members))
     return {
         "seed": np.array([seed for seed, _, _ in cells]),
         "time": np.array([time for _, time, _ in cells]),
         "step": np.array([fork.step for fork in forks]),
-        "cumulative_lr": np.array([_cumulative_lr(setting, fork.step) for fork in forks]),
+        "cumulative_lr": np.array([sum(learning_rate(recipe, k) for k in range(fork.step)) for fork in forks]),
         "kind": np.array([_label(kick) for _, _, kick in cells]),
         "size": np.array([kick.size for _, _, kick in cells]),
         "draw": np.array([kick.draw for _, _, kick in cells]),
         "unit": np.full(len(cells), expected_norm(model, Kick())),
+        **_compared(bench, run.theta[rows], run.theta[len(seeds) :]),
+        "looks": np.array(looks),
+        "distance": seen["distance"][len(seeds) :],
+        "disagreement": seen["disagreement"][len(seeds) :],
+        "accuracy_during": seen["accuracy"][len(seeds) :],
+        "travelled": seen["travelled"][rows.numpy()],  # by the parent
+    }
+
+
+def _kicks(bench: Bench, time: float) -> list[Kick]:
+    """All kicks at one time; the first is the control, of size 0."""
+    single = bench["one_weights"] if time == 0 else 1
+    return [
+        Kick(),
+        Kick(kind="ulp"),
+        *[Kick(weights=1, size=bench["one_weight_size"], draw=draw) for draw in range(single)],
+        *[Kick(size=size) for size in bench["gaussian_sizes"]],
+        *[Kick(kind="batch", size=size) for size in bench["batch_sizes"]],
+    ]
+
+
+def _compared(bench: Bench, parents: Tensor, twins: Tensor) -> Arrays:
+    """How far apart parents and twins are, what lies between them `[K, A]`, and how good both are."""
+    task, points = bench.task, bench["points"]
+    on_train = barriers(bench.model, parents, twins, task.x, task.y, points)
+    on_test = barriers(bench.model, parents, twins, task.x_test, task.y_test, points)
+    return {
         "largest_difference": (twins - parents).abs().amax(1).cpu().numpy(),
         "barrier": on_train.of_loss.numpy(),
         "barrier_test": on_test.of_loss.numpy(),
@@ -184,20 +147,7 @@ def compute_shard(config: Config) -> Arrays:
         "accuracy_twin": 1 - on_test.error[:, -1].numpy(),
         "alphas": on_train.alphas.numpy(),
         "path": on_train.loss.numpy(),
-        "looks": np.array(looks),
-        "distance": seen["distance"][len(seeds) :],
-        "disagreement": seen["disagreement"][len(seeds) :],
-        "accuracy_during": seen["accuracy"][len(seeds) :],
-        "travelled": seen["travelled"][parent_rows(members).numpy()],
     }
-
-
-def _cost(config: Config) -> float:
-    """How long a shard takes, relative to the others: member steps times batch size."""
-    grid = Grid.read(config["grid"], "grid")
-    recipe = grid.setting.recipe
-    steps = sum(len(grid.kicks(time)) * (recipe.steps - grid.step(time)) for time in grid.kick_times)
-    return float(len(config["seeds"]) * steps * recipe.batch_size)
 
 
 def _label(kick: Kick) -> str:
@@ -206,186 +156,151 @@ def _label(kick: Kick) -> str:
     return "one weight" if kick.weights == 1 else {"ulp": "one ulp"}.get(kick.kind, kick.kind)
 
 
-def _cumulative_lr(setting: Setting, step: int) -> float:
-    return sum(learning_rate(setting.recipe, k) for k in range(step))
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
 
-TWIN_COLUMNS = (
-    *("seed", "time", "step", "cumulative_lr", "kind", "size", "draw", "unit", "largest_difference"),
-    *("barrier", "barrier_test", "error_barrier", "loss_parent", "loss_twin", "accuracy_parent", "accuracy_twin"),
-)
+DURING = ("distance", "disagreement", "accuracy_during", "travelled")
 
 
-class Tables(dict[str, pd.DataFrame]):
-    """The results as tidy tables: `twins` (a row a twin), `paths` (twin and point), `growth` (twin and look)."""
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables: `twins` (a row a twin), `paths` (twin and point), `growth` (twin and look)."""
+    return stacked(map(_tables, shards))
 
 
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    results = compute(compute_shard, configs, _cost)
-    twins, paths, growth = [], [], []
-    for config, arrays in zip(configs, results, strict=True):
-        one = pd.DataFrame({column: arrays[column] for column in TWIN_COLUMNS}).assign(setting=config["setting"])
-        # The size of a kick relative to the whole network: its norm is known exactly but for one ulp, where it is seen.
-        at_kick = arrays["distance"][np.arange(len(one)), np.searchsorted(arrays["looks"], arrays["step"])]
-        one["relative_size"] = np.where(one.kind.isin(["gaussian", "batch"]), one["size"], at_kick / one.unit)
-        one["distance"] = arrays["distance"][:, -1]
-        twins.append(one)
-        key = one[["setting", "seed", "time", "kind", "size", "draw"]]
-        paths.append(long(key, arrays["alphas"], {"loss": arrays["path"]}, "alpha"))
-        during = {n: arrays[n] for n in ("distance", "disagreement", "accuracy_during", "travelled")}
-        growth.append(long(key, arrays["looks"], during, "step"))
-    return Tables(twins=pd.concat(twins), paths=pd.concat(paths), growth=pd.concat(growth).dropna(subset="distance"))
+def _tables(shard: Shard) -> dict[str, pd.DataFrame]:
+    along = ("alphas", "path", "looks", *DURING)
+    twins = pd.DataFrame({k: v for k, v in shard.found.items() if k not in along}).assign(setting=shard.of)
+    # The size of a kick relative to the whole network: its norm is known exactly but for one ulp, where it is seen.
+    at_kick = shard["distance"][np.arange(len(twins)), np.searchsorted(shard["looks"], shard["step"])]
+    twins["relative_size"] = np.where(twins.kind.isin(["gaussian", "batch"]), twins["size"], at_kick / twins.unit)
+    twins["distance"] = shard["distance"][:, -1]
+    key = twins[["setting", "seed", "time", "kind", "size", "draw"]]
+    paths = long(key, shard["alphas"], {"loss": shard["path"]}, "alpha")
+    growth = long(key, shard["looks"], {name: shard[name] for name in DURING}, "step")
+    return {"twins": twins, "paths": paths, "growth": growth.dropna(subset="distance")}
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
-
 # Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-LARGEST = 1e-2  # the paper's largest kick: claims do not reach beyond it, the figures do
-MARGINS = {
-    "B01": Region(low=0.5),
-    "B02": Region(low=0.5),
-    "B03": Region(high=1.0),
-    "B04": Region(high=1.0),
-    "B05": Region(-0.1, 0.1),
-    "B07": Region(low=0.0),
-    "B16": Region(-0.5, 0.5),
-    "B21": Region(0.8, 1.25),
-}
 
 
-def make_claims(params: Params, tables: Tables, name: str | None = None) -> list[Claim]:
-    """Every claim of this notebook, judged on one setting (the main one, unless named)."""
-    name = name or params.setting
-    twins = tables["twins"].query("setting == @name and size <= @LARGEST")
-    rest = [
-        _smallest_kick(twins),
-        _one_weight(twins),
-        _fades(twins),
-        _late_kicks(twins),
-        _size_at_start(twins),
-        _size_of_batch_kicks(twins),
-        _accuracy(twins),
-        _test_barrier(twins),
-    ]
-    return [_control(twins), *unless_broken(rest, twins, ["barrier", "barrier_test"])]
+def _twins(t: Tables) -> pd.DataFrame:
+    return t["twins"][t["twins"]["size"] <= LARGEST]
 
 
-def _claim(id: str, statement: str, statistic: str, interval: claims.Interval, region: Region | None = None) -> Claim:
-    return claims.claim(id, NOTEBOOK, statement, PAPER, statistic, region or MARGINS[id], interval)
+def _kicked(t: Tables, *kinds: str) -> pd.DataFrame:
+    return _twins(t)[_twins(t).kind.isin(kinds)]
 
 
-def _control(twins: pd.DataFrame) -> Claim:
-    control = twins[twins.kind == "control"]
-    return _claim(
-        "B00",
-        "A twin that is not kicked stays identical to its parent, to the last bit, to the end",
-        "largest difference of any weight over all control twins",
-        claims.exact(float(control.largest_difference.max(skipna=False)), control.seed.nunique()),
-        Region(0.0, 0.0),
-    )
+def _at_start(t: Tables, kind: str) -> pd.DataFrame:
+    return _kicked(t, kind).query("time == 0")
 
 
-def _smallest_kick(twins: pd.DataFrame) -> Claim:
-    start = twins[(twins.time == 0) & (twins.kind == "gaussian")]
-    smallest = start["size"].min()
-    hits = start[start["size"] == smallest].set_index("seed").barrier > BARRIER
-    return _claim(
-        "B01",
-        "At the start of training even the smallest Gaussian kick ends in another valley",
-        f"share of seeds with a barrier above {BARRIER:g} after a kick of size {smallest:g} at time 0",
-        claims.share(hits),
-    )
+@study.unless
+def lost_twins(t: Tables) -> str:
+    """Claims are void where control twins differ from their parents, or a barrier is not finite."""
+    return broken(_twins(t), ["barrier", "barrier_test"])
 
 
-def _one_weight(twins: pd.DataFrame) -> Claim:
-    start = twins[(twins.time == 0) & (twins.kind == "one weight")]
-    most = start.groupby("seed").barrier.apply(lambda barrier: (barrier > BARRIER).mean()) > 0.5
-    weights = int(start.groupby("seed").size().max()) if len(start) else 0
-    return _claim(
-        "B02",
-        "One weight is enough: moved at the start by a hundredth of its scale, it sends the twin elsewhere",
-        f"share of seeds in which most of {weights} single weights, kicked at time 0, end above {BARRIER:g}",
-        claims.share(most),
-    )
+@study.claim(
+    "B00", by="largest difference of any weight over all control twins", region=exactly(0.0),
+    kind=Kind.CHECK, unless=sound,
+)  # fmt: skip
+def control(t: Tables) -> Interval:
+    """A twin that is not kicked stays identical to its parent, to the last bit, to the end."""
+    twins = _kicked(t, "control")
+    return intervals.exact(float(twins.largest_difference.max(skipna=False)), twins.seed.nunique())
 
 
-def _fades(twins: pd.DataFrame) -> Claim:
-    """Page's idea (barriers ordered by kick time within a seed) with an effect size: a log-linear slope a seed."""
-    kicked = twins[twins.kind == "gaussian"]
-    table = np.log(kicked.pivot_table("barrier", ["seed", "size"], "time") + EPSILON).groupby("seed").mean()
-    factors = np.exp(claims.slopes(range(table.shape[1]), table.to_numpy())) if table.shape[1] > 1 else []
-    return _claim(
-        "B03",
-        "On the whole, the later the kick, the smaller the barrier at the end",
-        "factor by which the barrier changes from one kick time to the next (log-linear, all Gaussian sizes)",
-        claims.geometric_mean(factors),
-    )
+@study.claim(
+    "B01", by=f"share of seeds with a barrier above {BARRIER:g} after the smallest kick at time 0", region=above(0.5),
+    origin=Origin.ABSTRACT, figure="af",
+)  # fmt: skip
+def smallest_kick(t: Tables) -> Interval:
+    """At the start of training even the smallest Gaussian kick ends in another valley."""
+    start = _at_start(t, "gaussian")
+    return intervals.share(start[start["size"] == start["size"].min()].set_index("seed").barrier > BARRIER)
 
 
-def _late_kicks(twins: pd.DataFrame) -> Claim:
-    late = twins[(twins.time >= 10) & twins.kind.isin(["gaussian", "batch"])]
+@study.claim(
+    "B02", by=f"share of seeds in which most single weights, kicked at time 0, end above {BARRIER:g}",
+    region=above(0.5), origin=Origin.PAPER, place="Figure 1", figure="a",
+)  # fmt: skip
+def one_weight(t: Tables) -> Interval:
+    """One weight is enough: moved at the start by a hundredth of its scale, it sends the twin elsewhere."""
+    start = _at_start(t, "one weight")
+    return intervals.share(start.groupby("seed").barrier.apply(lambda barrier: (barrier > BARRIER).mean()) > 0.5)
+
+
+@study.claim(
+    "B03", by="factor by which the barrier changes from one kick time to the next (log-linear, all Gaussian sizes)",
+    region=below(1.0), origin=Origin.ABSTRACT, figure="bf",
+)  # fmt: skip
+def fades(t: Tables) -> Interval:
+    """On the whole, the later the kick, the smaller the barrier at the end."""
+    # Page's idea (barriers ordered by kick time within a seed) with an effect size: a log-linear slope a seed.
+    barrier = _kicked(t, "gaussian").pivot_table("barrier", ["seed", "size"], "time")
+    table = np.log(barrier + EPSILON).groupby("seed").mean()
+    factors = np.exp(intervals.slopes(range(table.shape[1]), table.to_numpy())) if table.shape[1] > 1 else []
+    return intervals.geometric_mean(factors)
+
+
+@study.claim(
+    "B04", by="largest barrier of a seed divided by those limits, Gaussian and batch kicks up to 0.01",
+    region=below(1.0), figure="abf", **NOTED,
+)  # fmt: skip
+def late_kicks(t: Tables) -> Interval:
+    """Late kicks change nothing: barrier below 0.05 from 10 % of training on, below 0.01 from 50 % on."""
+    late = _kicked(t, "gaussian", "batch").query("time >= 10")
     limit = np.where(late.time >= 50, 0.01, BARRIER)
-    worst = (late.barrier / limit).groupby(late.seed).max()
-    return _claim(
-        "B04",
-        "Late kicks change nothing: barrier below 0.05 from 10 % of training on, below 0.01 from 50 % on",
-        "largest barrier of a seed divided by those limits, Gaussian and batch kicks up to 0.01",
-        claims.geometric_mean(worst + EPSILON),
-    )
+    return intervals.geometric_mean((late.barrier / limit).groupby(late.seed).max() + EPSILON)
 
 
-def _size_at_start(twins: pd.DataFrame) -> Claim:
-    kicked = twins[(twins.time == 0) & (twins.kind == "gaussian") & (twins["size"] > 0.99e-4)]
-    return _claim(
-        "B05",
-        "At the start the size of a Gaussian kick, from 1e-4 to 1e-2, does not matter",
-        "slope of log barrier on log size, time 0",
-        claims.mean(_size_slopes(kicked)),
-    )
+@study.claim("B05", by="slope of log barrier on log size, time 0", region=between(-0.1, 0.1), figure="af", **NOTED)
+def size_at_start(t: Tables) -> Interval:
+    """At the start the size of a Gaussian kick, from 1e-4 to 1e-2, does not matter."""
+    start = _at_start(t, "gaussian")
+    return _slope_on_size(start[start["size"] > 0.99e-4])
 
 
-def _size_of_batch_kicks(twins: pd.DataFrame) -> Claim:
-    kicked = twins[(twins.time > 0) & (twins.kind == "batch")]
-    return _claim(
-        "B07",
-        "After the start, larger batch kicks end in larger barriers",
-        "slope of log barrier on log size, batch kicks up to 0.01 after time 0",
-        claims.mean(_size_slopes(kicked)),
-    )
+@study.claim(
+    "B07", by="slope of log barrier on log size, batch kicks up to 0.01 after time 0", region=above(0.0),
+    figure="a", **NOTED,
+)  # fmt: skip
+def size_of_batch_kicks(t: Tables) -> Interval:
+    """After the start, larger batch kicks end in larger barriers."""
+    return _slope_on_size(_kicked(t, "batch").query("time > 0"))
 
 
-def _size_slopes(kicked: pd.DataFrame) -> np.ndarray:
-    """Slope of log barrier on log size for each seed, averaged over kick times."""
+def _slope_on_size(kicked: pd.DataFrame) -> Interval:
+    """Slope of log barrier on log size for each seed, averaged over kick times; mean over seeds."""
     if kicked["size"].nunique() < 2:
-        return np.array([])
+        return intervals.mean([])
     table = np.log(kicked.pivot_table("barrier", ["seed", "time"], "size") + EPSILON)
-    slope = pd.Series(claims.slopes(np.log(table.columns.to_numpy(dtype=float)), table.to_numpy()), index=table.index)
-    return slope.groupby("seed").mean().to_numpy()
+    slope = intervals.slopes(np.log(table.columns.to_numpy(dtype=float)), table.to_numpy())
+    return intervals.mean(pd.Series(slope, index=table.index).groupby("seed").mean().to_numpy())
 
 
-def _accuracy(twins: pd.DataFrame) -> Claim:
+@study.claim(
+    "B16", by="test accuracy after kicks at time 0 minus that after later kicks (mean over times), in points",
+    region=between(-0.5, 0.5), figure="e", **NOTED,
+)  # fmt: skip
+def same_accuracy(t: Tables) -> Interval:
+    """When the kick comes does not change how good the network is at the end."""
     # Not twins against their parent: the parent is a single run, and its luck would be the error of the comparison.
-    kicked = twins[twins.kind != "control"]
+    kicked = _twins(t).query("kind != 'control'")
     points = 100 * kicked.groupby(["seed", "time"]).accuracy_twin.mean().unstack()
-    compared = 0.0 in points and points.shape[1] > 1
-    return _claim(
-        "B16",
-        "When the kick comes does not change how good the network is at the end",
-        "test accuracy after kicks at time 0 minus that after later kicks (mean over times), in points",
-        claims.mean((points[0.0] - points.drop(columns=0.0).mean(axis=1)).to_numpy() if compared else []),
-    )
+    if 0.0 not in points or points.shape[1] < 2:
+        return intervals.mean([])
+    return intervals.mean((points[0.0] - points.drop(columns=0.0).mean(axis=1)).to_numpy())
 
 
-def _test_barrier(twins: pd.DataFrame) -> Claim:
-    high = twins[twins.barrier > BARRIER]
-    ratio = (high.barrier_test + EPSILON).groupby(high.seed).mean() / (high.barrier + EPSILON).groupby(high.seed).mean()
-    return _claim(
-        "B21",
-        "The barrier on test data agrees with that on training data",
-        f"ratio of mean test barrier to mean training barrier, twins with a barrier above {BARRIER:g}",
-        claims.geometric_mean(ratio),
-    )
+@study.claim(
+    "B21", by=f"ratio of mean test barrier to mean training barrier, twins with a barrier above {BARRIER:g}",
+    region=between(0.8, 1.25), **NOTED,
+)  # fmt: skip
+def on_test_data(t: Tables) -> Interval:
+    """The barrier on test data agrees with that on training data."""
+    high = _twins(t)[_twins(t).barrier > BARRIER]
+    on_test, on_train = ((high[name] + EPSILON).groupby(high.seed).mean() for name in ("barrier_test", "barrier"))
+    return intervals.geometric_mean(on_test / on_train)

@@ -1,40 +1,40 @@
-"""The figures of notebook 07. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 07. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from butterfly.experiments.ensembles import INDEPENDENT, Tables
-from butterfly.study.figures import TITLES, Drawn, colours, legend, percent, root_axis
-from butterfly.study.figures import BAND, panels
+from butterfly.papers.altintas2025.ensembles import INDEPENDENT
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, colours, legend, panels, percent, root_axis, scope
 
 WHO = {"member": "single members", "logits": "mean of logits", "probabilities": "mean of probabilities"}
 AVERAGES = {"member": "single members", "average": "average of the weights", "aligned": "average after alignment"}
-PARTED = "members part at (% of training)"
+WHOLE = PercentFormatter(1.0, decimals=0)
 
 
 def ensembles(tables: Tables) -> Drawn:
-    """(a) Accuracy, loss and calibration of members and ensembles against the time at which the members part."""
-    numbers = _long(tables, WHO, ("accuracy", "loss", "calibration"))
+    """Test accuracy, loss and calibration error of single members and of ensembles, against the time at which members
+    part; bands are 95 % bootstrap intervals of the mean over seeds; dashed lines are networks of different seeds."""
     labels = {"accuracy": "test accuracy", "loss": "test loss (nats)", "calibration": "expected calibration error"}
+    numbers = _long(tables, WHO, *labels)
     figure, axes = panels(3, width=4.0)
     for axis, (measure, label) in zip(axes, labels.items(), strict=True):
-        _against_time(axis, numbers[numbers.measure == measure], WHO)
-        axis.set_ylabel(label)
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
-    axes[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    legend(axes[-1], "who answers\n(dashed: networks\nof different seeds)")
-    figure.suptitle(f"Ensembles of a parent and its twins ({_scope(tables)})")
+        _against_time(axis, numbers[numbers.measure == measure], WHO, label)
+    axes[0].yaxis.set_major_formatter(WHOLE)
+    axes[1].get_legend().remove()
+    legend(axes[-1], "who answers\n(dashed: networks\nof different seeds)", remove=axes[0])
+    figure.suptitle(f"Ensembles of a parent and its twins ({_members(tables)})")
     return figure, numbers
 
 
 def diversity(tables: Tables) -> Drawn:
-    """(b) What an ensemble gains, against the angle between representations and against disagreement."""
+    """Gain of the ensemble in test loss against Angular CKA between its members (left) and their disagreement (right);
+    each point is an ensemble, coloured by the time at which its members part; black: networks of different seeds."""
     numbers = tables["groups"].copy()
-    numbers["parted"] = numbers.time.map(_parted)
-    palette = colours(numbers[numbers.time != INDEPENDENT].parted) | {_parted(INDEPENDENT): "black"}
+    numbers["parted"] = [percent(time) if time != INDEPENDENT else "different seeds" for time in numbers.time]
+    palette = colours(numbers[numbers.time != INDEPENDENT].parted) | {"different seeds": "black"}
     figure, axes = panels(2)
     for axis, measure, label in (
         (axes[0], "angle", "Angular CKA between members, last hidden layer (rad)"),
@@ -42,27 +42,30 @@ def diversity(tables: Tables) -> Drawn:
     ):
         sns.scatterplot(numbers, x=measure, y="loss_gain", hue="parted", palette=palette, ax=axis)
         axis.set(xlabel=label, ylabel="gain of the ensemble in test loss (nats)")
-    axes[1].xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes[1].xaxis.set_major_formatter(WHOLE)
     axes[1].set_ylabel("")
     legend(axes[1], "members part at", remove=axes[0])
-    figure.suptitle(f"The further apart, the larger the gain ({_scope(tables)})")
+    figure.suptitle(f"The further apart, the larger the gain ({_members(tables)})")
     return figure, numbers[["seed", "time", "angle", "disagreement", "loss_gain", "gain"]]
 
 
 def averages(tables: Tables) -> Drawn:
-    """(c) Test accuracy of the average of all weights, plain and aligned, against the time at which members part."""
-    numbers = _long(tables, AVERAGES, ("accuracy",))
+    """Test accuracy of one network whose weights are the mean of the members', plain and after alignment to the parent,
+    against the time at which members part; bands are 95 % bootstrap intervals of the mean over seeds; dashed lines are
+    averages of networks of different seeds."""
+    numbers = _long(tables, AVERAGES, "accuracy")
     figure, (axis,) = panels(1, width=6.4, height=4.1)
-    _against_time(axis, numbers, AVERAGES)
-    axis.set_ylabel("test accuracy")
-    axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    _against_time(axis, numbers, AVERAGES, "test accuracy")
+    axis.yaxis.set_major_formatter(WHOLE)
     legend(axis, "who answers\n(dashed: networks\nof different seeds)")
-    figure.suptitle(f"Averaging weights instead of answers ({_scope(tables)})")
+    figure.suptitle(f"Averaging weights instead of answers ({_members(tables)})")
     return figure, numbers
 
 
 def savings(tables: Tables) -> Drawn:
-    """(d) The gain that is kept when members share the way to some time, against what training them then costs."""
+    """Gain of an ensemble of twins, as a share of that of as many networks of different seeds, against the updates that
+    training it takes; beside the dots the time at which members part; bands are 95 % bootstrap intervals of the mean
+    over seeds."""
     every = tables["groups"].set_index(["seed", "time"])
     whole = every.xs(INDEPENDENT, level="time")
     kept = every.join(whole[["loss_gain", "gain", "cost"]].rename(columns=lambda name: f"whole_{name}"), on="seed")
@@ -73,44 +76,36 @@ def savings(tables: Tables) -> Drawn:
     figure, (axis,) = panels(1, width=6.4, height=4.1)
     sns.lineplot(long, x="paid", y="kept", hue="in", palette="colorblind", marker="o", ax=axis, **BAND)
     axis.axhline(1, color="black", linewidth=1)
-    for (time, paid), kept in long.groupby(["time", "paid"]).kept.mean().items():
+    for (time, paid), mean in long.groupby(["time", "paid"]).kept.mean().items():
         if time == 0 or time >= 10:
-            axis.annotate(percent(time), (paid, kept), (6, -12), textcoords="offset points", fontsize="small")
+            axis.annotate(percent(time), (paid, mean), (6, -12), textcoords="offset points", fontsize="small")
     axis.set(xlabel="cost of training, as a share of theirs (beside the dots: when members part)")
     axis.set_ylabel("gain, as a share of that of independent networks")
-    for direction in (axis.xaxis, axis.yaxis):
-        direction.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axis.xaxis.set_major_formatter(WHOLE)
+    axis.yaxis.set_major_formatter(WHOLE)
     legend(axis, "gain in test")
-    figure.suptitle(f"What sharing the beginning saves, and loses ({_scope(tables)})")
+    figure.suptitle(f"What sharing the beginning saves, and loses ({_members(tables)})")
     return figure, numbers
 
 
-def _long(tables: Tables, who: dict[str, str], measures: tuple[str, ...]) -> pd.DataFrame:
+def _long(tables: Tables, who: dict[str, str], *measures: str) -> pd.DataFrame:
     """One row a seed, time, kind of answer and measure."""
     every = tables["groups"]
-    parts = [
-        every[["seed", "time"]].assign(measure=measure, who=name, value=every[f"{key}_{measure}"])
-        for measure in measures
-        for key, name in who.items()
-    ]
+    cells = [(measure, key, name) for measure in measures for key, name in who.items()]
+    parts = [every[["seed", "time"]].assign(measure=m, who=name, value=every[f"{key}_{m}"]) for m, key, name in cells]
     return pd.concat(parts, ignore_index=True)
 
 
-def _against_time(axis: Axes, numbers: pd.DataFrame, who: dict[str, str]) -> None:
+def _against_time(axis: Axes, numbers: pd.DataFrame, who: dict[str, str], label: str) -> None:
     palette = dict(zip(who.values(), ["black", *sns.color_palette("colorblind", 2)], strict=True))
     kicked = numbers[numbers.time != INDEPENDENT]
     sns.lineplot(kicked, x="time", y="value", hue="who", palette=palette, marker="o", ax=axis, **BAND)
-    for name, one in numbers[numbers.time == INDEPENDENT].groupby("who"):
-        axis.axhline(one.value.mean(), color=palette[name], linestyle="--", linewidth=1)
-    axis.set_xlabel(PARTED)
+    for name, own in numbers[numbers.time == INDEPENDENT].groupby("who"):
+        axis.axhline(own.value.mean(), color=palette[name], linestyle="--", linewidth=1)
     root_axis(axis, kicked.time, [time for time in sorted(kicked.time.unique()) if time == 0 or time >= 5])
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.set(xlabel="members part at (% of training)", ylabel=label)
 
 
-def _parted(time: float) -> str:
-    return "different seeds" if time == INDEPENDENT else percent(time)
-
-
-def _scope(tables: Tables) -> str:
-    groups = tables["groups"]
-    return f"{TITLES[groups.setting.iloc[0]]}, {groups.members.iloc[0]} members, n = {groups.seed.nunique()} seeds"
+def _members(tables: Tables) -> str:
+    return f"{tables['groups'].members.iloc[0]} members, {scope(tables['groups'])}"

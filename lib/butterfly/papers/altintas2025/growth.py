@@ -5,6 +5,8 @@ small, carried along by the derivative of the training map. Where twins follow t
 instability; where they leave it, something else made them part. A ReLU network and a smooth one are compared.
 """
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -12,39 +14,25 @@ import pandas as pd
 import torch
 from pydantic import Field, model_validator
 
-from butterfly import claims, data, models
 from butterfly.batches import Minibatches
-from butterfly.claims import Claim, Region
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import (
-    PAPER,
-    check_times,
-    chosen,
-    groups,
-    history,
-    long,
-    parent_rows,
-    rising_sizes,
-    rising_times,
-    root_looks,
-    step_at,
-    unless_broken,
-    watch,
-)
 from butterfly.interpolate import barriers
 from butterfly.models import Model
+from butterfly.papers.altintas2025 import PAPER
+from butterfly.papers.altintas2025.twins import history, root_looks, watch
 from butterfly.perturb import Kick, displacement
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting
+from butterfly.study import Arrays, Bench, Interval, OneModel, Origin, Setting, Shard, Study, Tables, Times, intervals
+from butterfly.study.claims import above, between, broken
+from butterfly.study.parameters import check_times, rising_sizes, rising_times
+from butterfly.study.tables import long, stacked
 from butterfly.tangent import Tangent, sharpness
-from butterfly.train import Fork, Observer, Snapshot, learning_rate, train
+from butterfly.train import Fork, Observer, Snapshot, learning_rate, parent_rows, train
 
-NOTEBOOK = "03_growth"
-OURS = "this companion"
-_NOT_OF_A_SHARD = {"profile", "setting", "smooth", "steps", "seeds", "seeds_per_shard"}
+SHAPES = ("exponential", "power law", "saturating")
+SATURATED = 0.1  # of the distance at the end: below it a twin has not saturated
+EARLY = 10.0  # percent of training at which twins are held against their tangents
 
 
-class Params(Common):
+class Params(OneModel):
     """Parameters of notebook 03; times are in percent of the training steps."""
 
     setting: str = "mnist1d"
@@ -53,7 +41,7 @@ class Params(Common):
     seeds: int = Field(2, ge=1)
     seeds_per_shard: int = Field(2, ge=1)
     sizes: tuple[float, ...] = (1e-6, 1e-2)  # of kicks at the start, beside one ulp
-    kick_times: tuple[float, ...] = (0.0, 25.0, 50.0)
+    kick_times: Times = (0.0, 25.0, 50.0)
     size: float = Field(1e-4, gt=0)  # of kicks at all of these times
     looks: int = Field(16, ge=5)  # how often distance, disagreement and tangents are recorded
     barrier_looks: int = Field(4, ge=2)
@@ -67,87 +55,94 @@ class Params(Common):
         rising_sizes("sizes", self.sizes)
         if not self.sizes or self.kick_times[0] != 0 or len(self.kick_times) < 2:
             raise ValueError("give at least one of sizes, and kick_times that begin at 0 and go on")
-        if self.setting == self.smooth:
+        kinked = self.chosen(self.setting, self.steps)
+        if kinked.identity == self.smoothed.identity:
             raise ValueError("setting and smooth are the same; name two settings")
-        for name in (self.setting, self.smooth):
-            if chosen(name, None).recipe.optimizer != "sgd":
-                raise ValueError(f"the setting '{name}' is not trained by SGD, and tangents are defined for SGD only")
+        for name, recipe in ((self.setting, kinked.recipe), (self.smooth, self.smoothed.recipe)):
+            if recipe.optimizer != "sgd" or recipe.dropout:
+                raise ValueError(f"'{name}': tangents are defined for SGD only, and without dropout")
         return self
+
+    @property
+    def smoothed(self) -> Setting:
+        """The setting of the smooth network."""
+        return self.beside(self.setting, self.smooth, self.steps)
+
+    @property
+    def networks(self) -> dict[str, Setting]:
+        """The network with kinks and the smooth one, by the names of their settings."""
+        return {self.setting: self.chosen(self.setting, self.steps), self.smooth: self.smoothed}
+
+
+study = Study("03_growth", Params, PAPER, origin=Origin.OURS)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few seeds of the network with kinks, and of the smooth one."""
+    shards = []
+    for name, setting in params.networks.items():
+        check_times(setting, params.kick_times)
+        shards += study.every_few(params, setting, leave=["smooth"], of=name)
+    return shards
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def shards(params: Params) -> list[Config]:
-    """One shard for every few seeds of the network with kinks, and of the smooth one."""
-    check_device(params.device)
-    found = []
-    for name in (params.setting, params.smooth):
-        setting = chosen(name, params.steps)
-        check_times(setting, params.kick_times)
-        grid = params.model_dump(mode="json", exclude=_NOT_OF_A_SHARD)
-        common = {"name": name, "setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-        found += [{**common, **grid, "seeds": some} for some in groups(params.seeds, params.seeds_per_shard)]
-    return found
-
-
-def compute_shard(config: Config) -> Arrays:
+@study.shard
+def measure(bench: Bench) -> Arrays:
     """Train parents, twins and tangents in lockstep, and watch them.
 
     Arrays over twins and looks `[K, T]`, over tangents and looks `[D, T]`, over seeds and looks `[S, T]`.
     """
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    recipe = setting.recipe
-    task = data.load(setting.data).to(config["device"])
-    model = models.build(setting.model, task.input_shape, task.classes)
-    cells = [(seed, time, kick) for time in config["kick_times"] for seed in seeds for kick in _kicks(config, time)]
-    forks = [Fork(seed, step_at(setting, time), kick) for seed, time, kick in cells]
-    starts = [(seed, time) for time in config["kick_times"] for seed in seeds]
-    tangent = Tangent(
-        task, recipe, seeds, [(s, step_at(setting, t)) for s, t in starts], _directions(model, starts).to(task.x)
-    )
-    looks = root_looks(recipe.steps, config["looks"], forks)
-    barrier_looks = root_looks(recipe.steps, config["barrier_looks"])
-    sharpness_looks = root_looks(recipe.steps, config["sharpness_looks"])
-    start, batches = model.init(seeds).to(task.x), Minibatches(task, recipe.batch_size, recipe.augment, seeds)
-    observers = [
-        Observer("tangent", tangent, frozenset(range(recipe.steps + 1))),
-        Observer("watch", lambda now: watch(now, start), frozenset(looks)),
-        Observer("barrier", lambda now: _barriers(now, config["points"]), frozenset(barrier_looks)),
-        Observer(
-            "sharpness",
-            lambda now: _sharpness(now, len(seeds), config["sharpness_examples"], batches),
-            frozenset(sharpness_looks),
-        ),
-    ]
-    population = train(model, task, recipe, seeds, forks, observers)
+    seeds, times = bench.seeds, bench["kick_times"]
+    cells = [(seed, time, kick) for time in times for seed in seeds for kick in _kicks(bench, time)]
+    starts = [(seed, time) for time in times for seed in seeds]
+    forks = [Fork(seed, bench.setting.step_at(time), kick) for seed, time, kick in cells]
+    run = train(bench.model, bench.task, bench.recipe, seeds, forks, _observers(bench, starts, forks))
 
-    twins = population.theta[len(seeds) :] - population.theta[parent_rows(population.members)]
-    seen = history(population.recorded("watch"), len(population.members))
-    followed = dict(population.recorded("tangent"))
+    parents = parent_rows(run.members)
+    watched, followed = run.recorded("watch"), dict(run.recorded("tangent"))
+    seen, looks = history(watched, len(run.members)), [step for step, _ in watched]
     return {
         "seed": np.array([seed for seed, _, _ in cells]),
         "time": np.array([time for _, time, _ in cells]),
         "kind": np.array([_label(kick) for _, _, kick in cells]),
         "size": np.array([kick.size for _, _, kick in cells]),
-        "largest_difference": twins.abs().amax(1).cpu().numpy(),
+        "largest_difference": (run.theta[len(seeds) :] - run.theta[parents]).abs().amax(1).cpu().numpy(),
         "looks": np.array(looks),
         **{name: seen[name][len(seeds) :] for name in ("distance", "disagreement")},
-        "travelled": seen["travelled"][parent_rows(population.members).numpy()],
-        "barrier_looks": np.array(barrier_looks),
-        "barriers": history(population.recorded("barrier"), len(cells))["barrier"],
+        "travelled": seen["travelled"][parents.numpy()],
+        "barriers": history(run.recorded("barrier"), len(cells))["barrier"],
         "tangent_seed": np.array([seed for seed, _ in starts]),
         "tangent_time": np.array([time for _, time in starts]),
         "tangents": np.stack([followed[look] for look in looks], 1),
-        "sharpness_looks": np.array(sharpness_looks),
-        **history(population.recorded("sharpness"), len(seeds)),
+        **history(run.recorded("sharpness"), len(seeds)),
+        **{f"{name}_looks": np.array([step for step, _ in run.recorded(name)]) for name in ("barrier", "sharpness")},
     }
 
 
-def _kicks(config: Config, time: float) -> list[Kick]:
+def _observers(bench: Bench, starts: list[tuple[int, float]], forks: list[Fork]) -> list[Observer]:
+    """Tangents, which take every update, and what looks at the population now and then."""
+    task, recipe, seeds = bench.task, bench.recipe, bench.seeds
+    begun = [(seed, bench.setting.step_at(time)) for seed, time in starts]
+    tangent = Tangent(task, recipe, seeds, begun, _directions(bench.model, starts).to(task.x))
+    start, batches = bench.model.init(seeds).to(task.x), Minibatches(task, recipe.batch_size_at, recipe.augment, seeds)
+    rare = {name: frozenset(root_looks(recipe.steps, bench[f"{name}_looks"])) for name in ("barrier", "sharpness")}
+    return [
+        Observer("tangent", tangent, frozenset(range(recipe.steps + 1))),
+        Observer("watch", lambda now: watch(now, start), frozenset(root_looks(recipe.steps, bench["looks"], forks))),
+        Observer("barrier", lambda now: _barriers(now, bench["points"]), rare["barrier"]),
+        Observer("sharpness", lambda now: _sharpness(now, batches, bench["sharpness_examples"]), rare["sharpness"]),
+    ]
+
+
+def _kicks(bench: Bench, time: float) -> list[Kick]:
     """All kicks at one time; the first is the control, of size 0."""
-    sizes = sorted({*config["sizes"], config["size"]}) if time == 0 else [config["size"]]
-    return [Kick(), *([Kick(kind="ulp")] if time == 0 else []), *[Kick(size=size) for size in sizes]]
+    if time > 0:
+        return [Kick(), Kick(size=bench["size"])]
+    return [Kick(), Kick(kind="ulp"), *(Kick(size=size) for size in sorted({*bench["sizes"], bench["size"]}))]
 
 
 def _label(kick: Kick) -> str:
@@ -169,53 +164,46 @@ def _barriers(now: Snapshot, points: int) -> dict[str, np.ndarray]:
     return {"barrier": barriers(now.model, now.theta[parents], twins, now.data.x, now.data.y, points).of_loss.numpy()}
 
 
-def _sharpness(now: Snapshot, seeds: int, examples: int, batches: Minibatches) -> dict[str, np.ndarray]:
+def _sharpness(now: Snapshot, batches: Minibatches, examples: int) -> dict[str, np.ndarray]:
     """Sharpness of the training loss and of the loss of the minibatch that comes, for each parent `[S]`."""
-    theta, batch = now.theta[:seeds], batches.at(now.step)
-    own = [sharpness(now.model, theta[[s]], batch.x[s], batch.target[s]) for s in range(seeds)]
+    batch = batches.at(now.step)
+    theta = now.theta[: len(batch.x)]
+    own = [sharpness(now.model, theta[[s]], batch.x[s], batch.target[s]) for s in range(len(theta))]
     whole = sharpness(now.model, theta, now.data.x[:examples], now.data.y[:examples])
     return {"sharpness": whole.numpy(), "batch_sharpness": torch.cat(own).numpy()}
-
-
-def _cost(config: Config) -> float:
-    setting = Setting.read(config["setting"], "setting")
-    return float(len(config["seeds"]) * setting.recipe.steps) * (1.5 if setting.model.endswith("gelu") else 1.0)
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-class Tables(dict[str, pd.DataFrame]):
-    """Tidy tables: `growth` (twin and look), `barriers` (twin and look), `tangents`, `sharpness` (seed and look)."""
-
-
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    parts: dict[str, list[pd.DataFrame]] = {"growth": [], "barriers": [], "tangents": [], "sharpness": []}
-    for config, found in zip(configs, compute(compute_shard, configs, _cost), strict=True):
-        name, setting = config["name"], Setting.read(config["setting"], "setting")
-        recipe = setting.recipe
-        key = pd.DataFrame({n: found[n] for n in ("seed", "time", "kind", "size", "largest_difference")})
-        key["setting"], key["kicked"] = name, [step_at(setting, time) for time in key.time]
-        seen = {n: found[n] for n in ("distance", "disagreement", "travelled")}
-        parts["growth"].append(long(key, found["looks"], seen, "step"))
-        parts["barriers"].append(long(key, found["barrier_looks"], {"barrier": found["barriers"]}, "step"))
-        key = pd.DataFrame({"setting": name, "seed": found["tangent_seed"], "time": found["tangent_time"]})
-        key["kicked"] = [step_at(setting, time) for time in key.time]
-        parts["tangents"].append(long(key, found["looks"], {"growth": found["tangents"]}, "step"))
-        key = pd.DataFrame({"setting": name, "seed": config["seeds"], "kicked": 0})
-        values = {name: found[name] for name in ("sharpness", "batch_sharpness")}
-        curved = long(key, found["sharpness_looks"], values, "step")
-        # The last look is after the last update: it has the learning rate of that one.
-        lr = [learning_rate(recipe, min(step, recipe.steps - 1)) for step in curved.step]
-        parts["sharpness"].append(curved.assign(lr=lr, steps=recipe.steps))
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables: `growth` and `barriers` (twin and look), `tangents`, `sharpness` (seed and look), and `fits`."""
+    whole = stacked(_of_shard(shard, params.networks[shard.of]) for shard in shards)
     # Before its kick a twin does not exist; what is not finite later is kept, and voids the claims.
-    tables = {name: pd.concat(some, ignore_index=True).query("step >= kicked") for name, some in parts.items()}
-    return Tables(tables, fits=fits(tables["growth"]))
+    tables = {name: table.query("step >= kicked") for name, table in whole.items()}
+    return tables | {"fits": fits(tables["growth"])}
 
 
-SHAPES = ("exponential", "power law", "saturating")
+def _of_shard(shard: Shard, setting: Setting) -> dict[str, pd.DataFrame]:
+    twins = pd.DataFrame({name: shard[name] for name in ("seed", "time", "kind", "size", "largest_difference")})
+    twins["setting"], twins["kicked"] = shard.of, [setting.step_at(time) for time in twins.time]
+    begun = pd.DataFrame({"setting": shard.of, "seed": shard["tangent_seed"], "time": shard["tangent_time"]})
+    begun["kicked"] = [setting.step_at(time) for time in begun.time]
+    seeds = pd.DataFrame({"setting": shard.of, "seed": shard.config["seeds"], "kicked": 0})
+    seen = {name: shard[name] for name in ("distance", "disagreement", "travelled")}
+    curved = {name: shard[name] for name in ("sharpness", "batch_sharpness")}
+    curvature = long(seeds, shard["sharpness_looks"], curved, "step")
+    # The last look is after the last update: it has the learning rate of that one.
+    last = setting.recipe.steps - 1
+    rates = [learning_rate(setting.recipe, min(step, last)) for step in curvature.step]
+    return {
+        "growth": long(twins, shard["looks"], seen, "step"),
+        "barriers": long(twins, shard["barrier_looks"], {"barrier": shard["barriers"]}, "step"),
+        "tangents": long(begun, shard["looks"], {"growth": shard["tangents"]}, "step"),
+        "sharpness": curvature.assign(lr=rates, steps=setting.recipe.steps),
+    }
+
 
 # --- shapes of growth ------------------------------------------------------------------------------------------------
 
@@ -230,9 +218,9 @@ def fits(growth: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for key, twin in kicked.groupby(["setting", "seed", "kind", "size"], sort=False):
         small = (twin.distance < SATURATED * twin.distance.iloc[-1]).cummin()
-        for part, some in (("whole run", twin), ("before saturation", twin[small])):
-            if len(some) >= 5:
-                criteria = shapes(some.step.to_numpy(float), np.log(some.distance.to_numpy()))
+        for part, looks in (("whole run", twin), ("before saturation", twin[small])):
+            if len(looks) >= 5:
+                criteria = shapes(looks.step.to_numpy(float), np.log(looks.distance.to_numpy()))
                 rows += [(*key, part, shape, value) for shape, value in criteria.items()]
     return pd.DataFrame(rows, columns=["setting", "seed", "kind", "size", "part", "shape", "criterion"])
 
@@ -242,18 +230,14 @@ def shapes(step: np.ndarray, log_distance: np.ndarray) -> dict[str, float]:
 
     Exponential d = a exp(b step); power law d = a step^b; saturating (logistic) d = a / (1 + exp(-(step - b) / c)).
     """
-    found = (
-        _criterion(_residuals_of_line(step, log_distance), 2),
-        _criterion(_residuals_of_line(np.log(step), log_distance), 2),
-        _criterion(_residuals_of_logistic(step, log_distance), 3),
-    )
-    return dict(zip(SHAPES, found, strict=True))
+    lines = [_residuals_of_line(axis, log_distance) for axis in (step, np.log(step))]
+    residuals = [*lines, _residuals_of_logistic(step, log_distance)]
+    return {shape: _criterion(rest, p) for shape, rest, p in zip(SHAPES, residuals, (2, 2, 3), strict=True)}
 
 
 def _criterion(residuals: np.ndarray, parameters: int) -> float:
-    count = len(residuals)
     # The variance of the errors is one more parameter.
-    return float(np.log((residuals**2).mean() + 1e-12) + 2 * (parameters + 1) / count)
+    return float(np.log((residuals**2).mean() + 1e-12) + 2 * (parameters + 1) / len(residuals))
 
 
 def _residuals_of_line(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -271,116 +255,95 @@ def _residuals_of_logistic(step: np.ndarray, log_distance: np.ndarray) -> np.nda
     return rest.reshape(-1, len(step))[best]
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------
-
-# Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-SATURATED = 0.1  # of the distance at the end: below it a twin has not saturated
-EARLY = 10.0  # percent of training at which twins are held against their tangents
-MARGINS = {
-    "B15": Region(low=0.0),
-    "X04": Region(low=0.0),
-    "X05": Region(low=1.0),
-    "X06": Region(-0.1, 0.1),
-    "X07": Region(low=1.0),
-}
+# --- twins and their tangents ----------------------------------------------------------------------------------------
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook."""
-    kinked, smooth = (
-        {name: table[table.setting == setting] for name, table in tables.items()}
-        for setting in (params.setting, params.smooth)
-    )
-    of_kinked = [
-        _not_exponential(kinked["fits"]),
-        _exponent(kinked["tangents"]),
-        _off_the_tangent(kinked, params.size),
-        _edge_of_stability(kinked["sharpness"]),
-    ]
-    ends = [arm["growth"][arm["growth"].step == arm["growth"].step.max()] for arm in (kinked, smooth)]
-    return [
-        *unless_broken(of_kinked, ends[0], ["distance"]),
-        *unless_broken([_on_the_tangent(smooth, params.size)], ends[1], ["distance"]),
-    ]
-
-
-def _claim(id: str, statement: str, statistic: str, interval: claims.Interval, source: str = OURS) -> Claim:
-    return claims.claim(id, NOTEBOOK, statement, source, statistic, MARGINS[id], interval)
-
-
-def _not_exponential(fits: pd.DataFrame) -> Claim:
-    # Any bounded curve departs from an exponential in the end; the claim is about the growth before.
-    early = fits[fits.part == "before saturation"]
-    table = early.pivot_table("criterion", ["seed", "kind", "size"], "shape").reindex(columns=SHAPES)
-    excess = table.exponential - table.drop(columns="exponential").min(axis=1)
-    return _claim(
-        "B15",
-        "Even before it saturates, the distance between twins does not grow exponentially",
-        "Akaike's criterion of exponential growth minus that of the better of power law and logistic, a look, kicks at "
-        f"the start while the distance is below {SATURATED:g} of that at the end",
-        claims.mean(excess.groupby("seed").mean()),
-        PAPER,
-    )
-
-
-def _exponent(tangents: pd.DataFrame) -> Claim:
-    whole = tangents[(tangents.time == 0) & (tangents.step == tangents.step.max())]
-    return _claim(
-        "X04",
-        "Infinitely small differences grow too: the Lyapunov exponent of the whole training is positive",
-        "growth of a tangent from start to end, in factors of e",
-        claims.mean(whole.growth),
-    )
-
-
-def departure(arm: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def departure(arm: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """How much more each twin kicked at the start has grown than its tangent, as a power of ten, at every look."""
     twins = arm["growth"][(arm["growth"].time == 0) & (arm["growth"].kind == "gaussian")]
-    cell = twins.groupby(["seed", "size"])
-    twins = twins.assign(grown=np.log(twins.distance / cell.distance.transform("first")))
+    first = twins.groupby(["seed", "size"]).distance.transform("first")
+    twins = twins.assign(grown=np.log(twins.distance / first))
     merged = twins.merge(arm["tangents"][["seed", "time", "step", "growth"]], on=["seed", "time", "step"])
     return merged.assign(excess=(merged.grown - merged.growth) / np.log(10))
 
 
-def _departure(arm: dict[str, pd.DataFrame], size: float) -> pd.Series:
-    found = departure(arm)
-    at = found.step.unique()[np.abs(found.step.unique() - EARLY / 100 * found.step.max()).argmin()]
-    return found[(found["size"] == size) & (found.step == at)].set_index("seed").excess
-
-
-def _off_the_tangent(arm: dict[str, pd.DataFrame], size: float) -> Claim:
-    return _claim(
-        "X05",
-        "With ReLU a small kick outgrows the linearised training more than tenfold",
-        f"growth of a kick of {size:g} over that of its tangent, power of ten, after {EARLY:g} % of training",
-        claims.mean(_departure(arm, size)),
-    )
-
-
-def _on_the_tangent(arm: dict[str, pd.DataFrame], size: float) -> Claim:
-    return _claim(
-        "X06",
-        "With a smooth activation function it grows as the linearised training says",
-        f"growth of a kick of {size:g} over that of its tangent, power of ten, after {EARLY:g} % of training",
-        claims.mean(_departure(arm, size)),
-    )
-
-
-def _edge_of_stability(sharpness: pd.DataFrame) -> Claim:
-    early = sharpness[sharpness.step.between(sharpness.step.max() * 0.05, sharpness.step.max() * 0.25)]
-    return _claim(
-        "X07",
-        "While training is chaotic, the sharpness stands above 2 / learning rate, where gradient descent is unstable",
-        "largest eigenvalue times learning rate over 2, mean from 5 to 25 % of training",
-        claims.mean((early.sharpness * early.lr / 2).groupby(early.seed).mean()),
-    )
-
-
-def left(arm: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def growth_left(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """For each seed and kick time: the tangent's growth to the end, and the barrier at the end of the twin."""
-    ends = {name: table[table.step == table.step.max()] for name, table in arm.items() if "step" in table}
-    twins = ends["barriers"][ends["barriers"].kind == "gaussian"]
+    twins, tangents = (_at_end(tables[name]) for name in ("barriers", "tangents"))
+    twins = twins[twins.kind == "gaussian"]
     common = twins[twins["size"].isin(twins[twins.time > 0]["size"].unique())]
-    return common.merge(ends["tangents"], on=["setting", "seed", "time"])[
-        ["setting", "seed", "time", "size", "barrier", "growth"]
-    ]
+    columns = ["setting", "seed", "time", "size", "barrier", "growth"]
+    return common.merge(tangents, on=["setting", "seed", "time"])[columns]
+
+
+def _at_end(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table.step == table.step.max()]
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+def _arm(t: Tables, network: str = "setting") -> Tables:
+    """The tables of one network: of that with kinks, or of the `smooth` one."""
+    return t.at("setting", getattr(t.params, network))
+
+
+@study.unless
+def lost_twins(t: Tables, network: str = "setting") -> str:
+    """Claims are void where control twins of their network differ from their parents, or a twin is lost."""
+    return broken(_at_end(_arm(t, network)["growth"]), ["distance"])
+
+
+lost_smooth = partial(lost_twins, network="smooth")
+
+
+def _departure(arm: Tables) -> Interval:
+    """How far kicks of the common size have left their tangents, at the look that is nearest to the early time."""
+    twins = departure(arm)
+    steps = twins.step.unique()
+    look = steps[np.abs(steps - EARLY / 100 * twins.step.max()).argmin()]
+    return intervals.mean(twins[(twins["size"] == arm.params.size) & (twins.step == look)].set_index("seed").excess)
+
+
+SHAPE = "Akaike's criterion a look, exponential minus the better of power law and logistic, before saturation"
+DEPARTURE = f"growth of a kick of {{size:g}} over that of its tangent, power of ten, after {EARLY:g} % of training"
+SMOOTH = "{params.smoothed.data}, {params.smoothed.model}"
+SECOND_HAND = "its body, known from summaries"
+
+
+@study.claim("B15", by=SHAPE, region=above(0.0), origin=Origin.PAPER, place=SECOND_HAND, figure="b")
+def not_exponential(t: Tables) -> Interval:
+    """Even before it saturates, the distance between twins does not grow exponentially."""
+    # Any bounded curve departs from an exponential in the end; the claim is about the growth before.
+    early = _arm(t)["fits"].query("part == 'before saturation'")
+    table = early.pivot_table("criterion", ["seed", "kind", "size"], "shape").reindex(columns=SHAPES)
+    excess = table.exponential - table.drop(columns="exponential").min(axis=1)
+    return intervals.mean(excess.groupby("seed").mean())
+
+
+@study.claim("X04", by="growth of a tangent from start to end, in factors of e", region=above(0.0), figure="ad")
+def unstable(t: Tables) -> Interval:
+    """Infinitely small differences grow too: the Lyapunov exponent of the whole training is positive."""
+    return intervals.mean(_at_end(_arm(t)["tangents"]).query("time == 0").growth)
+
+
+@study.claim("X05", by=DEPARTURE, region=above(1.0), figure="a")
+def off_the_tangent(t: Tables) -> Interval:
+    """With ReLU a small kick outgrows the linearised training more than tenfold."""
+    return _departure(_arm(t))
+
+
+@study.claim("X06", by=DEPARTURE, region=between(-0.1, 0.1), figure="a", scope=SMOOTH, unless=lost_smooth)
+def on_the_tangent(t: Tables) -> Interval:
+    """With a smooth activation function it grows as the linearised training says."""
+    return _departure(_arm(t, "smooth"))
+
+
+@study.claim(
+    "X07", by="sharpness times learning rate over 2, mean from 5 to 25 % of training", region=above(1.0), figure="d"
+)
+def edge_of_stability(t: Tables) -> Interval:
+    """While training is chaotic, the sharpness stands above 2 / learning rate, where gradient descent is unstable."""
+    table = _arm(t)["sharpness"]
+    early = table[table.step.between(table.step.max() * 0.05, table.step.max() * 0.25)]
+    return intervals.mean((early.sharpness * early.lr / 2).groupby(early.seed).mean())

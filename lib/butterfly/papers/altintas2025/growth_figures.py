@@ -1,20 +1,34 @@
-"""The figures of notebook 03. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 03. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from butterfly.experiments.growth import Tables, left
-from butterfly.study.figures import TITLES, Drawn, colours, kick_name, legend, per_seed, percent, root_axis
-from butterfly.study.figures import BAND, LOG_BAND, panels
+from butterfly.papers.altintas2025.growth import growth_left
+from butterfly.study import Tables
+from butterfly.study.figures import (
+    BAND,
+    LOG_BAND,
+    Drawn,
+    colours,
+    kick_name,
+    legend,
+    panels,
+    per_seed,
+    percent,
+    root_axis,
+    title,
+)
 
 UPDATE = "update (square-root axis)"
 
 
-def beside_tangents(tables: Tables) -> Drawn:
-    """(a) Distance of twins kicked at the start, with the tangent of each Gaussian kick; a panel a network."""
+def tangents(tables: Tables) -> Drawn:
+    """L2 distance between twin and parent, kicked at the start, logarithmic; dashed, in the same colour: the tangent of
+    the kick, cut off at the top. Left ReLU, right GELU. Lines are geometric means over seeds, bands 95 % bootstrap
+    intervals of the mean. Mind the square-root axis: on it exponential growth bends upwards; figure (d) shows the rate
+    itself."""
     start = tables["growth"].query("time == 0 and kind != 'control'")
     numbers = _named(per_seed(start, ["setting", "kind", "size", "step"], ["distance"]))
     carried = _carried(start, tables["tangents"])
@@ -31,36 +45,38 @@ def beside_tangents(tables: Tables) -> Drawn:
     # Not before all lines are drawn: on a logarithmic axis seaborn would take means of logarithms of logarithms.
     axes[0].set(yscale="log", ylim=(numbers.distance[numbers.distance > 0].min() / 2, numbers.distance.max() * 10))
     axes[1].plot([], [], color="gray", linestyle="--", label="tangent")
-    figure.suptitle(f"Distance between twin and parent beside the linearised training (n = {_seeds(numbers)} seeds)")
+    figure.suptitle(f"Distance between twin and parent beside the linearised training ({_seeds(numbers)})")
     legend(axes[1], "kick at the start", remove=axes[0])
     return figure, pd.concat([numbers.drop(columns="kick"), carried.assign(kind="tangent")])
 
 
 def shapes(tables: Tables) -> Drawn:
-    """(b) How well three shapes of growth fit, for each kick at the start; a panel a network and part of the run."""
+    """Akaike's criterion of each shape of growth above the best for the same twin, for each kick at the start. Left
+    pair of panels: whole run; right pair: before saturation. Dots are means, lines 95 % bootstrap intervals of the mean
+    over seeds."""
     numbers = _named(tables["fits"])
     best = numbers.groupby(["setting", "part", "seed", "kick"]).criterion.transform("min")
     numbers["excess"] = numbers.criterion - best
     figure, axes = panels(4, width=3.5, share=True)
-    order = list(dict.fromkeys(numbers.kick))
+    options = {"dodge": 0.4, "linestyle": "none", "order": list(dict.fromkeys(numbers.kick)), "markersize": 5}
+    options |= {"palette": "colorblind", "errorbar": BAND["errorbar"]}
     cells = [(part, setting) for part in ("whole run", "before saturation") for setting in numbers.setting.unique()]
     for axis, (part, setting) in zip(axes, cells, strict=True):
         arm = numbers[(numbers.setting == setting) & (numbers.part == part)]
-        options = {"dodge": 0.4, "linestyle": "none", "order": order, "errorbar": BAND["errorbar"], "markersize": 5}
-        sns.pointplot(arm, x="kick", y="excess", hue="shape", palette="colorblind", ax=axis, **options)
+        sns.pointplot(arm, x="kick", y="excess", hue="shape", ax=axis, **options)
         axis.set(title=f"{_network(setting)}\n{part}", xlabel="kick at the start")
-    axes[0].set_ylabel("excess of Akaike's criterion, a look")
-    figure.suptitle(f"How much worse than the best each shape of growth fits (n = {_seeds(numbers)} seeds)")
-    handles, labels = axes[0].get_legend_handles_labels()
-    for axis in axes:
         if axis.get_legend():
             axis.get_legend().remove()
-    axes[-1].legend(handles, labels, title="shape", loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[0].set_ylabel("excess of Akaike's criterion, a look")
+    figure.suptitle(f"How much worse than the best each shape of growth fits ({_seeds(numbers)})")
+    shapes = axes[0].get_legend_handles_labels()
+    axes[-1].legend(*shapes, title="shape", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure, numbers[["setting", "part", "seed", "kind", "size", "shape", "criterion", "excess"]]
 
 
 def during_training(tables: Tables) -> Drawn:
-    """(c) Barrier and disagreement while twins train, kicks at the start; of the network with kinks."""
+    """Left: loss barrier between twin and parent as they are at that update. Right: share of test examples that they
+    answer differently. Kicks at the start; ReLU; bands are 95 % bootstrap intervals of the mean over seeds."""
     setting = tables["growth"].setting.iloc[0]
     kicked = "time == 0 and kind != 'control' and setting == @setting"
     barriers = _named(per_seed(tables["barriers"].query(kicked), ["kind", "size", "step"], ["barrier"]))
@@ -74,63 +90,61 @@ def during_training(tables: Tables) -> Drawn:
     axes[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     for axis in axes:
         root_axis(axis, answers.step)
-    figure.suptitle(f"Twins while they train ({_network(setting)}, n = {_seeds(answers)} seeds)")
+    figure.suptitle(f"Twins while they train ({_network(setting)}, {_seeds(answers)})")
     legend(axes[1], "kick at the start", remove=axes[0])
     return figure, pd.concat([barriers, answers]).drop(columns="kick")
 
 
 def exponents(tables: Tables) -> Drawn:
-    """(d) Local Lyapunov exponent, and sharpness against the limit of stability, over training."""
+    """Left: local Lyapunov exponent, the growth of a tangent from the start between two looks. Right: sharpness times
+    learning rate over 2, of the training loss (on some of the examples) and of the loss on the minibatch to come; above
+    1 plain gradient descent would be unstable (with momentum 0.9, above 1.9). Bands are 95 % bootstrap intervals of the
+    mean over seeds."""
     start = tables["tangents"].query("time == 0").sort_values(["setting", "seed", "step"]).copy()
     between = start.groupby(["setting", "seed"])
     start["exponent"] = 100 * between.growth.diff() / between.step.diff()
     start["middle"] = start.step - between.step.diff() / 2
-    sharpness = tables["sharpness"].rename(columns={"sharpness": "training set", "batch_sharpness": "next minibatch"})
-    sharpness = sharpness.melt(
-        ["setting", "seed", "step", "lr"], ["training set", "next minibatch"], "loss of the", "sharpness"
-    )
-    sharpness["relative"] = sharpness.sharpness * sharpness.lr / 2
+    sharpness = _by_loss(tables["sharpness"])
     figure, axes = panels(2, height=4.2)
-    for axis, table, x, y in (
-        (axes[0], start.dropna(), "middle", "exponent"),
-        (axes[1], sharpness, "step", "relative"),
-    ):
-        shown = table.assign(network=table.setting.map(_network))
-        style = {"style": "loss of the"} if y == "relative" else {}
-        sns.lineplot(shown, x=x, y=y, hue="network", palette="colorblind", ax=axis, **style, **BAND)
+    options = {"hue": "network", "palette": "colorblind", **BAND}
+    growth, curved = (table.assign(network=table.setting.map(_network)) for table in (start.dropna(), sharpness))
+    sns.lineplot(growth, x="middle", y="exponent", ax=axes[0], **options)
+    sns.lineplot(curved, x="step", y="relative", style="loss of the", ax=axes[1], **options)
+    for axis, height in zip(axes, (0, 1), strict=True):
+        axis.axhline(height, color="black", linewidth=1)
         axis.set_xlabel(UPDATE)
         root_axis(axis, tables["tangents"].step)
-    axes[0].axhline(0, color="black", linewidth=1)
     axes[0].set_ylabel("growth of a tangent per 100 updates (natural log)")
-    axes[1].axhline(1, color="black", linewidth=1)
     axes[1].set_ylabel("sharpness x learning rate / 2")
-    figure.suptitle(f"Growth of infinitely small kicks, and sharpness (n = {_seeds(start)} seeds)")
+    figure.suptitle(f"Growth of infinitely small kicks, and sharpness ({_seeds(start)})")
     axes[1].set_title("line at 1: limit of plain gradient descent", fontsize="small")
     legend(axes[1], "", remove=axes[0])
     return figure, pd.concat([start[["setting", "seed", "step", "growth", "exponent"]], sharpness])
 
 
 def what_is_left(tables: Tables) -> Drawn:
-    """(e) Barrier at the end against the growth that a tangent started at the kick still makes; a point a twin."""
-    numbers = left(tables)
-    numbers["when"] = numbers.time.map(percent)
+    """Barrier at the end of twins that were kicked alike at all kick times, against the growth of a tangent started
+    with the kick; colours are kick times, each point is a twin. Mind the scales: they differ."""
+    numbers = growth_left(tables)
     figure, axes = panels(2)
     for axis, (setting, arm) in zip(axes, numbers.groupby("setting", sort=False), strict=True):
-        _scatter(axis, arm)
+        for when, color in colours(arm.time.map(percent)).items():
+            twins = arm[arm.time.map(percent) == when]
+            axis.scatter(twins.growth, twins.barrier, color=color, s=18, label=when)
         axis.set(title=_network(setting), xlabel="growth of the tangent from kick to end (natural log)")
         axis.set_ylabel("loss barrier at the end (train, nats)")
-    figure.suptitle(
-        f"Barrier against the growth that was left at the kick (Gaussian, {numbers['size'].iloc[0]:g}; "
-        f"n = {_seeds(numbers)} seeds)"
-    )
+    kick = f"Gaussian, {numbers['size'].iloc[0]:g}"
+    figure.suptitle(f"Barrier against the growth that was left at the kick ({kick}; {_seeds(numbers)})")
     legend(axes[1], "kicked at")
-    return figure, numbers.drop(columns="when")
+    return figure, numbers
 
 
-def _scatter(axis: Axes, arm: pd.DataFrame) -> None:
-    for when, color in colours(arm.when).items():
-        some = arm[arm.when == when]
-        axis.scatter(some.growth, some.barrier, color=color, s=18, label=when)
+def _by_loss(sharpness: pd.DataFrame) -> pd.DataFrame:
+    """A row for the training loss, one for the loss on the next minibatch; relative to the limit of stability."""
+    named = sharpness.rename(columns={"sharpness": "training set", "batch_sharpness": "next minibatch"})
+    losses = ["training set", "next minibatch"]
+    table = named.melt(["setting", "seed", "step", "lr"], losses, "loss of the", "sharpness")
+    return table.assign(relative=table.sharpness * table.lr / 2)
 
 
 def _carried(start: pd.DataFrame, tangents: pd.DataFrame) -> pd.DataFrame:
@@ -148,8 +162,8 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _network(setting: str) -> str:
-    return TITLES[setting] if setting.endswith("gelu") else f"{TITLES[setting]}, ReLU"
+    return title(setting) if setting.endswith("gelu") else f"{title(setting)}, ReLU"
 
 
-def _seeds(table: pd.DataFrame) -> int:
-    return table.seed.nunique()
+def _seeds(table: pd.DataFrame) -> str:
+    return f"n = {table.seed.nunique()} seeds"

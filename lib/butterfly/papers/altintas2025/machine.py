@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -20,23 +20,18 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from butterfly import claims, data, models, runs
 from butterfly.augment import Augment
-from butterfly.claims import Claim, Region
-from butterfly.data import Data
 from butterfly.evaluate import predictions
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import BARRIER, chosen, groups, parent_rows, rising_sizes, step_at
 from butterfly.interpolate import barriers
-from butterfly.models import Model
+from butterfly.papers.altintas2025 import PAPER
+from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting
 from butterfly.strict import ParameterError
-from butterfly.train import Fork, Observer, Recipe, Snapshot, train
+from butterfly.study import Arrays, Bench, Config, Interval, OneModel, Origin, Shard, Study, Tables, intervals, runs
+from butterfly.study.claims import Kind, above, below, between, exactly
+from butterfly.study.parameters import groups, plain, rising_sizes
+from butterfly.train import Fork, Observer, Snapshot, train
 
-NOTEBOOK = "08_machine"
-OURS = "this companion"
 REPEAT = "another process"
 
 # What is asked of the machine in a process of its own: environment variables, and `threads` or switches of torch.
@@ -61,7 +56,7 @@ ORDER, DROPOUT, AUGMENT = "another order", "unmatched dropout", "unmatched augme
 CONFOUNDS = {WITHIN: "within", ORDER: "order", DROPOUT: "dropout", AUGMENT: "augment"}
 
 
-class Params(Common):
+class Params(OneModel):
     """Parameters of notebook 08; times are in percent of the training steps."""
 
     setting: str = "mnist1d"
@@ -86,156 +81,131 @@ class Params(Common):
             raise ValueError(f"variants = {list(self.variants)}: give some of {', '.join(VARIANTS)}, each once")
         if self.device == "cpu" and set(self.variants) & set(GPU):
             raise ValueError(f"the variants {', '.join(GPU)} need device = 'cuda'")
-        for name in (self.setting, self.images):
-            chosen(name, None)
+        self.chosen(self.setting)
+        plain(self.images)
         return self
+
+
+study = Study("08_machine", Params, PAPER, origin=Origin.OURS, kind=Kind.MACHINE)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """For every few seeds: the machine, matched and unmatched dropout, the same for augmentation, a first rate of 0."""
+    main, few = params.chosen(params.setting, params.steps), groups(params.seeds, params.seeds_per_shard)
+    if main.step_at(params.early) < 2:
+        raise ParameterError(f"early = {params.early} % of {main.recipe.steps} updates is too early; give 2 or more")
+    masked = params.chosen(params.setting, params.steps, dropout=params.dropout)
+    turned = plain(params.images, params.steps, augment=Augment(rotate=params.rotate))
+    still = params.chosen(params.setting, params.steps, first_lr_zero=True)
+    worlds = [
+        ("machine", against_ruler, main, {"sizes": list(params.sizes), "variants": [*params.variants, ORDER]}),
+        ("dropout", against_ruler, masked, {"sizes": list(params.sizes), "variants": [DROPOUT]}),
+        ("augmentation", against_ruler, turned, {"sizes": list(params.sizes), "variants": [AUGMENT]}),
+        ("first rate", around_the_first_update, still, {"size": params.size}),
+    ]
+    common = {"early": params.early, "points": params.points}
+    return [
+        Shard(compute, study.config(setting, params, seeds=seeds, **common, **own), of=world)
+        for world, compute, setting, own in worlds
+        for seeds in few
+    ]
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
-
-def shards(params: Params) -> list[Config]:
-    """For every few seeds: the machine, matched and unmatched dropout, the same for augmentation, a first rate of 0."""
-    check_device(params.device)
-    plain = chosen(params.setting, params.steps)
-    if step_at(plain, params.early) < 2:
-        raise ParameterError(f"early = {params.early} % of {plain.recipe.steps} updates is too early; give 2 or more")
-    worlds = {
-        "machine": (plain, [*params.variants, ORDER]),
-        "dropout": (chosen(params.setting, params.steps, dropout=params.dropout), [DROPOUT]),
-        "augmentation": (chosen(params.images, params.steps, augment=Augment(rotate=params.rotate)), [AUGMENT]),
-        "first rate": (chosen(params.setting, params.steps, first_lr_zero=True), []),
-    }
-    grid = params.model_dump(mode="json", include={"early", "sizes", "size", "points", "device"})
-    return [
-        {
-            "world": world,
-            "setting": setting.model_dump(mode="json"),
-            "source": data.provenance(setting.data),
-            "variants": variants,
-            "seeds": some,
-            **grid,
-        }
-        for world, (setting, variants) in worlds.items()
-        for some in groups(params.seeds, params.seeds_per_shard)
-    ]
-
-
-def compute_shard(config: Config) -> Arrays:
-    """Distances soon after the start and at the end, barriers and disagreement; arrays over pairs `[K]`.
-
-    The pairs of the ruler come first, then those of every variant, then kicks around the first update; `moved [S]` is
-    how far the first update moves each network.
-    """
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    task = data.load(setting.data)
-    model = models.build(setting.model, task.input_shape, task.classes)
-    bench = _Bench(model, task, config)
-    if config["world"] == "first rate":
-        forks = [Fork(seed, step, Kick(size=config["size"])) for step in (0, 1) for seed in seeds]
-        return bench.table([bench.forked(forks, f"kick before update {step + 1}", step) for step in (0, 1)])
-    exact = [Fork(seed, 0, Kick(size=size)) for size in (0.0, *config["sizes"]) for seed in seeds]
-    rows = [bench.forked(exact, "ruler", place, torch.float64) for place in range(len(config["sizes"]) + 1)]
-    base = bench.plain()
-    for variant in config["variants"]:
-        if variant in CONFOUNDS:
-            forks = [Fork(seed, 0, Kick(), CONFOUNDS[variant]) for seed in seeds]
-            rows.append(bench.forked(forks, variant, 0))
-        else:
-            rows.append(bench.compare(variant, 0.0, base, bench.again(variant)))
-    return bench.table(rows)
-
-
 Run = dict[int, Tensor]  # networks [S, P], float64, by the number of updates after which they were copied
 
 
-class _Bench:
-    """Trains the same networks in many ways, and compares them."""
+@study.shard
+def against_ruler(bench: Bench) -> Arrays:
+    """Distances soon after the start and at the end, barriers and disagreement; arrays over pairs `[K]`.
 
-    def __init__(self, model: Model, task: Data, config: Config):
-        self.model, self.task, self.config = model, task.to(config["device"]), config
-        self.recipe = Setting.read(config["setting"], "setting").recipe
-        self.early = round(config["early"] / 100 * self.recipe.steps)
-        self._forked: dict[tuple, tuple[Run, Tensor]] = {}
-
-    def plain(self, **how: object) -> Run:
-        """The parents, trained alone."""
-        run, _ = trained(self.model, self.task, self.recipe, self.config["seeds"], self.early, **how)
-        return run
-
-    def again(self, variant: str) -> Run:
-        """The parents, trained again in another way."""
-        seeds = self.config["seeds"]
-        if variant in PROCESSES:
-            return _in_a_process(self.config, PROCESSES[variant], self.model.init(seeds))
-        if variant in FORMATS:
-            task = self.task.to(self.config["device"], FORMATS[variant])
-            return trained(self.model, task, self.recipe, seeds, self.early)[0]
-        if variant == "one member at a time":
-            return self.plain(block=1)
-        if variant == "order of the members":
-            turned, _ = trained(self.model, self.task, self.recipe, seeds[::-1], self.early)
-            return {step: theta.flip(0) for step, theta in turned.items()}
-        crowd = [Fork(seed, 0, Kick(size=0.01, draw=draw)) for seed in seeds for draw in range(3)]
-        run, _ = trained(self.model, self.task, self.recipe, seeds, self.early, crowd)
-        return {step: theta[: len(seeds)] for step, theta in run.items()}
-
-    def forked(self, forks: Sequence[Fork], name: str, place: int, dtype: torch.dtype = torch.float32) -> dict:
-        """Twins of one stack against their parents: the `place`-th run of as many forks as there are seeds."""
-        key = (*forks, dtype)
-        if key not in self._forked:
-            task = self.task.to(self.config["device"], dtype)
-            self._forked[key] = trained(self.model, task, self.recipe, self.config["seeds"], self.early, forks)
-        run, parents = self._forked[key]
-        count = len(self.config["seeds"])
-        some = slice(place * count, (place + 1) * count)
-        ends = {step: theta for step, theta in run.items() if len(theta) > count}  # before a fork there is no twin
-        twins = {step: theta[count:][some] for step, theta in ends.items()}
-        found = self.compare(name, forks[place * count].kick.size, {s: t[parents[some]] for s, t in run.items()}, twins)
-        return found | {"moved": (run[1][:count] - run[0][:count]).norm(dim=1).numpy()}
-
-    def compare(self, name: str, size: float, one: Run, other: Run) -> dict:
-        """What sets two runs of the same seeds apart."""
-        last = self.recipe.steps
-        a, b = (run[last].to(self.task.x) for run in (one, other))
-        found = barriers(self.model, a, b, self.task.x, self.task.y, self.config["points"])
-        answers = [predictions(self.model, theta, self.task.x_test) for theta in (a, b)]
-        return {
-            "variant": name,
-            "size": size,
-            "early": (other[self.early] - one[self.early]).norm(dim=1).numpy(),
-            "late": (other[last] - one[last]).norm(dim=1).numpy(),
-            "barrier": found.of_loss.numpy(),
-            "disagreement": (answers[0] != answers[1]).double().mean(1).cpu().numpy(),
-            "loss": found.loss[:, -1].numpy(),
-            "moved": (one[1] - one[0]).norm(dim=1).numpy(),
-        }
-
-    def table(self, rows: list[dict]) -> Arrays:
-        """Rows that each hold all seeds, as columns."""
-        count = len(self.config["seeds"])
-        columns = {name: [np.broadcast_to(row[name], count) for row in rows] for name in rows[0]}
-        return {"seed": np.tile(self.config["seeds"], len(rows))} | {k: np.concatenate(v) for k, v in columns.items()}
+    The pairs of the ruler come first, then those of every variant.
+    """
+    sizes = (0.0, *bench["sizes"])
+    ruler = [Fork(seed, 0, Kick(size=size)) for size in sizes for seed in bench.seeds]
+    rows = _against_parents(bench, ruler, ["ruler"] * len(sizes), torch.float64)
+    base = _trained(bench)
+    for variant in bench["variants"]:
+        if variant in CONFOUNDS:
+            rows += _against_parents(bench, [Fork(s, 0, Kick(), CONFOUNDS[variant]) for s in bench.seeds], [variant])
+        else:
+            rows.append(_compare(bench, variant, 0.0, base, _again(bench, variant)))
+    return _columns(bench, rows)
 
 
-def trained(
-    model: Model,
-    task: Data,
-    recipe: Recipe,
-    seeds: Sequence[int],
-    early: int,
-    forks: Sequence[Fork] = (),
-    init: Tensor | None = None,
-    block: int | None = None,
-) -> tuple[Run, Tensor]:
-    """Networks after 0, 1, `early` and all updates, in float64 on the CPU, and the row of the parent of each twin."""
+@study.shard
+def around_the_first_update(bench: Bench) -> Arrays:
+    """The same columns for kicks before and after the first update; `moved` is how far it moves each network."""
+    forks = [Fork(seed, step, Kick(size=bench["size"])) for step in (0, 1) for seed in bench.seeds]
+    return _columns(bench, _against_parents(bench, forks, ["kick before update 1", "kick before update 2"]))
+
+
+def _columns(bench: Bench, rows: list[dict[str, Any]]) -> Arrays:
+    """Rows that each hold all seeds, as columns."""
+    seeds = bench.seeds
+    columns = {name: np.concatenate([np.broadcast_to(row[name], len(seeds)) for row in rows]) for name in rows[0]}
+    return {"seed": np.tile(seeds, len(rows)), **columns}
+
+
+def _against_parents(
+    bench: Bench, forks: Sequence[Fork], names: Sequence[str], dtype: torch.dtype = torch.float32
+) -> list[dict[str, Any]]:
+    """Twins of one stack against their parents; each name stands for one fork of every seed, in the order of seeds."""
+    run, count, rows = _trained(bench, forks, dtype), len(bench.seeds), []
+    parents = {step: theta[:count] for step, theta in run.items()}
+    for place, name in enumerate(names, start=1):
+        twins = {step: theta[place * count : (place + 1) * count] for step, theta in run.items()}
+        rows.append(_compare(bench, name, forks[(place - 1) * count].kick.size, parents, twins))
+    return rows
+
+
+def _compare(bench: Bench, name: str, size: float, one: Run, other: Run) -> dict[str, Any]:
+    """What sets two runs of the same seeds apart."""
+    model, task, early, last = bench.model, bench.task, bench.setting.step_at(bench["early"]), bench.recipe.steps
+    a, b = (run[last].to(task.x) for run in (one, other))
+    line = barriers(model, a, b, task.x, task.y, bench["points"])
+    answers = [predictions(model, theta, task.x_test) for theta in (a, b)]
+    return {
+        "variant": name,
+        "size": size,
+        "early": (other[early] - one[early]).norm(dim=1).numpy(),
+        "late": (other[last] - one[last]).norm(dim=1).numpy(),
+        "barrier": line.of_loss.numpy(),
+        "disagreement": (answers[0] != answers[1]).double().mean(1).cpu().numpy(),
+        "loss": line.loss[:, -1].numpy(),
+        "moved": (one[1] - one[0]).norm(dim=1).numpy(),
+    }
+
+
+def _trained(
+    bench: Bench, forks: Sequence[Fork] = (), dtype: torch.dtype = torch.float32, seeds: Sequence[int] = (), **how: Any
+) -> Run:
+    """The parents, then their twins, after 0, 1, `early` and all updates, in float64 on the CPU."""
 
     def kept(now: Snapshot) -> Tensor:
         return now.theta.to("cpu", torch.float64, copy=True)
 
-    copy = Observer("copy", kept, frozenset({0, 1, early, recipe.steps}))
-    run = train(model, task, recipe, seeds, forks, [copy], init, block=block)
-    return dict(run.recorded("copy")), parent_rows(run.members) if forks else torch.empty(0)
+    looks = frozenset({0, 1, bench.setting.step_at(bench["early"]), bench.recipe.steps})
+    task = bench.task.to(bench["device"], dtype)
+    copy = Observer("copy", kept, looks)
+    return dict(train(bench.model, task, bench.recipe, seeds or bench.seeds, forks, [copy], **how).recorded("copy"))
+
+
+def _again(bench: Bench, variant: str) -> Run:
+    """The parents, trained again in another way."""
+    seeds = bench.seeds
+    if variant in PROCESSES:
+        return _in_a_process(bench.config, PROCESSES[variant], bench.model.init(seeds))
+    if variant in FORMATS:
+        return _trained(bench, dtype=FORMATS[variant])
+    if variant == "one member at a time":
+        return _trained(bench, block=1)
+    if variant == "order of the members":
+        return {step: theta.flip(0) for step, theta in _trained(bench, seeds=seeds[::-1]).items()}
+    crowd = [Fork(seed, 0, Kick(size=0.01, draw=draw)) for seed in seeds for draw in range(3)]
+    return {step: theta[: len(seeds)] for step, theta in _trained(bench, crowd).items()}
 
 
 def _in_a_process(config: Config, asked: dict[str, str], init: Tensor) -> Run:
@@ -249,9 +219,8 @@ def _in_a_process(config: Config, asked: dict[str, str], init: Tensor) -> Run:
         order.write_text(json.dumps({"config": config, "asked": asked}))
         np.save(order.with_suffix(".npy"), init.numpy())
         code = f"from {child.__module__} import {child.__name__} as child; child({str(order)!r})"
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=False
-        )
+        command, variables = [sys.executable, "-c", code], os.environ | variables
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"training in a process with {asked} failed:\n{done.stderr[-2000:]}")
         with np.load(order.with_suffix(".npz")) as found:
@@ -261,42 +230,30 @@ def _in_a_process(config: Config, asked: dict[str, str], init: Tensor) -> Run:
 def child(order: str) -> None:
     """What the fresh process does: train the parents as the order says, and write them beside it."""
     content = json.loads(Path(order).read_text())
-    config, asked = content["config"], content["asked"]
+    asked = content["asked"]
     runs.prepare()
     torch.set_num_threads(int(asked.get("threads", 1)))
     if "tf32" in asked:
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
     if "nondeterministic" in asked:
         torch.use_deterministic_algorithms(False)
-    setting = Setting.read(config["setting"], "setting")
-    task = data.load(setting.data)
-    model = models.build(setting.model, task.input_shape, task.classes)
     init = torch.from_numpy(np.load(Path(order).with_suffix(".npy")))
-    found = _Bench(model, task, config).plain(init=init)
+    found = _trained(Bench(content["config"]), init=init)
     np.savez(Path(order).with_suffix(".npz"), **{str(step): theta.numpy() for step, theta in found.items()})
-
-
-def _cost(config: Config) -> float:
-    return float(len(config["seeds"]) * (len(config["sizes"]) * 2 + len(config["variants"])))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-class Tables(dict[str, pd.DataFrame]):
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
     """Tidy tables: `pairs` (world, variant, seed: what sets them apart, and the size of kick that does the same)."""
-
-
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    found = [
-        pd.DataFrame(arrays).assign(world=config["world"])
-        for config, arrays in zip(configs, compute(compute_shard, configs, _cost), strict=True)
+    elsewhere = {"augmentation": params.images}
+    tables = [
+        pd.DataFrame(shard.found).assign(world=shard.of, setting=elsewhere.get(shard.of, params.setting))
+        for shard in shards
     ]
-    pairs = pd.concat(found, ignore_index=True).assign(setting=params.setting)
-    pairs.loc[pairs.world == "augmentation", "setting"] = params.images
-    return Tables(pairs=worth(pairs))
+    return {"pairs": worth(pd.concat(tables, ignore_index=True))}
 
 
 def worth(pairs: pd.DataFrame) -> pd.DataFrame:
@@ -306,141 +263,139 @@ def worth(pairs: pd.DataFrame) -> pd.DataFrame:
     very small kicks are in proportion to them. Larger than the largest is given as the largest. No distance: 0.
     """
     found = pairs.assign(worth=np.nan)
-    for _, one in pairs.groupby(["world", "seed"]):
-        ruler = one[(one.variant == "ruler") & (one["size"] > 0)].sort_values("size")
+    for _, own in pairs.groupby(["world", "seed"]):
+        ruler = own[(own.variant == "ruler") & (own["size"] > 0)].sort_values("size")
         if ruler.empty:
             continue
         sizes, distances = np.log(ruler["size"].to_numpy()), np.log(np.maximum.accumulate(ruler.early.to_numpy()))
-        at = np.log(one.early.clip(lower=1e-300))
-        below = np.exp(at - distances[0] + sizes[0])
-        value = np.where(at < distances[0], below, np.exp(np.interp(at, distances, sizes)))
-        found.loc[one.index, "worth"] = np.where(one.early == 0, 0.0, value)
+        at = np.log(own.early.clip(lower=1e-300))
+        smaller = np.exp(at - distances[0] + sizes[0])
+        value = np.where(at < distances[0], smaller, np.exp(np.interp(at, distances, sizes)))
+        found.loc[own.index, "worth"] = np.where(own.early == 0, 0.0, value)
     with np.errstate(divide="ignore"):
         return found.assign(bits=-np.log2(found.worth))
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
 
-# Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-MARGINS = {
-    "X28": Region(0.0, 0.0),
-    "X29": Region(0.0, 0.0),
-    "X30": Region(0.0, 0.0),
-    "X31": Region(low=0.5),
-    "X32": Region(low=0.5),
-    "X33": Region(low=0.5),
-    "X34": Region(high=1e-6),
-    "X35": Region(low=1e-6),
-    "X36": Region(low=1e-3),
-    "X37": Region(low=1e-3),
-    "X38": Region(0.0, 0.0),
-    "X39": Region(0.8, 1.25),
-}
 ROUNDING = ("two threads", "SIMD: AVX2", "SIMD: none", *STACKS, "float64", WITHIN)  # in or against float32
+APART = "largest distance, early or at the end"
+ELSEWHERE = f"share of seeds with a barrier above {BARRIER:g}"
+SIZE = "size of the Gaussian kick worth as much"
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook; a unit is a seed. What the variants leave out is inconclusive."""
-    pairs = tables["pairs"]
-
-    def of(variant: str) -> pd.DataFrame:
-        return pairs[pairs.variant == variant].set_index("seed")
-
-    def apart(*variants: str) -> claims.Interval:
-        """The largest distance ever, between any two that should be the same; nothing where one was left out."""
-        some = pairs[pairs.variant.isin(variants)]
-        if some.variant.nunique() < len(variants):
-            return claims.exact(np.nan, 0)
-        return claims.exact(float(some[["early", "late"]].to_numpy().max()), some.seed.nunique())
-
-    def elsewhere(variant: str) -> claims.Interval:
-        barrier = of(variant).barrier
-        if not np.isfinite(barrier).all():
-            return claims.exact(np.nan, len(barrier))
-        return claims.share(barrier > BARRIER)
-
-    def size(variant: str) -> claims.Interval:
-        return claims.geometric_mean(of(variant).worth.to_numpy())
-
-    largest = pairs[pairs.variant.isin(ROUNDING)].groupby("seed").worth.agg(lambda worth: worth.max(skipna=False))
-    first = pairs[pairs.world == "first rate"]
-    before, after = (of(f"kick before update {update}") for update in (1, 2))
-    rest = [
-        (
-            "X29",
-            "A second thread changes nothing",
-            "largest distance, early or at the end",
-            apart("two threads"),
-        ),
-        (
-            "X30",
-            "In which stack a network trains, and where in it, changes nothing",
-            "largest distance, early or at the end: order of the members, one at a time, other members",
-            apart(*STACKS),
-        ),
-        (
-            "X31",
-            "Another instruction set of the same processor ends in another valley",
-            f"share of seeds with a barrier above {BARRIER:g}, no vector instructions against all",
-            elsewhere("SIMD: none"),
-        ),
-        (
-            "X32",
-            "So does another order of the examples within each minibatch",
-            f"share of seeds with a barrier above {BARRIER:g}",
-            elsewhere(WITHIN),
-        ),
-        (
-            "X33",
-            "So does float64 in the place of float32",
-            f"share of seeds with a barrier above {BARRIER:g}",
-            elsewhere("float64"),
-        ),
-        (
-            "X34",
-            "All that is worth less than a kick of a millionth of the weights",
-            "size of the Gaussian kick at the start that is worth as much, the largest of these variants",
-            claims.geometric_mean(largest[largest != 0].to_numpy()),
-        ),
-        ("X35", "bfloat16 is a larger kick than that", "size of the Gaussian kick worth as much", size("bfloat16")),
-        (
-            "X36",
-            "Unmatched dropout is worth more than a kick of a thousandth of the weights",
-            "size of the Gaussian kick worth as much",
-            size(DROPOUT),
-        ),
-        ("X37", "So is unmatched augmentation", "size of the Gaussian kick worth as much", size(AUGMENT)),
-        (
-            "X38",
-            "With a first learning rate of 0 the first update does nothing",
-            "largest distance that it moves a network",
-            claims.exact(float(first.moved.max(skipna=False)), first.seed.nunique()),
-        ),
-        (
-            "X39",
-            "and a kick after it is a kick at the start: it grows as far",
-            f"ratio of the distances at {params.early:g} %, kick after the first update to kick before it",
-            claims.geometric_mean((after.early / before.early).to_numpy()),
-        ),
-    ]
-    repeat = (
-        "X28",
-        "The same program, run again in another process, gives the same bits",
-        "largest distance, early or at the end; control twins of all stacks included",
-        _repeated(pairs),
-    )
-    found = [
-        claims.claim(id, NOTEBOOK, statement, OURS, statistic, MARGINS[id], interval)
-        for id, statement, statistic, interval in [repeat, *rest]
-    ]
-    ruler = pairs[(pairs.variant == "ruler") & (pairs["size"] > 0)]
-    if not np.isfinite(ruler[["early", "late"]]).all(axis=None) or not (ruler.early > 0).all():
-        found = claims.void(found, "kicks of the ruler were lost")
-    return found
+@study.unless
+def lost_ruler(t: Tables) -> str:
+    """Claims are void where a kick of a ruler has no finite distance, or none at all."""
+    ruler = t["pairs"][(t["pairs"].variant == "ruler") & (t["pairs"]["size"] > 0)]
+    sound = np.isfinite(ruler[["early", "late"]]).all(axis=None) and (ruler.early > 0).all()
+    return "" if sound else "kicks of the ruler were lost"
 
 
-def _repeated(pairs: pd.DataFrame) -> claims.Interval:
-    same = pairs[(pairs.variant == REPEAT) | ((pairs.variant == "ruler") & (pairs["size"] == 0))]
-    if not (same.variant == REPEAT).any():
-        return claims.exact(np.nan, 0)
-    return claims.exact(float(same[["early", "late"]].to_numpy().max()), same.seed.nunique())
+def _of(t: Tables, variant: str) -> pd.DataFrame:
+    return t["pairs"][t["pairs"].variant == variant].set_index("seed")
+
+
+def _largest(pairs: pd.DataFrame) -> Interval:
+    """The largest distance ever between any two that should be the same."""
+    return intervals.exact(float(pairs[["early", "late"]].to_numpy().max()), pairs.seed.nunique())
+
+
+def _apart(t: Tables, *variants: str) -> Interval:
+    """The largest distance of all these variants; nothing where one was left out."""
+    same = t["pairs"][t["pairs"].variant.isin(variants)]
+    return _largest(same) if same.variant.nunique() == len(variants) else intervals.exact(np.nan, 0)
+
+
+def _elsewhere(t: Tables, variant: str) -> Interval:
+    """The share of seeds that end in another valley; nothing where a barrier was lost."""
+    barrier = _of(t, variant).barrier
+    whole = np.isfinite(barrier).all()
+    return intervals.share(barrier > BARRIER) if whole else intervals.exact(np.nan, len(barrier))
+
+
+def _worth(t: Tables, variant: str) -> Interval:
+    return intervals.geometric_mean(_of(t, variant).worth)
+
+
+@study.claim("X28", by=f"{APART}; control twins of all stacks included", region=exactly(0.0), figure="a")
+def same_bits(t: Tables) -> Interval:
+    """The same program, run again in another process, gives the same bits."""
+    pairs, again = t["pairs"], t["pairs"].variant == REPEAT
+    controls = (pairs.variant == "ruler") & (pairs["size"] == 0)
+    return _largest(pairs[again | controls]) if again.any() else intervals.exact(np.nan, 0)
+
+
+@study.claim("X29", by=APART, region=exactly(0.0), figure="a")
+def threads_do_not_matter(t: Tables) -> Interval:
+    """A second thread changes nothing."""
+    return _apart(t, "two threads")
+
+
+@study.claim("X30", by=f"{APART}: order, one at a time, other members", region=exactly(0.0), figure="a")
+def stacks_do_not_matter(t: Tables) -> Interval:
+    """In which stack a network trains, and where in it, changes nothing."""
+    return _apart(t, *STACKS)
+
+
+@study.claim("X31", by=f"{ELSEWHERE}, no vector instructions against all", region=above(0.5), figure="b")
+def instructions_matter(t: Tables) -> Interval:
+    """Another instruction set of the same processor ends in another valley."""
+    return _elsewhere(t, "SIMD: none")
+
+
+@study.claim("X32", by=ELSEWHERE, region=above(0.5), figure="b")
+def order_within_matters(t: Tables) -> Interval:
+    """So does another order of the examples within each minibatch."""
+    return _elsewhere(t, WITHIN)
+
+
+@study.claim("X33", by=ELSEWHERE, region=above(0.5), figure="b")
+def precision_matters(t: Tables) -> Interval:
+    """So does float64 in the place of float32."""
+    return _elsewhere(t, "float64")
+
+
+@study.claim("X34", by=f"{SIZE}, the largest of these variants", region=below(1e-6), figure="a")
+def rounding_is_small(t: Tables) -> Interval:
+    """All that is worth less than a kick of a millionth of the weights."""
+    rounding = t["pairs"][t["pairs"].variant.isin(ROUNDING)]
+    largest = rounding.groupby("seed").worth.agg(lambda sizes: sizes.max(skipna=False))
+    return intervals.geometric_mean(largest[largest != 0])
+
+
+@study.claim("X35", by=SIZE, region=above(1e-6), figure="a")
+def short_numbers_are_larger(t: Tables) -> Interval:
+    """bfloat16 is a larger kick than that."""
+    return _worth(t, "bfloat16")
+
+
+@study.claim("X36", by=SIZE, region=above(1e-3), kind=Kind.FINDING, figure="a")
+def dropout_is_large(t: Tables) -> Interval:
+    """Unmatched dropout is worth more than a kick of a thousandth of the weights."""
+    return _worth(t, DROPOUT)
+
+
+@study.claim("X37", by=SIZE, region=above(1e-3), kind=Kind.FINDING, figure="a")
+def augmentation_is_large(t: Tables) -> Interval:
+    """So is unmatched augmentation."""
+    return _worth(t, AUGMENT)
+
+
+@study.claim("X38", by="largest distance that it moves a network", region=exactly(0.0), kind=Kind.CHECK)
+def first_update_is_idle(t: Tables) -> Interval:
+    """With a first learning rate of 0 the first update does nothing."""
+    first = t["pairs"][t["pairs"].world == "first rate"]
+    return intervals.exact(float(first.moved.max(skipna=False)), first.seed.nunique())
+
+
+@study.claim(
+    "X39",
+    by="ratio of the distances at {early:g} %, kick after the first update to kick before it",
+    region=between(0.8, 1.25),
+    kind=Kind.FINDING,
+)
+def after_is_before(t: Tables) -> Interval:
+    """and a kick after it is a kick at the start: it grows as far."""
+    before, after = (_of(t, f"kick before update {update}").early for update in (1, 2))
+    return intervals.geometric_mean(after / before)

@@ -13,44 +13,30 @@ from pydantic import Field, model_validator
 from scipy import stats
 from torch import Tensor
 
-from butterfly import claims, data, models
-from butterfly.claims import Claim, Region
+from butterfly import data, models
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import (
-    EPSILON,
-    PAPER,
-    check_looks,
-    check_times,
-    chosen,
-    groups,
-    parent_rows,
-    rising_sizes,
-    rising_times,
-    step_at,
-    unless_broken,
-)
-from butterfly.interpolate import barriers
+from butterfly.interpolate import EPSILON, barriers
 from butterfly.models import Model
+from butterfly.papers.altintas2025 import PAPER
+from butterfly.papers.altintas2025.two_settings import TwoSettings
 from butterfly.perturb import Kick
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting
 from butterfly.strict import ParameterError
-from butterfly.train import Fork, Observer, train
+from butterfly.study import Arrays, Bench, Interval, Setting, Shard, Study, Tables, intervals, plain, sound
+from butterfly.study.claims import Kind, Origin, above, below, between, broken, exactly
+from butterfly.study.parameters import Times, check_looks, check_times, groups, rising_sizes, rising_times
+from butterfly.train import Fork, Observer, parent_rows, train
 
-NOTEBOOK = "06_transfer"
 TEXT = "text"  # the setting of the language
 HALVES, UNEQUAL = ("first half to second", "second half to first"), ("many to few", "few to many")
 
 
-class Params(Common):
+class Params(TwoSettings):
     """Parameters of notebook 06; checkpoints and times are in percent of the steps, sizes in the initial scale."""
 
-    settings: tuple[str, ...] = ("mnist1d",)  # the first is generated, a second one real
     steps: int | None = Field(200, gt=0)  # of pretraining; None: the setting's own
     tuning: float = Field(0.5, gt=0)  # steps of fine-tuning, as a fraction of those
-    checkpoints: tuple[float, ...] = (0.0, 20.0, 100.0)
+    checkpoints: Times = (0.0, 20.0, 100.0)
     seeds: int = Field(3, ge=1)
     seeds_per_shard: int = Field(3, ge=1)
     size: float = Field(1e-3, gt=0)
@@ -58,7 +44,7 @@ class Params(Common):
     texts: tuple[str, ...] = ("sums",)  # what the language model is fine-tuned on
     text_steps: int | None = Field(60, gt=0)
     text_seeds: int = Field(2, ge=1)
-    text_times: tuple[float, ...] = (0.0, 50.0)
+    text_times: Times = (0.0, 50.0)
     text_sizes: tuple[float, ...] = (1e-4, 1e-2)
 
     @model_validator(mode="after")
@@ -69,7 +55,7 @@ class Params(Common):
         if not 1 <= len(set(self.settings)) == len(self.settings) <= 2 or TEXT in self.settings:
             raise ValueError(f"settings = {list(self.settings)}: give one or two different ones, of images or signals")
         for name in self.settings:
-            chosen(name, None)
+            self.setting_of(name)
         rising_times("text_times", self.text_times)
         rising_sizes("text_sizes", self.text_sizes)
         if len(self.text_sizes) < 2 or len(self.text_times) < 2 or self.text_times[0] != 0:
@@ -80,46 +66,39 @@ class Params(Common):
         return self
 
 
-# --- shards ----------------------------------------------------------------------------------------------------------
+study = Study("06_transfer", Params, PAPER, on="setting")
 
 
-def shards(params: Params) -> list[Config]:
+@study.plan
+def plan(params: Params) -> list[Shard]:
     """One shard for every setting, direction and few seeds; then one for every text and few seeds."""
-    check_device(params.device)
-    found = []
+    grid = params.model_dump(mode="json", include={"tuning", "size", "points"})
+    shards = []
     for name in params.settings:
-        setting = chosen(name, params.steps)
-        check_looks(setting, params.checkpoints)
-        _tuned(setting, params.tuning)
+        chosen = params.setting_of(name, params.steps)
+        check_looks(chosen, params.checkpoints)
+        _tuned(chosen, params.tuning)
+        common = study.config(chosen, params, **grid, checkpoints=list(params.checkpoints))
         for direction in (*HALVES, *UNEQUAL):
-            for some in groups(params.seeds, params.seeds_per_shard):
-                grid = {"name": name, "direction": direction, "checkpoints": list(params.checkpoints)}
-                found.append(_config(params, setting, some) | grid)
-    setting = chosen(TEXT, params.text_steps)
-    check_times(_tuned(setting, params.tuning), params.text_times)
+            for seeds in groups(params.seeds, params.seeds_per_shard):
+                shards.append(Shard(of_classes, common | {"direction": direction, "seeds": seeds}, name))
+    chosen = plain(TEXT, params.text_steps)
+    check_times(_tuned(chosen, params.tuning), params.text_times)
+    common = study.config(chosen, params, **grid, times=list(params.text_times), sizes=list(params.text_sizes))
     for text in params.texts:
-        for some in groups(params.text_seeds, params.seeds_per_shard):
-            grid = {"text": text, "times": list(params.text_times), "sizes": list(params.text_sizes)}
-            found.append(_config(params, setting, some) | grid)
-    return found
+        for seeds in groups(params.text_seeds, params.seeds_per_shard):
+            shards.append(Shard(of_texts, common | {"text": text, "seeds": seeds}, text))
+    return shards
 
 
-def _config(params: Params, setting: Setting, seeds: list[int]) -> Config:
-    grid = params.model_dump(mode="json", include={"tuning", "size", "points", "device"})
-    common = {"setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-    return {**common, **grid, "seeds": seeds}
-
-
-def _tuned(setting: Setting, tuning: float) -> Setting:
-    steps = round(tuning * setting.recipe.steps)
+def _tuned(chosen: Setting, tuning: float) -> Setting:
+    steps = round(tuning * chosen.recipe.steps)
     if steps < 2:
-        raise ParameterError(f"tuning = {tuning} of {setting.recipe.steps} steps leaves none; give more of either")
-    return setting.model_copy(update={"recipe": setting.recipe.model_copy(update={"steps": steps})})
+        raise ParameterError(f"tuning = {tuning} of {chosen.recipe.steps} steps leaves none; give more of either")
+    return chosen.changed(steps=steps)
 
 
-def compute_shard(config: Config) -> Arrays:
-    """Pretrain, fine-tune, kick and compare; arrays over the twins `[K]`."""
-    return _texts(config) if "text" in config else _classes(config)
+# --- shards ----------------------------------------------------------------------------------------------------------
 
 
 def classes_of(direction: str, count: int) -> tuple[list[int], list[int]]:
@@ -129,36 +108,38 @@ def classes_of(direction: str, count: int) -> tuple[list[int], list[int]]:
     return (low, high) if direction in (HALVES[0], UNEQUAL[0]) else (high, low)
 
 
-def _classes(config: Config) -> Arrays:
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    task = data.load(setting.data).to(config["device"])
-    first, second = (data.of_classes(task, some) for some in classes_of(config["direction"], task.classes))
-    tuned = _tuned(setting, config["tuning"])
-    seen = _pretrain(setting, first, seeds, config["checkpoints"])
-    forks = [Fork(seed, 0, Kick(size=size)) for size in (0.0, config["size"]) for seed in seeds]
-    rows = []
-    for time, theta in zip(config["checkpoints"], seen, strict=True):
-        rows.append({"checkpoint": np.full(len(forks), time)} | _tune(tuned, second, theta, first, forks, config))
-    return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+@study.shard
+def of_classes(bench: Bench) -> Arrays:
+    """Pretrain on some classes, and from every checkpoint fine-tune on the others, kick and compare `[K]`."""
+    first, second = (data.of_classes(bench.task, own) for own in classes_of(bench["direction"], bench.task.classes))
+    forks = [Fork(seed, 0, Kick(size=size)) for size in (0.0, bench["size"]) for seed in bench.seeds]
+    parts = []
+    for time, theta in zip(bench["checkpoints"], _pretrain(bench, first, bench["checkpoints"]), strict=True):
+        parts.append({"checkpoint": np.full(len(forks), time)} | _tune(bench, second, theta, first, forks))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _texts(config: Config) -> Arrays:
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    first, second = (data.load(name).to(config["device"]) for name in (setting.data, config["text"]))
-    tuned = _tuned(setting, config["tuning"])
-    (theta,) = _pretrain(setting, first, seeds, [100.0])
-    cells = [(0.0, 0.0, ""), *((time, size, "") for time in config["times"] for size in config["sizes"])]
-    cells += [(0.0, size, "dropout") for size in (0.0, config["sizes"][-1])]
-    forks = [Fork(seed, step_at(tuned, t), Kick(size=size), noise) for t, size, noise in cells for seed in seeds]
-    return _tune(tuned, second, theta, first, forks, config)
+@study.shard
+def of_texts(bench: Bench) -> Arrays:
+    """Learn a language, then fine-tune on another text, with twins that share their dropout masks or not `[K]`."""
+    tuned = _tuned(bench.setting, bench["tuning"])
+    (theta,) = _pretrain(bench, bench.task, [100.0])
+    cells = [(0.0, 0.0, ""), *((time, size, "") for time in bench["times"] for size in bench["sizes"])]
+    cells += [(0.0, size, "dropout") for size in (0.0, bench["sizes"][-1])]
+    forks = [Fork(s, tuned.step_at(time), Kick(size=size), noise) for time, size, noise in cells for s in bench.seeds]
+    return _tune(bench, bench.load(bench["text"]).to(bench["device"]), theta, bench.task, forks)
 
 
-def _pretrain(setting: Setting, task: Data, seeds: Sequence[int], checkpoints: Sequence[float]) -> list[Tensor]:
+def _model(bench: Bench, task: Data) -> Model:
+    return models.build(bench.setting.model, task.input_shape, task.classes)
+
+
+def _pretrain(bench: Bench, task: Data, checkpoints: Sequence[float]) -> list[Tensor]:
     """Networks `[S, P]` at every checkpoint."""
-    model = models.build(setting.model, task.input_shape, task.classes)
-    looks = [step_at(setting, time) for time in checkpoints]
-    copy = Observer("copy", lambda now: now.theta.clone(), frozenset(looks))
-    return [theta for _, theta in train(model, task, setting.recipe, seeds, observers=[copy]).recorded("copy")]
+    looks = frozenset(bench.setting.step_at(time) for time in checkpoints)
+    copy = Observer("copy", lambda now: now.theta.clone(), looks)
+    run = train(_model(bench, task), task, bench.recipe, bench.seeds, observers=[copy])
+    return [theta for _, theta in run.recorded("copy")]
 
 
 def with_new_head(source: Model, theta: Tensor, target: Model, seeds: Sequence[int]) -> Tensor:
@@ -170,165 +151,150 @@ def with_new_head(source: Model, theta: Tensor, target: Model, seeds: Sequence[i
     return fresh
 
 
-def _tune(tuned: Setting, task: Data, theta: Tensor, before: Data, forks: list[Fork], config: Config) -> Arrays:
+def _tune(bench: Bench, task: Data, theta: Tensor, before: Data, forks: list[Fork]) -> Arrays:
     """Fine-tune from `theta`, fork, and compare every twin with its parent."""
-    seeds = config["seeds"]
-    source = models.build(tuned.model, before.input_shape, before.classes)
-    model = models.build(tuned.model, task.input_shape, task.classes)
-    run = train(model, task, tuned.recipe, seeds, forks, init=with_new_head(source, theta, model, seeds))
+    seeds, recipe, model = bench.seeds, _tuned(bench.setting, bench["tuning"]).recipe, _model(bench, task)
+    run = train(model, task, recipe, seeds, forks, init=with_new_head(_model(bench, before), theta, model, seeds))
     a, b = run.theta[parent_rows(run.members)], run.theta[len(seeds) :]
-    found = barriers(model, a, b, task.x, task.y, config["points"])
+    line = barriers(model, a, b, task.x, task.y, bench["points"])
     _, error = evaluate(model, a, task.x_test, task.y_test)
     made = [member.fork for member in run.members if member.fork is not None]
     return {
         "seed": np.array([fork.seed for fork in made]),
-        "time": np.array([100 * fork.step / tuned.recipe.steps for fork in made]),
+        "time": np.array([100 * fork.step / recipe.steps for fork in made]),
         "size": np.array([fork.kick.size for fork in made]),
         "matched": np.array([not fork.unmatched for fork in made]),
         "largest_difference": (b - a).abs().amax(1).cpu().numpy(),
         "distance": (b - a).norm(dim=1).cpu().numpy(),
-        "barrier": found.of_loss.numpy(),
-        "loss": found.loss[:, 0].numpy(),
+        "barrier": line.of_loss.numpy(),
+        "loss": line.loss[:, 0].numpy(),
         "accuracy": 1 - error.cpu().numpy(),
     }
-
-
-def _cost(config: Config) -> float:
-    recipe = Setting.read(config["setting"], "setting").recipe
-    return float(len(config["seeds"]) * recipe.steps * recipe.batch_size * (10 if "text" in config else 1))
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-class Tables(dict[str, pd.DataFrame]):
+@study.tables
+def tabulate(params: Params, shards: Sequence[Shard]) -> dict[str, pd.DataFrame]:
     """Tidy tables: `classes` (setting, direction, checkpoint, seed), `texts` (text, seed, time, size, matched)."""
-
-
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    classes, texts = [], []
-    for config, arrays in zip(configs, compute(compute_shard, configs, _cost), strict=True):
-        one = pd.DataFrame(arrays)
-        one["kind"] = np.where(one.matched & (one["size"] == 0), "control", "twin")
-        if "text" in config:
-            texts.append(one.assign(text=config["text"]))
+    parts: dict[str, list[pd.DataFrame]] = {"classes": [], "texts": []}
+    for shard in shards:
+        twins = pd.DataFrame(shard.found)
+        twins["kind"] = np.where(twins.matched & (twins["size"] == 0), "control", "twin")
+        if shard.compute is of_texts:
+            parts["texts"].append(twins.assign(text=shard.of))
         else:
-            classes.append(one.assign(setting=config["name"], direction=config["direction"]))
-    return Tables(classes=pd.concat(classes, ignore_index=True), texts=pd.concat(texts, ignore_index=True))
+            parts["classes"].append(twins.assign(setting=shard.of, direction=shard.config["direction"]))
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in parts.items()}
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------
+# --- claims on classes -----------------------------------------------------------------------------------------------
 
+OURS = {"origin": Origin.OURS, "place": ""}
 # Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-MARGINS = {
-    "B17": Region(high=1.0),
-    "B17b": Region(high=1.0),
-    "B18": Region(high=1.0),
-    "B18b": Region(high=1.0),
-    "B19": Region(0.0, 0.0),
-    "B19b": Region(low=0.5),
-    "B19c": Region(low=0.8),
-    "B19d": Region(0.8, 1.25),
-}
+PRETRAINED = {"region": below(1.0), "place": "fine-tuning in vision", "figure": "a"}
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook; classes on the first setting and, with an `r` for real data, on the second."""
-    made = []
-    for name, suffix in zip(params.settings, ("", "r"), strict=False):
-        made += _of_classes(tables["classes"].query("setting == @name"), name, suffix)
-    return made + _of_texts(tables["texts"])
+@study.unless
+def lost_classes(t: Tables) -> str:
+    """Void where controls differ from their parents, or a twin has no finite loss."""
+    return broken(t["classes"], ["barrier", "loss"])
 
 
-def _of_classes(one: pd.DataFrame, name: str, suffix: str) -> list[Claim]:
-    kicked = one[one.kind == "twin"].assign(height=lambda t: np.log(t.barrier + EPSILON))
-    table = kicked.pivot(index=["seed", "direction"], columns="checkpoint", values="height")
-    halves = table[table.index.get_level_values("direction").isin(HALVES)].groupby("seed").mean()
-    gained = table[100.0] - table[0.0]
-    directions, relative = (values.unstack("direction") for values in (table[100.0], gained))
-    made = [
-        (
-            "B17",
-            "Pretraining makes fine-tuning more stable",
-            "ratio of barriers, full pretraining to none, kicks at the start of fine-tuning, both halves",
-            halves[100.0] - halves[0.0],
-        ),
-        (
-            "B17b",
-            "and more pretraining makes it more so",
-            "factor from one checkpoint of pretraining to the next, without the start",
-            _trend(halves.drop(columns=0.0)),
-        ),
-        (
-            "B18",
-            "From many classes to few, fine-tuning is more stable than from few to many",
-            "ratio of the barriers after full pretraining",
-            directions[UNEQUAL[0]] - directions[UNEQUAL[1]],
-        ),
-        (
-            "B18b",
-            "and pretraining on many classes gains more than on few",
-            "ratio of those barriers, each over that without pretraining",
-            relative[UNEQUAL[0]] - relative[UNEQUAL[1]],
-        ),
-    ]
-    found = [
-        _claim(
-            id + suffix, statement + (f" ({name})" if suffix else ""), statistic, claims.geometric_mean(np.exp(logs))
-        )
-        for id, statement, statistic, logs in made
-    ]
-    return unless_broken(found, one, ["barrier", "loss"])
+def _heights(t: Tables) -> pd.DataFrame:
+    """Log barriers by seed and direction, a column for each checkpoint."""
+    kicked = t["classes"].query("kind == 'twin'").assign(height=lambda twins: np.log(twins.barrier + EPSILON))
+    return kicked.pivot(index=["seed", "direction"], columns="checkpoint", values="height")
 
 
-def _trend(table: pd.DataFrame) -> pd.Series:
-    """Slope of log barriers on the number of the checkpoint, for each seed."""
-    return pd.Series(claims.slopes(range(table.shape[1]), table.to_numpy()), index=table.index)
+def _halves(t: Tables) -> pd.DataFrame:
+    """Log barriers by seed, mean over both halves, a column for each checkpoint."""
+    return _heights(t).query("direction in @HALVES").groupby("seed").mean()
 
 
-def _of_texts(texts: pd.DataFrame) -> list[Claim]:
-    control, kicked = (texts[texts.matched & (texts.kind == kind)] for kind in ("control", "twin"))
-    unmatched = texts[~texts.matched]
-    heights = np.log(texts.barrier + EPSILON)
-    largest = kicked[(kicked.time == 0) & (kicked["size"] == kicked["size"].max())]
-    none, most = (unmatched[unmatched["size"] == size] for size in (0.0, kicked["size"].max()))
-    floor, parted, both = (heights[one.index].groupby(one.seed).mean() for one in (none, largest, most))
-    made = [
-        (
-            "B19",
-            "Language with dropout: twins that share their dropout masks stay identical without a kick",
-            "largest difference of any weight over all control twins",
-            claims.exact(float(control.largest_difference.max(skipna=False)), control.seed.nunique()),
-        ),
-        (
-            "B19b",
-            "with shared masks, twins further apart have higher barriers",
-            "rank correlation of L2 distance and barrier over sizes and times, mean over texts",
-            claims.mean(_relation(kicked)),
-        ),
-        (
-            "B19c",
-            "With unmatched masks twins part without a kick, as far as shared ones after the largest kick or further",
-            "ratio of the barriers, unmatched and no kick to shared and the largest at the start, both texts",
-            claims.geometric_mean(np.exp(floor - parted)),
-        ),
-        (
-            "B19d",
-            "and the size of a kick no longer matters",
-            "ratio of the barriers with unmatched masks, largest kick to none, both texts",
-            claims.geometric_mean(np.exp(both - floor)),
-        ),
-    ]
-    found = [_claim(*one) for one in made]
-    return [found[0], *unless_broken(found[1:], texts, ["barrier", "loss"])]
+def _of_directions(logs: pd.Series) -> Interval:
+    """Ratio, many classes to few over few to many."""
+    directions = logs.unstack("direction")
+    return intervals.geometric_mean(np.exp(directions[UNEQUAL[0]] - directions[UNEQUAL[1]]))
 
 
-def _relation(kicked: pd.DataFrame) -> list[float]:
-    each = {key: stats.spearmanr(one.distance, one.barrier).statistic for key, one in kicked.groupby(["seed", "text"])}
-    return pd.Series(each).groupby(level=0).agg(lambda texts: texts.mean(skipna=False)).to_list()
+@study.claim("B17", by="ratio of barriers after tuning, full pretraining to none, both halves", **PRETRAINED)
+def pretraining_helps(t: Tables) -> Interval:
+    """Pretraining makes fine-tuning more stable."""
+    halves = _halves(t)
+    return intervals.geometric_mean(np.exp(halves[100.0] - halves[0.0]))
 
 
-def _claim(id: str, statement: str, statistic: str, interval: claims.Interval) -> Claim:
-    return claims.claim(id, NOTEBOOK, statement, PAPER, statistic, MARGINS[id.removesuffix("r")], interval)
+@study.claim("B17b", by="factor from one checkpoint of pretraining to the next, without the start", **PRETRAINED)
+def more_helps_more(t: Tables) -> Interval:
+    """and more pretraining makes it more so."""
+    later = _halves(t).drop(columns=0.0)
+    return intervals.geometric_mean(np.exp(intervals.slopes(range(later.shape[1]), later.to_numpy())))
+
+
+@study.claim("B18", by="ratio of the barriers after full pretraining", **PRETRAINED)
+def many_to_few(t: Tables) -> Interval:
+    """From many classes to few, fine-tuning is more stable than from few to many."""
+    return _of_directions(_heights(t)[100.0])
+
+
+@study.claim("B18b", by="ratio of those barriers, each over that without pretraining", **PRETRAINED | OURS)
+def many_gain_more(t: Tables) -> Interval:
+    """and pretraining on many classes gains more than on few."""
+    heights = _heights(t)
+    return _of_directions(heights[100.0] - heights[0.0])
+
+
+# --- claims on a language with dropout -------------------------------------------------------------------------------
+
+
+def lost_texts(t: Tables) -> str:
+    """Void where twins with shared masks differ without a kick, or a twin has no finite loss."""
+    return broken(t["texts"], ["barrier", "loss"])
+
+
+DROPOUT = OURS | {"scope": "language-a, transformer-2x32", "figure": "b", "unless": lost_texts, "everywhere": False}
+CHECK = DROPOUT | {"unless": sound, "kind": Kind.CHECK}
+
+
+def _shared(t: Tables, kind: str) -> pd.DataFrame:
+    return t["texts"].query("matched and kind == @kind")
+
+
+def _by_seed(twins: pd.DataFrame) -> pd.Series:
+    """Log barrier, mean over texts."""
+    return np.log(twins.barrier + EPSILON).groupby(twins.seed).mean()
+
+
+def _own_masks(t: Tables, size: float) -> pd.Series:
+    return _by_seed(t["texts"].query("not matched and size == @size"))
+
+
+@study.claim("B19", by="largest difference of any weight over all control twins", region=exactly(0.0), **CHECK)
+def shared_masks_stay(t: Tables) -> Interval:
+    """Language with dropout: twins that share their dropout masks stay identical without a kick."""
+    control = _shared(t, "control")
+    return intervals.exact(float(control.largest_difference.max(skipna=False)), control.seed.nunique())
+
+
+@study.claim("B19b", by="rank correlation of L2 distance and barrier, mean over texts", region=above(0.5), **DROPOUT)
+def further_is_higher(t: Tables) -> Interval:
+    """with shared masks, twins further apart have higher barriers."""
+    texts = _shared(t, "twin").groupby(["seed", "text"])
+    ranks = pd.Series({key: stats.spearmanr(own.distance, own.barrier).statistic for key, own in texts})
+    return intervals.mean(ranks.groupby(level=0).agg(lambda texts: texts.mean(skipna=False)))
+
+
+@study.claim("B19c", by="ratio of barriers, own masks and no kick to shared and largest", region=above(0.8), **DROPOUT)
+def own_masks_part(t: Tables) -> Interval:
+    """With unmatched masks twins part without a kick, as far as shared ones after the largest kick or further."""
+    kicked = _shared(t, "twin").query("time == 0 and size == size.max()")
+    return intervals.geometric_mean(np.exp(_own_masks(t, 0.0) - _by_seed(kicked)))
+
+
+@study.claim("B19d", by="ratio of barriers with own masks, largest kick to none", region=between(0.8, 1.25), **DROPOUT)
+def size_is_nothing(t: Tables) -> Interval:
+    """and the size of a kick no longer matters."""
+    largest = _own_masks(t, _shared(t, "twin")["size"].max())
+    return intervals.geometric_mean(np.exp(largest - _own_masks(t, 0.0)))

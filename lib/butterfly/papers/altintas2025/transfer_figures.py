@@ -1,17 +1,18 @@
-"""The figures of notebook 06. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 06. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import seaborn as sns
 
-from butterfly.experiments.transfer import Tables
-from butterfly.experiments.twins import EPSILON
-from butterfly.study.figures import TITLES, Drawn, legend, percent, root_axis
-from butterfly.study.figures import LOG_BAND, panels
+from butterfly.interpolate import EPSILON
+from butterfly.study import Tables
+from butterfly.study.figures import LOG_BAND, Drawn, legend, panels, percent, root_axis, title
 
 TEXTS = {"language-b": "another language", "sums": "sums"}
 
 
 def pretraining(tables: Tables) -> Drawn:
-    """(a) Barrier after fine-tuning against the amount of pretraining, a line a direction, a panel a data set."""
+    """Barrier after fine-tuning, between twins kicked at its first update, against the length of pretraining: a line
+    for each direction, a panel for each data set. Lines are geometric means over seeds, bands their 95 % bootstrap
+    intervals."""
     numbers = tables["classes"].query("kind == 'twin'").copy()
     numbers["height"] = numbers.barrier + EPSILON
     settings = list(dict.fromkeys(numbers.setting))
@@ -20,12 +21,12 @@ def pretraining(tables: Tables) -> Drawn:
         some = numbers[numbers.setting == setting]
         options = {"style": "direction", "dashes": False, "markers": True, "palette": "colorblind"}
         sns.lineplot(some, x="checkpoint", y="height", hue="direction", ax=axis, **options, **LOG_BAND)
-        axis.set(yscale="log", title=TITLES[setting], xlabel="pretraining (% of its updates; square-root axis)")
-        axis.set_ylabel(f"barrier after fine-tuning + {EPSILON:g} (nats)" if axis is axes[0] else "")
+        axis.set(yscale="log", title=title(setting), ylabel="")
+        axis.set_xlabel("pretraining (% of its updates; square-root axis)")
         root_axis(axis, some.checkpoint, sorted(some.checkpoint.unique()))
         axis.xaxis.set_major_formatter("{x:g}")
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
+        axis.get_legend().remove()
+    axes[0].set_ylabel(f"barrier after fine-tuning + {EPSILON:g} (nats)")
     legend(axes[-1], "from which classes")
     size = numbers["size"].iloc[0]
     figure.suptitle(f"Kicks of {size:g} at the start of fine-tuning, n = {numbers.seed.nunique()} seeds")
@@ -33,15 +34,12 @@ def pretraining(tables: Tables) -> Drawn:
 
 
 def dropout(tables: Tables) -> Drawn:
-    """(b) Barrier against L2 distance of language twins, with dropout masks shared and not, a panel a text."""
+    """Barrier against L2 distance of language twins at the end of fine-tuning, a point for each twin, a panel for each
+    text: dots share the dropout masks of their parent, crosses draw masks of their own from the first update on.
+    Barriers below 0.001 lie at the bottom."""
     numbers = tables["texts"].query("kind == 'twin'").copy()
     numbers["height"] = numbers.barrier + EPSILON
-    numbers["kick"] = [
-        f"shared, {size:.0e} at {percent(round(time))}"
-        if matched
-        else f"own, {'no kick' if size == 0 else f'{size:.0e}'}"
-        for matched, size, time in zip(numbers.matched, numbers["size"], numbers.time, strict=True)
-    ]
+    numbers["kick"] = [_kick(*cell) for cell in numbers[["matched", "size", "time"]].itertuples(index=False)]
     texts = list(dict.fromkeys(numbers.text))
     figure, axes = panels(len(texts), width=4.8)
     shared = sorted({kick for kick in numbers.kick if kick.startswith("shared")}, key=lambda k: (k.split(" at ")[1], k))
@@ -53,9 +51,16 @@ def dropout(tables: Tables) -> Drawn:
         options = {"hue": "kick", "hue_order": [*shared, *own], "style": "kick", "palette": palette, "markers": markers}
         sns.scatterplot(numbers[numbers.text == text], x="distance", y="height", ax=axis, s=45, **options)
         axis.set(xscale="log", yscale="log", title=f"fine-tuned on {TEXTS[text]}", xlabel="L2 distance at the end")
-        axis.set_ylabel(f"barrier at the end + {EPSILON:g} (nats)" if axis is axes[0] else "")
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
+        axis.set_ylabel("")
+        axis.get_legend().remove()
+    axes[0].set_ylabel(f"barrier at the end + {EPSILON:g} (nats)")
     legend(axes[-1], "dropout masks, kick")
     figure.suptitle(f"A transformer with dropout: twins after fine-tuning, n = {numbers.seed.nunique()} seeds")
     return figure, numbers[["text", "seed", "time", "size", "matched", "distance", "barrier"]]
+
+
+def _kick(matched: bool, size: float, time: float) -> str:
+    """Dropout masks and kick of a twin, in words."""
+    if matched:
+        return f"shared, {size:.0e} at {percent(round(time))}"
+    return f"own, {f'{size:.0e}' if size else 'no kick'}"

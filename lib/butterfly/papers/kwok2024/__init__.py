@@ -9,6 +9,12 @@ PAPER = Paper(
     venue="arXiv 2024",
     year=2024,
     arxiv="2401.01867",
-    question="How noisy are scores of example difficulty, do they share one notion, and which examples betray the architecture?",
-    at_hand="abstract, the code of the scores and four of its notebooks (devinkwok/nn_example_difficulty, open_lth); not the body of the paper",
+    question=(
+        "How noisy are scores of example difficulty, do they share one notion, and which examples betray the "
+        "architecture?"
+    ),
+    at_hand=(
+        "abstract, the code of the scores and four of its notebooks (devinkwok/nn_example_difficulty, open_lth); "
+        "not the body of the paper"
+    ),
 )

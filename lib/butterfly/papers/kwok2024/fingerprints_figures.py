@@ -1,13 +1,13 @@
-"""The figures of notebook 13. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 13. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
 
-from butterfly import claims
-from butterfly.experiments.fingerprints import METHODS, Tables
-from butterfly.study.figures import TITLES, Drawn, legend
-from butterfly.figures.difficulty import FAMILIES, abreast, architecture, palette
+from butterfly.papers.kwok2024.fingerprints import METHODS
+from butterfly.papers.kwok2024.naming import architecture, by_setting, family_name, palette
+from butterfly.study import Tables, intervals
+from butterfly.study.figures import Drawn, legend
 
 CHOICES = {
     "chosen": "chosen by association, clumped",
@@ -21,82 +21,75 @@ LEVELS = {"mean score": "mean score alone", "accuracy": "accuracy alone"}
 
 
 def identification(tables: Tables) -> Drawn:
-    """(a) How often the architecture is named right, against the number of examples."""
+    """Share of test networks whose architecture is named, against the number of examples, by how they are chosen;
+    logistic regression; bands are 95 % intervals. Dashed and dotted: from one number alone, the mean score or the
+    accuracy; grey: chance."""
     answers = tables["answers"]
     numbers = _shares(answers, ["setting", "choice", "count", "method"])
-    some = numbers[numbers.method == "logistic"]
-    names = list(some.setting.unique())
-    figure, axes = abreast(len(names), width=4.6, height=4.0, share=True)
-    colours = palette(list(CHOICES))
-    for axis, name in zip(axes, names, strict=True):
-        here = some[some.setting == name]
+    figure, places = by_setting(numbers[numbers.method == "logistic"], width=4.6, height=4.0, share=True)
+    colours, models = palette(list(CHOICES)), answers.model.nunique()
+    for axis, rows in places:
         for choice, label in CHOICES.items():
-            line = here[here.choice == choice].sort_values("count")
-            axis.plot(line["count"], line.share, "o-", markersize=4, color=colours[choice], label=label)
-            if choice in ("chosen", "random"):
-                axis.fill_between(line["count"], line.low, line.high, color=colours[choice], alpha=0.18, linewidth=0)
+            line = rows[rows.choice == choice].sort_values("count")
+            _line(axis, line, "-", colours[choice], label, band=choice in ("chosen", "random"))
         for choice, dash in zip(LEVELS, ("--", ":"), strict=True):
-            level = here[here.choice == choice].share.iloc[0]
+            level = rows[rows.choice == choice].share.iloc[0]
             axis.axhline(level, color="black", linestyle=dash, linewidth=1, label=LEVELS[choice])
-        chance = 1 / answers.model.nunique()
-        axis.axhline(chance, color="grey", linewidth=1, label="chance")
-        axis.set(title=TITLES[name], xlabel="examples", xscale="log", ylim=(0, 1.02))
-        counts = sorted(here["count"].unique())
-        axis.set_xticks(counts, [str(count) for count in counts])
-        axis.minorticks_off()
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes[0].set_ylabel(f"test networks whose architecture\n(of {answers.model.nunique()}) is named")
-    legend(axes[-1], "by which examples")
-    figure.suptitle(f"Fingerprints of architectures (logistic regression; {_tests(answers)} test networks)")
+        _finish(axis, rows, chance=1 / models)
+    figure.axes[0].set_ylabel(f"test networks whose architecture\n(of {models}) is named")
+    legend(figure.axes[-1], "by which examples")
+    tests = len(answers[["setting", "model", "run"]].drop_duplicates()) // len(places)
+    figure.suptitle(f"Fingerprints of architectures (logistic regression; {tests} test networks)")
     return figure, numbers
 
 
 def transfer(tables: Tables) -> Drawn:
-    """(b) Of which family? Named from examples chosen and fitted at another depth or width."""
+    """Share of networks of a width or depth that was not fitted whose family, of two, is named rightly, against the
+    number of examples; bands are exact 95 % intervals over test networks; grey: chance."""
     numbers = _shares(tables["transfer"], ["setting", "kind", "count", "method"])
-    names = list(numbers.setting.unique())
-    figure, axes = abreast(len(names), width=4.2, height=3.6, share=True)
-    colours = palette(["width", "depth"])
-    for axis, name in zip(axes, names, strict=True):
-        for kind, colour in colours.items():
+    figure, places = by_setting(numbers, width=4.2, height=3.6, share=True)
+    for axis, rows in places:
+        for kind, colour in palette(["width", "depth"]).items():
             for method, dash in zip(METHODS, ("--", "-"), strict=True):
-                line = numbers[(numbers.setting == name) & (numbers.kind == kind) & (numbers.method == method)]
-                label = f"another {kind}, {METHODS[method]}"
-                axis.plot(line["count"], line.share, dash, marker="o", markersize=4, color=colour, label=label)
-                if method == "logistic":
-                    axis.fill_between(line["count"], line.low, line.high, color=colour, alpha=0.18, linewidth=0)
-        axis.axhline(0.5, color="grey", linewidth=1, label="chance")
-        axis.set(title=TITLES[name], xlabel="examples", xscale="log", ylim=(0, 1.02))
-        counts = sorted(numbers["count"].unique())
-        axis.set_xticks(counts, [str(count) for count in counts])
-        axis.minorticks_off()
-        axis.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes[0].set_ylabel(f"test networks named {_two(tables)} rightly")
-    legend(axes[-1], "fitted at")
+                line = rows[(rows.kind == kind) & (rows.method == method)]
+                _line(axis, line, dash, colour, f"another {kind}, {METHODS[method]}", band=method == "logistic")
+        _finish(axis, rows, chance=0.5)
+    two = " or ".join(map(family_name, tables["transfer"].family.unique()))
+    figure.axes[0].set_ylabel(f"test networks named {two} rightly")
+    legend(figure.axes[-1], "fitted at")
     figure.suptitle("Fingerprints carried over to networks of sizes that were not fitted (bands: 95 % exact intervals)")
     return figure, numbers
 
 
-def _two(tables: Tables) -> str:
-    return " or ".join(FAMILIES.get(name, name) for name in dict.fromkeys(tables["transfer"].family))
+def _line(axis: Axes, line: pd.DataFrame, dash: str, colour: tuple, label: str, band: bool) -> None:
+    axis.plot(line["count"], line.share, dash, marker="o", markersize=4, color=colour, label=label)
+    if band:
+        axis.fill_between(line["count"], line.low, line.high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _finish(axis: Axes, rows: pd.DataFrame, chance: float) -> None:
+    axis.axhline(chance, color="grey", linewidth=1, label="chance")
+    axis.set(xlabel="examples", xscale="log", ylim=(0, 1.02))
+    counts = sorted(rows["count"].unique())
+    axis.set_xticks(counts, [str(count) for count in counts])
+    axis.minorticks_off()
+    axis.yaxis.set_major_formatter("{x:.0%}")
 
 
 def confusion(tables: Tables) -> Drawn:
-    """(c) Which architecture is taken for which."""
+    """Of the test networks of each architecture (rows), the share named as each (columns), in per cent, from the
+    largest number of chosen examples; logistic regression."""
     numbers = tables["confusion"]
-    names = list(numbers.setting.unique())
-    order = list(dict.fromkeys(numbers.model))
+    order = list(numbers.model.unique())
     labels = [architecture(model) for model in order]
-    figure, axes = abreast(len(names), width=4.7, height=4.3)
-    for axis, name in zip(axes, names, strict=True):
-        matrix = (
-            numbers[numbers.setting == name].pivot(index="model", columns="named", values="share").loc[order, order]
-        )
+    figure, places = by_setting(numbers, width=4.7, height=4.3)
+    for axis, rows in places:
+        matrix = rows.pivot(index="model", columns="named", values="share").loc[order, order]
         sns.heatmap(
             matrix, ax=axis, vmin=0, vmax=1, cmap="viridis", square=True, annot=100 * matrix, fmt=".0f",
             annot_kws={"size": 7}, cbar=False, xticklabels=labels, yticklabels=labels,
         )  # fmt: skip
-        axis.set(title=TITLES[name], xlabel="named", ylabel="is" if axis is axes[0] else "")
+        axis.set(xlabel="named", ylabel="is" if axis is figure.axes[0] else "")
     most = tables["answers"]["count"].max()
     figure.suptitle(f"Which architecture is taken for which, from {most} chosen examples (% of test networks)")
     return figure, numbers
@@ -104,21 +97,17 @@ def confusion(tables: Tables) -> Drawn:
 
 def controls(tables: Tables) -> pd.DataFrame:
     """What is named where there is nothing to find, with exact 95 % intervals."""
-    found = _shares(tables["controls"], ["setting", "control", "method", "chance"])
-    return found.set_index(["setting", "control", "method"]).round(3)
+    shares = _shares(tables["controls"], ["setting", "control", "method", "chance"])
+    return shares.set_index(["setting", "control", "method"]).round(3)
 
 
 def _shares(answers: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Share of right answers in each cell with its interval: exact, or Student's t where several draws are averaged."""
     rows = []
-    for key, some in answers.groupby(by, sort=False):
-        if "draw" in some and some.draw.nunique() > 1:
-            interval = claims.mean(some.groupby(["model", "run"]).right.mean())
+    for key, cell in answers.groupby(by, sort=False):
+        if "draw" in cell and cell.draw.nunique() > 1:
+            interval = intervals.mean(cell.groupby(["model", "run"]).right.mean())
         else:
-            interval = claims.share(some.right)
+            interval = intervals.share(cell.right)
         rows.append((*key, interval.estimate, interval.low, interval.high, interval.n))
     return pd.DataFrame(rows, columns=[*by, "share", "low", "high", "n"])
-
-
-def _tests(answers: pd.DataFrame) -> int:
-    return len(answers[answers.setting == answers.setting.iloc[0]][["model", "run"]].drop_duplicates())

@@ -15,36 +15,31 @@ from pydantic import Field, model_validator
 from scipy import stats
 from torch import Tensor
 
-from butterfly import claims, data, models, reliability
-from butterfly.claims import Claim, Region
+from butterfly import reliability
 from butterfly.evaluate import predictions
-from butterfly.experiments import scored
-from butterfly.experiments.common import Common, check_device
-from butterfly.experiments.twins import check_times, chosen, groups, rising_times, step_at, unless_broken
-from butterfly.models import Model
+from butterfly.papers.kwok2024 import PAPER, score_runs
+from butterfly.papers.kwok2024.score_runs import OfNetworks, check_looks, look_steps
 from butterfly.perturb import Kick
-from butterfly.runs import Arrays, Config
 from butterfly.score import ScoreLogger
-from butterfly.settings import Setting
+from butterfly.study import Arrays, Bench, Interval, Origin, Shard, Study, Tables, Times, by_place, intervals, of_places
+from butterfly.study.claims import above, below, between, broken
+from butterfly.study.parameters import check_times, rising_times
+from butterfly.study.tables import grid
 from butterfly.train import Fork, Observer, Snapshot, train
 
-NOTEBOOK = "15_flips"
-OURS = "this companion"
 SCORES = ("el2n.mean", "el2n.last")
 OTHER = 100_000  # seeds of unrelated networks start here, as many apart
 UNRELATED = ("order", "init", "seed")  # what else relatives may have of their own, from the start
 
 
-class Params(Common):
+class Params(OfNetworks):
     """Parameters of notebook 15; times are in percent of the training steps, and "" leaves the real data out."""
 
-    main: str = "mnist1d-scores/mlp-4x64"
     real: str = ""
-    steps: int | None = Field(160, gt=0)  # None: the settings' own
     seeds: int = Field(4, ge=4)
     seeds_per_shard: int = Field(4, ge=1)
     draws: int = Field(2, ge=1)  # relatives of a kind, for each seed
-    kick_times: tuple[float, ...] = (0.0, 50.0)
+    kick_times: Times = (0.0, 50.0)
     size: float = Field(1e-2, gt=0)
     looks: int = Field(8, ge=1)
     examples: int | None = Field(300, ge=50)  # None: all
@@ -54,32 +49,76 @@ class Params(Common):
         rising_times("kick_times", self.kick_times)
         if self.kick_times[0] != 0 or len(self.kick_times) < 2:
             raise ValueError(f"kick_times = {list(self.kick_times)}: give 0 and one or more later times")
-        for network in self.networks:
-            scored.parse(network)
+        for network in self.places.values():
+            self.trained(network)  # refuses what does not fit
         return self
 
     @property
-    def networks(self) -> dict[str, str]:
-        """Each network, and what its claims' names end in."""
-        return scored.named(main=self.main, r=self.real)
+    def places(self) -> dict[str, str]:
+        """Each network by what its claims' ids end in."""
+        return score_runs.places(self.main, self.real)
+
+    @property
+    def late(self) -> float:
+        """The last time of a kick."""
+        return self.kick_times[-1]
+
+
+study = Study("15_flips", Params, PAPER, on="network", origin=Origin.OURS)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few seeds of each network."""
+    shards = []
+    for network in params.places.values():
+        setting = params.trained(network)
+        check_times(setting, params.kick_times)
+        check_looks(setting, params.looks)
+        shards += study.every_few(params, setting, leave=("main", "real"), of=network)
+    return shards
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def shards(params: Params) -> dict[str, list[Config]]:
-    """One shard for every few seeds of each network."""
-    check_device(params.device)
-    grid = params.model_dump(mode="json", include={"device", "draws", "kick_times", "size", "looks", "examples"})
-    found = {}
-    for network in params.networks:
-        name, model = scored.parse(network)
-        setting = chosen(name, params.steps).model_copy(update={"model": model})
-        check_times(setting, params.kick_times)
-        scored.check_looks(setting, params.looks)
-        common = {**grid, "setting": setting.model_dump(mode="json"), "source": data.provenance(setting.data)}
-        found[network] = [{**common, "seeds": few} for few in groups(params.seeds, params.seeds_per_shard)]
-    return found
+@study.shard
+def measure(bench: Bench) -> Arrays:
+    """Train the relatives of some seeds `[S]` and compare each kind with the parents.
+
+    For each kind of relative `[K]`, the kick times first: `flips [K, S, N]`, the share of relatives that answer an
+    example otherwise at the end; `noise [K, scores, S]`, the variance over a parent and its relatives of an example's
+    rank, mean over training examples. `difficulty [S, N]`: EL2N averaged over training and unrelated networks.
+    """
+    seeds, draws, model = bench.seeds, bench["draws"], bench.model
+    others = [[seed + (draw + 1) * OTHER for seed in seeds] for draw in range(draws)]
+    theta, family = _scored(bench, seeds, _forks(bench))
+    of_init = [_scored(bench, seeds, init=model.init(some).to(bench.task.x))[1] for some in others]
+    of_seed = [_scored(bench, some)[1] for some in others]
+    parent, relatives = {}, {}
+    for name, values in family.items():
+        members = values.reshape(-1, len(seeds), values.shape[1])
+        parent[name], order, *kicks = members[0], *np.split(members[2:], range(draws, len(members) - 2, draws))
+        apart = (np.stack([drawn[name] for drawn in some]) for some in (of_init, of_seed))
+        relatives[name] = [*kicks, order, *apart]
+    test = np.arange(parent["answer"].shape[1]) >= parent["answer"].shape[1] - len(bench.task.y_test)
+    noise = [[_noise(parent[name], some, ~test) for some in relatives[name]] for name in SCORES]
+    return {
+        "flips": np.stack([(some != parent["answer"]).mean(0) for some in relatives["answer"]]).astype(np.float32),
+        "noise": np.swapaxes(noise, 0, 1),
+        "test": test,
+        "difficulty": relatives["el2n.mean"][-1].mean(0),
+        "largest_difference": (theta[len(seeds) : 2 * len(seeds)] - theta[: len(seeds)]).abs().amax(1).cpu().numpy(),
+    }
+
+
+def _forks(bench: Bench) -> list[Fork]:
+    """The twins of each seed: a control, relatives with another order of the data, and kicks by time."""
+    seeds, draws, step_at = bench.seeds, range(bench["draws"]), bench.setting.step_at
+    orders = [Fork(seed, 0, Kick(draw=draw), unmatched="order") for draw in draws for seed in seeds]
+    times = [(step_at(time), draw) for time in bench["kick_times"] for draw in draws]
+    kicks = [Fork(s, step, Kick(weights=1, size=bench["size"], draw=draw)) for step, draw in times for s in seeds]
+    return [*(Fork(seed, 0, Kick()) for seed in seeds), *orders, *kicks]
 
 
 @dataclass(frozen=True)
@@ -96,88 +135,30 @@ class _Watch:
         self.logger.watch(now.model, now.theta[rows], self.x)
 
 
-def compute_shard(config: Config) -> Arrays:
-    """Train the relatives of some seeds `[S]` and compare each kind with the parents.
-
-    For each kind of relative `[K]`, the kick times first: `flips [K, S, N]`, the share of relatives that answer an
-    example otherwise at the end; `noise [K, scores, S]`, the variance over a parent and its relatives of an example's
-    rank, mean over training examples. `difficulty [S, N]`: EL2N averaged over training and unrelated networks.
-    """
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    task = data.load(setting.data).to(config["device"])
-    model = models.build(setting.model, task.input_shape, task.classes)
-    count, draws = min(config["examples"] or len(task.y), len(task.y)), range(config["draws"])
-    kicks = [
-        Fork(seed, step_at(setting, time), Kick(weights=1, size=config["size"], draw=draw))
-        for time in config["kick_times"]
-        for draw in draws
-        for seed in seeds
-    ]
-    orders = [Fork(seed, 0, Kick(draw=draw), unmatched="order") for draw in draws for seed in seeds]
-    forks = [*(Fork(seed, 0, Kick()) for seed in seeds), *orders, *kicks]
+def _scored(
+    bench: Bench, seeds: list[int], forks: Sequence[Fork] = (), init: Tensor | None = None
+) -> tuple[Tensor, Arrays]:
+    """Train parents and their twins, which stand in the order of their steps: weights `[M, P]`, and scores and answers
+    on training and test examples `[M, N]`."""
+    task, count = bench.task, bench["examples"]
     x, y = torch.cat([task.x[:count], task.x_test]), torch.cat([task.y[:count], task.y_test])
-
-    def scores(some: Sequence[int], twins: Sequence[Fork] = (), init: Tensor | None = None) -> tuple[Tensor, Arrays]:
-        """Train, and score `[M, N]` of every member: parents, then twins in the order of their steps."""
-        own = [list(some).index(fork.seed) for fork in sorted(twins, key=lambda fork: fork.step)]
-        logger = ScoreLogger(torch.arange(len(y)), y.cpu(), len(some) + len(twins))
-        watch = _Watch(logger, x, torch.tensor([*range(len(some)), *own]))
-        observers = [Observer("look", watch, frozenset(scored.look_steps(setting.recipe, config["looks"])))]
-        theta = train(model, task, setting.recipe, some, twins, observers, init).theta
-        found = {name: values.cpu().numpy() for name, values in logger.scores().items() if name in SCORES}
-        return theta, found | {"answer": _answers(model, theta, x)}
-
-    theta, family = scores(seeds, forks)
-    # Twins stand in the order of their steps: the controls and those of step 0 first.
-    family = {name: values.reshape(-1, len(seeds), len(y)) for name, values in family.items()}  # [members, S, N]
-    others = [
-        scores(seeds, init=model.init([seed + (draw + 1) * OTHER for seed in seeds]).to(task.x))[1] for draw in draws
-    ]
-    strangers = [scores([seed + (draw + 1) * OTHER for seed in seeds])[1] for draw in draws]
-    apart = {kind: {k: np.stack([one[k] for one in some]) for k in family} for kind, some in
-             (("init", others), ("seed", strangers))}  # fmt: skip
-    relatives = [{k: v[start : start + len(draws)] for k, v in family.items()} for start in _starts(config)]
-    relatives = [*relatives[1:], relatives[0], apart["init"], apart["seed"]]  # kicks, order, init, seed
-    parent = {name: values[0] for name, values in family.items()}
-    return {
-        "flips": np.stack([(some["answer"] != parent["answer"]).mean(0) for some in relatives]).astype(np.float32),
-        "noise": np.array([[_noise(parent[k], some[k], count) for k in SCORES] for some in relatives]),
-        "test": np.arange(len(y)) >= count,
-        "difficulty": apart["seed"]["el2n.mean"].mean(0),
-        "largest_difference": (theta[len(seeds) : 2 * len(seeds)] - theta[: len(seeds)]).abs().amax(1).cpu().numpy(),
-    }
+    parents = [seeds.index(fork.seed) for fork in sorted(forks, key=lambda fork: fork.step)]
+    logger = ScoreLogger(torch.arange(len(y)), y.cpu(), len(seeds) + len(forks))
+    watch = _Watch(logger, x, torch.tensor([*range(len(seeds)), *parents]))
+    observers = [Observer("look", watch, frozenset(look_steps(bench.recipe, bench["looks"])))]
+    theta = train(bench.model, task, bench.recipe, seeds, forks, observers, init).theta
+    scores = {name: values.cpu().numpy() for name, values in logger.scores().items() if name in SCORES}
+    return theta, scores | {"answer": predictions(bench.model, theta, x).cpu().numpy()}
 
 
-def _starts(config: Config) -> list[int]:
-    """Where the relatives of each kind begin among the members of a seed: order first, then the kick times."""
-    return [2 + config["draws"] * place for place in range(1 + len(config["kick_times"]))]
-
-
-def _answers(model: Model, theta: Tensor, x: Tensor) -> np.ndarray:
-    return predictions(model, theta, x).cpu().numpy()
-
-
-def _noise(parent: np.ndarray, relatives: np.ndarray, count: int) -> np.ndarray:
-    """Variance over a parent `[S, N]` and its relatives `[K, S, N]` of ranks of training examples, mean `[S]`."""
-    every = np.concatenate([parent[None], relatives])[:, :, :count]
-    ranks = reliability.ranks(every.reshape(-1, count)).reshape(every.shape)
+def _noise(parent: np.ndarray, relatives: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Variance over a parent `[S, N]` and its relatives `[D, S, N]` of ranks of some examples, mean over them `[S]`."""
+    every = np.concatenate([parent[None], relatives])[:, :, rows]
+    ranks = reliability.ranks(every.reshape(-1, every.shape[2])).reshape(every.shape)
     return ranks.var(axis=0, ddof=1).mean(1)
 
 
-def _cost(config: Config) -> float:
-    return len(config["seeds"]) * config["setting"]["recipe"]["steps"]
-
-
 # --- tables ----------------------------------------------------------------------------------------------------------
-
-
-class Tables(dict[str, pd.DataFrame]):
-    """Tidy tables, each with a column `network`.
-
-    `noise`: run-to-run variance of ranks by seed, kind of relative and score, and its ratio to that of another seed.
-    `flips`: by example, how often each kind of relative answers otherwise, and difficulty. `agreement`: by seed, rank
-    correlations over test examples. `controls`.
-    """
 
 
 def kinds(params: Params) -> list[str]:
@@ -185,113 +166,95 @@ def kinds(params: Params) -> list[str]:
     return [*(f"weight {time:g}" for time in params.kick_times), *UNRELATED]
 
 
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    found = scored.collect(compute_shard, shards(params), _cost)
-    return Tables(scored.stacked("network", {network: _tabulate(params, some) for network, some in found.items()}))
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables, each with a column `network`.
+
+    `noise`: run-to-run variance of ranks by seed, kind of relative and score, and its ratio to that of another seed.
+    `flips`: by example, how often each kind of relative answers otherwise, and difficulty. `agreement`: by seed, rank
+    correlations over test examples. `controls`.
+    """
+    return of_places("network", {network: _of_network(params, own) for network, own in by_place(shards).items()})
 
 
-def _tabulate(params: Params, found: list[Arrays]) -> dict[str, pd.DataFrame]:
-    flips = np.concatenate([one["flips"] for one in found], axis=1)  # [K, S, N]
-    noise = np.concatenate([one["noise"] for one in found], axis=2)  # [K, scores, S]
-    difficulty = np.concatenate([one["difficulty"] for one in found])  # [S, N]
-    index = pd.MultiIndex.from_product([kinds(params), SCORES, range(params.seeds)], names=["kind", "score", "seed"])
-    variance = pd.DataFrame({"noise": noise.ravel(), "ratio": (noise / noise[-1]).ravel()}, index=index).reset_index()
-    test = found[0]["test"]
-    examples = pd.DataFrame({"difficulty": difficulty.mean(0), "test": test})
-    for kind, values in zip(kinds(params), flips, strict=True):
-        examples[kind] = values.mean(0)
-    gone = np.concatenate([one["largest_difference"] for one in found])
+def _of_network(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    seeds, test = range(params.seeds), shards[0]["test"]
+    flips = np.concatenate([shard["flips"] for shard in shards], axis=1)  # [K, S, N]
+    noise = np.concatenate([shard["noise"] for shard in shards], axis=2)  # [K, scores, S]
+    difficulty = np.concatenate([shard["difficulty"] for shard in shards])  # [S, N]
+    moved = np.concatenate([shard["largest_difference"] for shard in shards])
+    variance = grid(noise, {"kind": kinds(params), "score": SCORES, "seed": seeds}, "noise")
+    of_kinds = dict(zip(kinds(params), flips.mean(1), strict=True))
     return {
-        "noise": variance,
-        "flips": examples,
-        "agreement": pd.DataFrame(_agreement(flips[0][:, test], flips[-1][:, test], difficulty[:, test])),
-        "controls": pd.DataFrame({"seed": range(params.seeds), "kind": "control", "largest_difference": gone}),
+        "noise": variance.assign(ratio=(noise / noise[-1]).ravel()),
+        "flips": pd.DataFrame({"difficulty": difficulty.mean(0), "test": test, **of_kinds}),
+        "agreement": _agreement(flips[0][:, test], flips[-1][:, test], difficulty[:, test]),
+        "controls": pd.DataFrame({"seed": seeds, "kind": "control", "largest_difference": moved}),
     }
 
 
-def _agreement(kicked: np.ndarray, unrelated: np.ndarray, difficulty: np.ndarray) -> list[dict]:
+def _agreement(kicked: np.ndarray, unrelated: np.ndarray, difficulty: np.ndarray) -> pd.DataFrame:
     """For each seed, flips of its twins `[S, N]` against what the networks of the other seeds say about an example."""
-    rows = []
-    for seed in range(len(kicked)):
+    said, rows = {"difficulty": difficulty, "twins": kicked, "unrelated": unrelated}, []
+    for seed, own in enumerate(kicked):
         rest = np.arange(len(kicked)) != seed
-        rows.append(
-            {
-                "seed": seed,
-                "difficulty": stats.spearmanr(kicked[seed], difficulty[rest].mean(0)).statistic,
-                "twins": stats.spearmanr(kicked[seed], kicked[rest].mean(0)).statistic,
-                "unrelated": stats.spearmanr(kicked[seed], unrelated[rest].mean(0)).statistic,
-            }
-        )
-    return rows
+        about = {name: stats.spearmanr(own, values[rest].mean(0)).statistic for name, values in said.items()}
+        rows.append({"seed": seed, **about})
+    return pd.DataFrame(rows)
 
 
-# --- claims ----------------------------------------------------------------------------------------------------------
-
-# Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-MARGINS = {
-    "X48": Region(low=0.8),
-    "X49": Region(high=0.5),
-    "X50": Region(low=0.8),
-    "X51": Region(low=0.8),
-    "X52": Region(low=0.3),
-    "X53": Region(-0.05, 0.05),
-}
+# --- claims: a unit is a seed with all its relatives -----------------------------------------------------------------
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook, for each network; a unit is a seed with all its relatives."""
-    found = []
-    for network, suffix in params.networks.items():
-        some = {name: table[table.network == network] for name, table in tables.items()}
-        where = f" ({scored.on(network)})" if suffix else ""
-        judged = [
-            claims.claim(f"{id}{suffix}", NOTEBOOK, f"{statement}{where}", OURS, statistic, MARGINS[id], interval)
-            for id, statement, statistic, interval in _claims(params, some)
-        ]
-        found += unless_broken(judged, some["controls"], ["largest_difference"])
-    return found
+@study.unless
+def differing_controls(t: Tables) -> str:
+    """Claims about a network are void where its control twins differ from their parents."""
+    return broken(t["controls"], ["largest_difference"])
 
 
-def _claims(params: Params, tables: dict[str, pd.DataFrame]) -> list[tuple]:
-    ratio = tables["noise"].pivot(index="seed", columns=["score", "kind"], values="ratio")["el2n.mean"]
-    agreement, last = tables["agreement"], kinds(params)[len(params.kick_times) - 1]
-    measured = "variance over relatives of an example's rank by EL2N averaged over training, over that of other seeds"
-    return [
-        (
-            "X48",
-            "One weight moved at the start makes a score as noisy as another seed does",
-            f"{measured}: one weight moved by {params.size:g}",
-            claims.geometric_mean(ratio["weight 0"]),
-        ),
-        (
-            "X49",
-            "Moved late, it does not",
-            f"{measured}: one weight moved at {params.kick_times[-1]:g} % of training",
-            claims.geometric_mean(ratio[last]),
-        ),
-        (
-            "X50",
-            "The order of the data alone makes it as noisy as another seed",
-            f"{measured}: same initial weights, other order",
-            claims.geometric_mean(ratio["order"]),
-        ),
-        (
-            "X51",
-            "and so do the initial weights alone",
-            f"{measured}: other initial weights, same order",
-            claims.geometric_mean(ratio["init"]),
-        ),
-        (
-            "X52",
-            "Difficulty predicts which test examples a kicked weight turns over",
-            "rank correlation of a seed's flips with EL2N over unrelated networks",
-            claims.mean(agreement.difficulty),
-        ),
-        (
-            "X53",
-            "The examples that flip between twins are those that flip between unrelated networks",
-            "rank correlation of a seed's flips with flips of other seeds, unrelated networks minus twins",
-            claims.mean(agreement.unrelated - agreement.twins),
-        ),
-    ]
+def _ratio(t: Tables, kind: str) -> Interval:
+    """Noise that a kind of relative makes, in parts of that of another seed."""
+    noise = t["noise"]
+    return intervals.geometric_mean(noise[(noise.score == "el2n.mean") & (noise.kind == kind)].ratio)
+
+
+NOISE = "variance over relatives of an example's rank by EL2N averaged over training, over that of other seeds"
+
+
+@study.claim("X48", by=f"{NOISE}: one weight moved by {{size:g}}", region=above(0.8), figure="a")
+def moved_at_the_start(t: Tables) -> Interval:
+    """One weight moved at the start makes a score as noisy as another seed does."""
+    return _ratio(t, "weight 0")
+
+
+@study.claim("X49", by=f"{NOISE}: one weight moved at {{params.late:g}} %", region=below(0.5), figure="a")
+def moved_late(t: Tables) -> Interval:
+    """Moved late, it does not."""
+    return _ratio(t, f"weight {t.params.late:g}")
+
+
+@study.claim("X50", by=f"{NOISE}: same initial weights, other order", region=above(0.8), figure="a")
+def another_order(t: Tables) -> Interval:
+    """The order of the data alone makes it as noisy as another seed."""
+    return _ratio(t, "order")
+
+
+@study.claim("X51", by=f"{NOISE}: other initial weights, same order", region=above(0.8), figure="a")
+def other_initial_weights(t: Tables) -> Interval:
+    """and so do the initial weights alone."""
+    return _ratio(t, "init")
+
+
+FLIPS = "rank correlation of a seed's flips with"
+
+
+@study.claim("X52", by=f"{FLIPS} EL2N over unrelated networks", region=above(0.3), figure="b")
+def difficulty_predicts_flips(t: Tables) -> Interval:
+    """Difficulty predicts which test examples a kicked weight turns over."""
+    return intervals.mean(t["agreement"].difficulty)
+
+
+@study.claim("X53", by=f"{FLIPS} flips of other seeds, unrelated minus twins", region=between(-0.05, 0.05), figure="c")
+def the_same_flip(t: Tables) -> Interval:
+    """The examples that flip between twins are those that flip between unrelated networks."""
+    return intervals.mean(t["agreement"].unrelated - t["agreement"].twins)

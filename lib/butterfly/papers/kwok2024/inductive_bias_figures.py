@@ -1,61 +1,59 @@
-"""The figures of notebook 12. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 12. Each returns the picture and the numbers behind it; its docstring is the caption."""
+
+from itertools import product
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axes import Axes
 
 from butterfly import data
 from butterfly.association import discoveries
-from butterfly.experiments.inductive_bias import GROUP, SCORE, Tables
-from butterfly.experiments.twins import chosen
-from butterfly.study.figures import TITLES, Drawn, legend
-from butterfly.figures.difficulty import FAMILIES, abreast, architecture, palette
-from butterfly.study.figures import BAND, panels, style
+from butterfly.papers.kwok2024.inductive_bias import GROUP, SCORE
+from butterfly.papers.kwok2024.naming import architecture, by_setting, family_name, palette
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, legend, panels, style, title
 
 KINDS = {"family": "another family", "depth": "another depth", "width": "another width", "nothing": "the same network"}
 
 
 def split(tables: Tables) -> Drawn:
-    """(a) Variance of an example's rank: of examples, of architectures with examples, of single runs."""
+    """Variance of an example's rank, split by the method of moments into examples, architectures with examples, and
+    single runs, for sets of architectures."""
     numbers = tables["split"]
-    names = list(numbers.setting.unique())
     parts = ["example", "architecture x example", "run"]
-    figure, axes = abreast(len(names), width=4.6, height=3.2, share=True)
-    for axis, name in zip(axes, names, strict=True):
-        some = numbers[numbers.setting == name].set_index("contrast")[parts][::-1]
-        left = np.zeros(len(some))
+    figure, places = by_setting(numbers, width=4.6, height=3.2, share=True)
+    for axis, rows in places:
+        shares = rows.set_index("contrast")[parts][::-1]
+        left = np.zeros(len(shares))
         for part, colour in palette(parts).items():
-            axis.barh(some.index, some[part], left=left, color=colour, label=part)
-            left += some[part].to_numpy()
-        axis.set(title=TITLES[name], xlabel="share of the variance", xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75])
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+            axis.barh(shares.index, shares[part], left=left, color=colour, label=part)
+            left += shares[part].to_numpy()
+        axis.set(xlabel="share of the variance", xlim=(0, 1), xticks=[0, 0.25, 0.5, 0.75])
+        axis.xaxis.set_major_formatter("{x:.0%}")
         axis.grid(visible=False)
-    legend(axes[-1], "variance of a rank")
+    legend(figure.axes[-1], "variance of a rank")
     figure.suptitle(f"What an example's rank by {SCORE} depends on ({_scope(tables)})")
     return figure, numbers
 
 
 def contrasts(tables: Tables) -> Drawn:
-    """(b) How many examples tell two architectures apart."""
+    """Share of examples whose mean rank differs between two architectures at a false discovery rate of 5 %, from a few
+    runs of each; points are means over groups of runs that share none, bars their 95 % bootstrap intervals."""
     numbers = tables["contrasts"].copy()
     numbers["pair"] = [_pair(row) for row in numbers.itertuples()]
     numbers["differs in"] = numbers.kind.map(KINDS)
-    names = list(numbers.setting.unique())
-    figure, axes = abreast(len(names), width=4.6, height=3.6, share=True)
-    for axis, name in zip(axes, names, strict=True):
-        some = numbers[numbers.setting == name]
+    figure, places = by_setting(numbers, width=4.6, height=3.6, share=True)
+    for axis, rows in places:
         sns.pointplot(
-            some, x="share", y="pair", hue="differs in", palette=palette(list(KINDS.values())), ax=axis,
+            rows, x="share", y="pair", hue="differs in", palette=palette(list(KINDS.values())), ax=axis,
             linestyle="none", errorbar=BAND["errorbar"], markersize=5, err_kws={"linewidth": 1.5},
         )  # fmt: skip
-        axis.set(title=TITLES[name], xlabel="examples that tell them apart", ylabel="")
-        axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    legend(axes[-1], "what differs", remove=axes[0] if len(axes) > 1 else None)
-    figure.suptitle(
-        f"How many examples tell two architectures apart, from {GROUP} runs of each (5 % false discoveries)"
-    )
+        axis.set(xlabel="examples that tell them apart", ylabel="")
+        axis.xaxis.set_major_formatter("{x:.0%}")
+    legend(figure.axes[-1], "what differs", remove=figure.axes[0] if len(places) > 1 else None)
+    figure.suptitle(f"How many examples tell two architectures apart, {GROUP} runs of each (5 % false discoveries)")
     return figure, numbers
 
 
@@ -65,84 +63,87 @@ def _pair(row) -> str:
 
 
 def manhattan(tables: Tables) -> Drawn:
-    """(c) Evidence of each example that two architectures rank it differently, and that two halves of one do."""
+    """Evidence of each training example that the largest networks of two families rank it differently (left), and that
+    two halves of the runs of the first do (right), from all runs; examples in the order of their class, which the two
+    colours tell apart; the line is the threshold of a false discovery rate of 5 %."""
     numbers = tables["examples"]
     numbers = numbers[numbers.setting == numbers.setting.iloc[0]].sort_values(["label", "id"], ignore_index=True)
     figure, axes = panels(2, width=6.2, height=3.6, share=True)
-    one, two = (FAMILIES.get(name, name) for name in _families(numbers)[:2])
-    titles = {"p_pair": f"{one} against {two}", "p_halves": f"the runs of the {one} in two halves"}
-    shades = sns.color_palette("colorblind", 2)
-    for axis, (column, title) in zip(axes, titles.items(), strict=True):
-        evidence = -np.log10(numbers[column].clip(lower=1e-40))
-        axis.scatter(numbers.index, evidence, s=5, c=[shades[label % 2] for label in numbers.label], linewidth=0)
-        found = discoveries(numbers[column].to_numpy())
-        if found.any():
-            axis.axhline(evidence[found].min(), color="black", linewidth=1)
-        axis.set(title=f"{title}: {found.mean():.1%} of the examples", xlabel="example, by class")
-        ticks = numbers.groupby("label").apply(lambda some: some.index.to_numpy().mean(), include_groups=False)
-        axis.set_xticks(ticks, [str(label) for label in ticks.index])
-        axis.grid(visible=False)
+    one, two, *_ = _families(numbers).values()
+    _evidence(axes[0], numbers, "p_pair", f"{one} against {two}")
+    _evidence(axes[1], numbers, "p_halves", f"the runs of the {one} in two halves")
     axes[0].set_ylabel("-log10 p of the association")
-    figure.suptitle(
-        f"Which examples tell networks apart ({TITLES[numbers.setting.iloc[0]]}; line: 5 % false discoveries)"
-    )
+    name = title(numbers.setting.iloc[0])
+    figure.suptitle(f"Which examples tell networks apart ({name}; line: 5 % false discoveries)")
     return figure, numbers
 
 
+def _evidence(axis: Axes, numbers: pd.DataFrame, column: str, what: str) -> None:
+    evidence = -np.log10(numbers[column].clip(lower=1e-40))
+    shades = sns.color_palette("colorblind", 2)
+    axis.scatter(numbers.index, evidence, s=5, c=[shades[label % 2] for label in numbers.label], linewidth=0)
+    told = discoveries(numbers[column].to_numpy())
+    if told.any():
+        axis.axhline(evidence[told].min(), color="black", linewidth=1)
+    axis.set(title=f"{what}: {told.mean():.1%} of the examples", xlabel="example, by class")
+    middles = pd.Series(numbers.index).groupby(numbers.label).mean()
+    axis.set_xticks(middles, [str(label) for label in middles.index])
+    axis.grid(visible=False)
+
+
 def sensitivity(tables: Tables) -> Drawn:
-    """(d) Share of the variance that the family explains, by example, and where runs are dealt at random."""
+    """Share of the variance over runs that the family of the network explains, by example, and the same with the runs
+    dealt to families at random."""
     numbers = tables["examples"]
-    names = list(numbers.setting.unique())
-    figure, axes = abreast(len(names), width=4.4, height=3.4)
-    for axis, name in zip(axes, names, strict=True):
-        some = numbers[numbers.setting == name]
-        bins = np.linspace(0, 1, 41)
+    figure, places = by_setting(numbers, width=4.4, height=3.4)
+    for axis, rows in places:
         for column, label in (("eta_families", "family of the network"), ("eta_chance", "runs dealt at random")):
-            sns.histplot(some[column], bins=bins, stat="density", element="step", alpha=0.35, ax=axis, label=label)
-        axis.set(title=TITLES[name], xlabel="share of variance explained", ylabel="density of examples")
-    legend(axes[-1], "explained by")
+            bins = np.linspace(0, 1, 41)
+            sns.histplot(rows[column], bins=bins, stat="density", element="step", alpha=0.35, ax=axis, label=label)
+        axis.set(xlabel="share of variance explained", ylabel="density of examples")
+    legend(figure.axes[-1], "explained by")
     figure.suptitle(f"Sensitivity of examples to the family is a continuum ({_scope(tables)})")
     return figure, numbers[["setting", "id", "label", "eta_families", "eta_chance"]]
 
 
 def pictures(tables: Tables) -> Drawn:
-    """(e) The examples whose rank depends most on the family, and hard ones whose rank depends least."""
-    shown = tables["shown"]
-    names = list(shown.setting.unique())
-    count = shown.place.max() + 1
+    """The examples most sensitive to the family, and hard ones least sensitive; above each its label and its mean rank
+    in per cent for each family (0 easy, 100 hard)."""
+    shown, ranks = tables["shown"], tables["examples"].set_index(["setting", "id"])
+    rows = list(product(shown.setting.unique(), ("most", "least")))
+    count, families = shown.place.max() + 1, _families(ranks)
     style()
-    figure, axes = plt.subplots(2 * len(names), count, figsize=(1.75 * count, 3.5 * len(names)), squeeze=False)
-    ranks = tables["examples"].set_index(["setting", "id"])
-    families = _families(tables["examples"])
-    order = ", ".join(FAMILIES.get(name, name) for name in families)
-    for row, (name, kind) in enumerate((name, kind) for name in names for kind in ("most", "least")):
-        shape = data.input_shape(chosen(name, None).data)[1:]
-        for place in range(count):
-            axis = axes[row][place]
-            some = shown[(shown.setting == name) & (shown.kind == kind) & (shown.place == place)]
+    figure, axes = plt.subplots(len(rows), count, figsize=(1.75 * count, 1.75 * len(rows)), squeeze=False)
+    for row, (name, kind) in zip(axes, rows, strict=True):
+        shape = data.input_shape(tables.params.at(name).data)[1:]
+        examples = shown[(shown.setting == name) & (shown.kind == kind)]
+        for place, axis in enumerate(row):
+            example = examples[examples.place == place]
             axis.set(xticks=[], yticks=[])
             axis.grid(visible=False)
-            if some.empty:
+            if example.empty:
                 axis.axis("off")
                 continue
-            _draw(axis, some.value.to_numpy(), shape)
-            known = ranks.loc[(name, some.id.iloc[0])]
-            values = " ".join(f"{100 * known[f'rank_{name}']:.0f}" for name in families)
+            _draw(axis, example.value.to_numpy(), shape)
+            known = ranks.loc[(name, example.id.iloc[0])]
+            values = " ".join(f"{100 * known[column]:.0f}" for column in families)
             axis.set_title(f"a {int(known.label)}: {values}", fontsize=8)
-        axes[row][0].set_ylabel(f"{TITLES[name]}\n{kind} sensitive", fontsize=8)
+        row[0].set_ylabel(f"{title(name)}\n{kind} sensitive", fontsize=8)
+    order = ", ".join(families.values())
     figure.suptitle(f"Examples by sensitivity; above each its label, and its rank (0 easy, 100 hard) for {order}")
     return figure, shown
 
 
-def _draw(axis, values: np.ndarray, shape: tuple[int, ...]) -> None:
+def _draw(axis: Axes, values: np.ndarray, shape: tuple[int, ...]) -> None:
     if len(shape) == 1:
         axis.plot(values, color="black", linewidth=1)
     else:
         axis.imshow(values.reshape(-1, *shape)[0], cmap="gray_r")
 
 
-def _families(examples: pd.DataFrame) -> list[str]:
-    return [column.removeprefix("rank_") for column in examples if column.startswith("rank_")]
+def _families(examples: pd.DataFrame) -> dict[str, str]:
+    columns = [column for column in examples if column.startswith("rank_")]
+    return {column: family_name(column.removeprefix("rank_")) for column in columns}
 
 
 def _scope(tables: Tables) -> str:

@@ -1,11 +1,12 @@
 """Runs whose examples are scored: what notebooks 10 to 14 share, and compute only once between them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Self
 
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from butterfly import data, models, probe
@@ -14,8 +15,11 @@ from butterfly.evaluate import evaluate, logits
 from butterfly.models import Model
 from butterfly.score import ScoreLogger, agreement, prototype_distance, self_prototype_distance
 from butterfly.streams import generator
-from butterfly.strict import ParameterError
-from butterfly.study import Arrays, Bench, OneModel, Setting, Shard, Study, Trained, by_place, groups, setting
+from butterfly.strict import ParameterError, UserError
+from butterfly.study import Arrays, Bench, OneModel, Setting, Shard, Study, Tables, Trained, groups, plain, setting
+from butterfly.study.intervals import Interval, mean
+from butterfly.study.runs import Compute
+from butterfly.study.tables import by_place
 from butterfly.train import Observer, Recipe, Snapshot, train
 
 EARLY = 8  # EL2N is taken early in training: after an eighth of it (Paul et al. take epochs 10 and 20 of 200)
@@ -25,18 +29,32 @@ HELD_OUT = 50_000  # seeds of networks trained on random subsets start here
 
 
 class OfNetworks(OneModel):
-    """Parameters of studies whose networks are named `setting/architecture`; the main one can be changed."""
+    """Parameters of studies whose networks are named `setting/architecture`; what changes, changes the main one.
+
+    "" leaves the network on real data out.
+    """
 
     main: str = "mnist1d-scores/mlp-4x64"
     steps: int | None = Field(160, gt=0)  # None: the settings' own
+    real: str = ""
+
+    @model_validator(mode="after")
+    def _fit(self) -> Self:
+        for network in self.places.values():
+            self.trained(network)
+        return self
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Each network by what its claims' ids end in."""
+        return places(self.main, self.real)
 
     def trained(self, network: str) -> Setting:
-        """What a network named `setting/architecture` is, with what the parameters change of the main one."""
+        """What a network is, with what the parameters change of the main one; `ValueError` where it does not fit."""
         name, architecture = parse(network)
         if network != self.main:
-            return setting(name).changed(model=architecture, **({} if self.steps is None else {"steps": self.steps}))
-        changed = self.chosen(name, self.steps)
-        return changed if self.model else changed.changed(model=architecture)
+            return plain(name, self.steps, model=architecture)
+        return self.model_copy(update={"model": self.model or architecture}).chosen(name, self.steps)
 
 
 def parse(network: str) -> tuple[str, str]:
@@ -51,12 +69,17 @@ def parse(network: str) -> tuple[str, str]:
 def places(*names: str) -> dict[str, str]:
     """Networks or settings by what the ids of their claims end in: nothing for the first, else data or architecture.
 
-    An empty name leaves that place out. `ValueError` if the first is left out, or one stands twice.
+    Where two would end alike, the second ends in its whole name. An empty name leaves that place out. `ValueError` if
+    the first is left out, or one stands twice.
     """
     given = [name for name in names if name]
     if not names[0] or len(set(given)) < len(given):
         raise ValueError(f"{', '.join(map(repr, names))}: give the first, and none twice")
-    return {"" if name == names[0] else _label(name, names[0]): name for name in given}
+    found = {"": names[0]}
+    for name in given[1:]:
+        label = _label(name, names[0])
+        found[name if label in found else label] = name
+    return found
 
 
 def _label(name: str, main: str) -> str:
@@ -86,24 +109,38 @@ def plan(
     return [Shard(measure_scores, common | {"seeds": [first + seed for seed in seeds]}, network) for seeds in some]
 
 
-def plan_held_out(
-    study: Study, params: Trained, network: str, chosen: Setting, runs: int, ratio: float
-) -> list[Shard]:
+def plan_held_out(study: Study, params: Trained, network: str, chosen: Setting, runs: int, ratio: float) -> list[Shard]:
     """The shards of networks that train on a random share `ratio` of the examples; all are scored."""
     common = study.config(chosen, params, looks=params.looks, examples=params.examples, ratio=ratio)
     some = groups(runs, params.runs_per_shard)
     return [Shard(measure_held_out, common | {"seeds": [HELD_OUT + s for s in seeds]}, network) for seeds in some]
 
 
-def joined(shards: Sequence[Shard]) -> dict[str, Arrays]:
-    """The scored runs of each network, its shards as one: runs first `[R, N]`."""
+def joined(shards: Sequence[Shard], compute: Compute | None = None) -> dict[str, Arrays]:
+    """The scored runs of each network (or what else `compute` made of it), its shards as one: runs first `[R, N]`."""
     shared = ("label", "input_norm")
-    found = {}
-    for network, own in by_place(s for s in shards if s.compute is measure_scores).items():
-        found[network] = {
-            k: own[0][k] if k in shared else np.concatenate([shard[k] for shard in own]) for k in own[0].found
-        }
+    own = by_place(shard for shard in shards if shard.compute is (compute or measure_scores))
+    found = {
+        network: {k: some[0][k] if k in shared else np.concatenate([shard[k] for shard in some]) for k in some[0].found}
+        for network, some in own.items()
+    }
+    for network, scores in found.items():
+        lost = np.isnan(scores["loss.last"]).any(1).sum() if "loss.last" in scores else 0
+        if lost:
+            count = len(scores["loss.last"])
+            raise UserError(f"{lost} of {count} runs of {network} diverged; give it a lower rate, as in recipe.lr=0.05")
     return found
+
+
+def in_blocks(values: np.ndarray, size: int) -> np.ndarray:
+    """Runs `[R, N]` as blocks that have none in common `[R // size, size, N]`; what is left over is left out."""
+    count = len(values) // size
+    return values[: count * size].reshape(count, size, *values.shape[1:])
+
+
+def mean_of(statistic: str) -> Callable[[Tables], Interval]:
+    """What a claim measures: the mean of a statistic in the table `blocks`, a value a block of runs."""
+    return lambda t: mean(t["blocks"].value[t["blocks"].statistic == statistic])
 
 
 # --- computations ----------------------------------------------------------------------------------------------------
@@ -164,22 +201,21 @@ def measure_scores(bench: Bench) -> Arrays:
 
 def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor, seeds: Sequence[int]) -> dict[str, Tensor]:
     """Scores of trained networks from their layers and from noise, `[R, N]` each."""
-    found: dict[str, list[Tensor]] = {}
-    for row in theta.split(1):
-        hidden = [h[0].flatten(1) for h in model.features(row, x).values()]
-        by_label, by_answer = probe.prediction_depth([x, *hidden], y, hidden[-1].argmax(1))
-        one = {
-            "prediction_depth.label": by_label,
-            "prediction_depth.answer": by_answer,
-            "prototype": prototype_distance(hidden[-2], y),
-            "prototype.self": self_prototype_distance(hidden[-2]),
-        }
-        for name, values in one.items():
-            found.setdefault(name, []).append(values)
-    return {name: torch.stack(rows) for name, rows in found.items()} | {
+    names = ("prediction_depth.label", "prediction_depth.answer", "prototype", "prototype.self")
+    rows = torch.stack([_of_layers(model, row, x, y) for row in theta.split(1)], 1)
+    return dict(zip(names, rows, strict=True)) | {
         "robustness.input": probe.input_robustness(model, theta, x, y, STRENGTHS, draws=3),
         "robustness.weights": probe.weight_robustness(model, theta, x, y, STRENGTHS, draws=3, keys=seeds),
     }
+
+
+def _of_layers(model: Model, row: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    """Two prediction depths and two prototype distances of one network `row [1, P]`; NaN if it diverged `[4, N]`."""
+    hidden = [h[0].flatten(1) for h in model.features(row, x).values()]
+    if not all(bool(torch.isfinite(h).all()) for h in hidden):
+        return torch.full((4, len(x)), torch.nan, device=x.device)
+    depths = probe.prediction_depth([x, *hidden], y, hidden[-1].argmax(1))
+    return torch.stack([*depths, prototype_distance(hidden[-2], y), self_prototype_distance(hidden[-2])])
 
 
 def _accuracies(model: Model, theta: Tensor, task: Data) -> dict[str, Tensor]:

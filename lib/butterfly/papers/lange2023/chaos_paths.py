@@ -19,8 +19,9 @@ from butterfly.interpolate import barriers
 from butterfly.models import Model
 from butterfly.papers.lange2023 import PAPER
 from butterfly.perturb import Kick
-from butterfly.study import Arrays, Bench, Interval, OneModel, Origin, Shard, Study, Tables, Times, above, below, between
-from butterfly.study import broken, check_times, intervals, long, rising_times
+from butterfly.study import Arrays, Bench, Interval, OneModel, Origin, Shard, Study, Tables, Times, intervals, long
+from butterfly.study.claims import above, below, between, broken
+from butterfly.study.parameters import check_times, rising_times
 from butterfly.train import Fork, parent_rows, train
 
 OTHER = 100_000  # seeds of the independent networks start here
@@ -173,19 +174,19 @@ def later_is_closer(t: Tables) -> Interval:
     return _ranks(t, "time", "distance")
 
 
-@study.claim("X14", by="ratio of the distance of early twins' paths to that of seeds", region=between(0.8, 1.25), figure="a")
+@study.claim("X14", by="ratio of the path distances, early twins to seeds", region=between(0.8, 1.25), figure="a")
 def as_far_as_seeds(t: Tables) -> Interval:
     """Twins kicked at the start take paths as far apart as networks of different seeds."""
     return intervals.geometric_mean(_early(t).distance / _of(t, "seed").distance)
 
 
-@study.claim("X15", by="ratio of the distance of two seeds' paths to that of architectures", region=below(1.0), figure="a")
+@study.claim("X15", by="ratio of the path distances, seeds to architectures", region=below(1.0), figure="a")
 def closer_than_architectures(t: Tables) -> Interval:
     """Paths of different seeds run closer than those of different architectures."""
     return intervals.geometric_mean(_of(t, "seed").distance / _of(t, "architecture").distance)
 
 
-@study.claim("X16", by="first layer, from 1, with half of the largest distance, early twins", region=above(1.5), figure="b")
+@study.claim("X16", by="first layer, from 1, at half the largest distance, early twins", region=above(1.5), figure="b")
 def part_later(t: Tables) -> Interval:
     """Early twins do not part in the first layer already."""
     return intervals.mean(_early(t).parting)

@@ -1,7 +1,6 @@
 """The figures of notebook 23. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import numpy as np
-import pandas as pd
 import seaborn as sns
 
 from butterfly.study import Tables
@@ -32,8 +31,8 @@ def by_time(tables: Tables) -> Drawn:
 
 
 def by_layer(tables: Tables) -> Drawn:
-    """Distance between the representations of two networks in each layer; right, relative to the layer in which they are
-    furthest apart (dotted: half of it); bands are 95 % bootstrap intervals of the mean over seeds."""
+    """Distance between the representations of two networks in each layer; right, relative to the layer in which they
+    are furthest apart (dotted: half of it); bands are 95 % bootstrap intervals of the mean over seeds."""
     layers = tables["layers"]
     shown = layers[layers.kind != "control"].copy()
     shown["what"] = [OTHERS.get(kind) or percent(time) for kind, time in zip(shown.kind, shown.time, strict=True)]
@@ -58,8 +57,8 @@ def by_layer(tables: Tables) -> Drawn:
 
 
 def detours(tables: Tables) -> Drawn:
-    """How much longer the way over the network halfway is than the direct one, mean over layers, against the loss barrier;
-    each point is a pair of networks."""
+    """How much longer the way over the network halfway is than the direct one, mean over layers, against the loss
+    barrier; each point is a pair of networks."""
     pairs = tables["pairs"]
     shown = pairs[pairs.kind.isin(["twin", "seed"])].copy()
     shown["when"] = [percent(time) if np.isfinite(time) else OTHERS["seed"] for time in shown.time]

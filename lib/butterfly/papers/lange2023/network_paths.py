@@ -4,7 +4,8 @@ The input, every layer and the logits of a network are points on a sphere, Angul
 the one-hot targets are the place to reach. Networks of several widths and depths are followed over training.
 """
 
-from itertools import combinations
+from collections.abc import Iterator
+from itertools import combinations, pairwise
 from typing import Self
 
 import numpy as np
@@ -14,25 +15,25 @@ from pydantic import Field, model_validator
 from scipy import stats
 from torch import Tensor
 
-from butterfly import claims, data, geometry, models, represent
-from butterfly.claims import Claim, Region
+from butterfly import data, geometry, represent
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import check_looks, chosen, every_few, unless_lost
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting
+from butterfly.models import Model
+from butterfly.papers.lange2023 import PAPER
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
+from butterfly.study import Arrays, Bench, Config, Interval, Shard, Study, Tables, Trained, intervals
+from butterfly.study.claims import Kind, Origin, above, below, between, lost
+from butterfly.study.parameters import check_looks
+from butterfly.study.tables import grid, stacked
 from butterfly.train import Observer, train
 
-NOTEBOOK = "22_network_paths"
-PAPER = "Lange et al. 2022 (arXiv 2206.10999)"
 OTHER = 100_000  # seeds of the second network of every architecture start here
 MEASURES = ("angular CKA", "Gaussian kernel", "angular shape", "Euclidean shape")
+ENDS = (0.0, 100.0)  # when all measures are taken
 
 
-class Params(Common):
+class Params(Trained):
     """Parameters of notebook 22; checkpoints are in percent of the training steps."""
 
     setting: str = "mnist1d-paths"
@@ -58,56 +59,69 @@ class Params(Common):
             raise ValueError(f"subsets = {list(self.subsets)}: debiased CKA needs 4 examples or more")
         if self.subsets[-1] > self.examples:
             raise ValueError(f"subsets = {list(self.subsets)} hold more than the {self.examples} examples")
-        chosen(self.setting, None)
+        self.chosen(self.setting)
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """The architectures, by name."""
+        return [f"mlp-{depth}x{width}" for depth in self.depths for width in self.widths]
+
+    @property
+    def architectures(self) -> str:
+        """The networks that claims are about."""
+        return f"{self.names[0]} to {self.names[-1]}"
+
+
+study = Study("22_network_paths", Params, PAPER, origin=Origin.OURS)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few seeds, with all architectures."""
+    setting = params.chosen(params.setting, params.steps)
+    check_looks(setting, params.checkpoints)
+    held = len(data.load(setting.data).y_test)
+    if params.examples > held:
+        raise ParameterError(f"examples = {params.examples}: the test set of {setting.data} holds {held}; give fewer")
+    return study.every_few(params, setting, leave=("widths", "depths"), architectures=params.names)
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def shards(params: Params) -> list[Config]:
-    """One shard for every few seeds, with all architectures."""
-    check_device(params.device)
-    setting = chosen(params.setting, params.steps)
-    check_looks(setting, params.checkpoints)
-    held = len(data.load(setting.data).y_test)
-    if params.examples > held:
-        raise ParameterError(f"examples = {params.examples}: the test set of {setting.data} holds {held}; give fewer")
-    return every_few(params, setting)
-
-
-def compute_shard(config: Config) -> Arrays:
+@study.shard
+def measure(bench: Bench) -> Arrays:
     """Cosines between all points of every path, over training and at the end.
 
     `cosines_<architecture> [S, T, L, L]`: points are the input, the layers, the logits, the targets.
     """
-    setting, seeds = Setting.read(config["setting"], "setting"), config["seeds"]
-    task = data.load(setting.data).to(config["device"])
-    found, ends = {}, {}
-    for name in _architectures(config):
-        model = models.build(name, task.input_shape, task.classes)
-        looks = [round(time / 100 * setting.recipe.steps) for time in config["checkpoints"]]
-        copy = Observer("copy", lambda now: now.theta.clone(), frozenset(looks))
-        both = [*seeds, *(seed + OTHER for seed in seeds)]
-        run = train(model, task, setting.recipe, both, observers=[copy])
-        stacks = torch.stack([theta[: len(seeds)] for _, theta in run.recorded("copy")], 1)  # [S, T, P]
-        paths = [[_points(model, theta, task, config["examples"]) for theta in seed] for seed in stacks]
-        ends[name] = [_points(model, theta, task, config["examples"]) for theta in run.theta]
-        found[f"cosines_{name}"] = np.array([[represent.cka(points).numpy() for points in path] for path in paths])
-        found[f"measures_{name}"] = np.array([_measures(path[k]) for path in paths for k in (0, -1)]).reshape(
-            len(seeds), 2, len(MEASURES), *found[f"cosines_{name}"].shape[2:]
-        )
-        found[f"subsets_{name}"] = np.array([_subsets(ends[name][k], config["subsets"]) for k in range(len(seeds))])
-        _, error = evaluate(model, run.theta[: len(seeds)], task.x_test, task.y_test)
-        found[f"accuracy_{name}"] = 1 - error.cpu().numpy()
-    return {**found, **_between(ends, len(seeds))}
+    arrays, ends = {}, {}
+    for name in bench["architectures"]:
+        own, ends[name] = _follow(bench, bench.build(name))
+        arrays |= {f"{what}_{name}": values for what, values in own.items()}
+    return {**arrays, "between": _between(ends, len(bench.seeds))}
 
 
-def _architectures(config: Config) -> list[str]:
-    return [f"mlp-{depth}x{width}" for depth in config["depths"] for width in config["widths"]]
+def _follow(bench: Bench, model: Model) -> tuple[Arrays, list[list[Tensor]]]:
+    """What is measured on one architecture; and the paths at the end, those of the second networks last."""
+    seeds, task, examples = bench.seeds, bench.task, bench["examples"]
+    copy = Observer("copy", lambda now: now.theta.clone(), frozenset(map(bench.setting.step_at, bench["checkpoints"])))
+    run = train(model, task, bench.recipe, [*seeds, *(seed + OTHER for seed in seeds)], observers=[copy])
+    stacks = torch.stack([theta[: len(seeds)] for _, theta in run.recorded("copy")], 1)  # [S, T, P]
+    paths = [[_points(model, theta, task, examples) for theta in seed] for seed in stacks]
+    ends = [_points(model, theta, task, examples) for theta in run.theta]
+    _, error = evaluate(model, run.theta[: len(seeds)], task.x_test, task.y_test)
+    arrays = {
+        "cosines": np.array([[represent.cka(points).numpy() for points in path] for path in paths]),
+        "measures": np.array([[_measures(path[k]) for k in (0, -1)] for path in paths]),
+        "subsets": np.array([_subsets(end, bench["subsets"]) for end in ends[: len(seeds)]]),
+        "accuracy": 1 - error.cpu().numpy(),
+    }
+    return arrays, ends
 
 
-def _points(model: models.Model, theta: Tensor, task: Data, examples: int) -> list[Tensor]:
+def _points(model: Model, theta: Tensor, task: Data, examples: int) -> list[Tensor]:
     """The path of one network on test examples: input, layers, logits; and the targets."""
     x = task.x_test[:examples]
     layers = [h[0].flatten(1).cpu() for h in model.features(theta[None], x).values()]
@@ -135,80 +149,69 @@ def _subsets(points: list[Tensor], sizes: list[int]) -> np.ndarray:
     return lengths
 
 
-def _between(ends: dict[str, list[Tensor]], seeds: int) -> Arrays:
+def _between(ends: dict[str, list[list[Tensor]]], seeds: int) -> np.ndarray:
     """Warped distances `[S, architectures, architectures]` from networks of one seed to those of another at the end."""
-    names = list(ends)
-    found = np.zeros((seeds, len(names), len(names)))
+    distances = np.zeros((seeds, len(ends), len(ends)))
     for seed in range(seeds):
-        own, others = ([ends[name][k][:-1] for name in names] for k in (seed, seed + seeds))
-        every = [point for path in own + others for point in path]
-        distances = represent.angle(represent.cka(every))
-        starts = np.cumsum([0, *(len(path) for path in own + others)])
-        for i in range(len(names)):
-            for j in range(len(names)):
-                k = len(names) + j
-                block = distances[starts[i] : starts[i + 1], starts[k] : starts[k + 1]]
-                found[seed, i, j] = geometry.warped_distance(block)
-    return {"between": found}
-
-
-def _cost(config: Config) -> float:
-    return float(len(config["seeds"]))
+        paths = [end[k][:-1] for k in (seed, seed + seeds) for end in ends.values()]
+        angles = represent.angle(represent.cka([point for path in paths for point in path]))
+        starts = np.cumsum([0, *map(len, paths)])
+        place = [slice(*bounds) for bounds in pairwise(starts)]
+        for i, j in np.ndindex(distances.shape[1:]):
+            distances[seed, i, j] = geometry.warped_distance(angles[place[i], place[len(ends) + j]])
+    return distances
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
 
-class Tables(dict[str, pd.DataFrame]):
-    """Tidy tables.
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> Tables:
+    """Tidy tables, and the `cosines` of each network and time.
 
     `paths` (network and checkpoint: length, chord, ...), `points` (network, checkpoint and point: distance to the
     targets, projection), `measures` (tortuosity by measure), `subsets`, `between` (pairs of architectures).
     """
+    tables = stacked(part for shard in shards for part in _parts(shard))
+    cosines = {
+        (name, seed, time): matrix
+        for shard in shards
+        for name in params.names
+        for seed, path in zip(shard.config["seeds"], shard[f"cosines_{name}"], strict=True)
+        for time, matrix in zip(params.checkpoints, path, strict=True)
+    }
+    return Tables({name: t.assign(setting=params.setting) for name, t in tables.items()}, params, cosines=cosines)
 
-    cosines: dict[tuple[str, int, float], np.ndarray]
+
+def _parts(shard: Shard) -> Iterator[dict[str, pd.DataFrame]]:
+    """The tables of each network of one shard, and those of pairs."""
+    seeds, names = shard.config["seeds"], shard.config["architectures"]
+    for name in names:
+        depth, width = map(int, name.removeprefix("mlp-").split("x"))
+        for row, seed in enumerate(seeds):
+            arrays = [shard[f"{what}_{name}"][row] for what in ("cosines", "measures", "subsets")]
+            network = {"model": name, "depth": depth, "width": width, "seed": seed}
+            yield {what: t.assign(**network) for what, t in _of_network(shard.config, *arrays).items()}
+    # A column of the matrix after the other.
+    yield {"between": grid(shard["between"].swapaxes(1, 2), {"seed": seeds, "other": names, "one": names}, "distance")}
 
 
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    parts: dict[str, list[pd.DataFrame]] = {}
-    cosines: dict[tuple[str, int, float], np.ndarray] = {}
-    for config, found in zip(configs, compute(compute_shard, configs, _cost), strict=True):
-        names = _architectures(config)
-        for name in names:
-            depth, width = (int(number) for number in name.removeprefix("mlp-").split("x"))
-            for row, seed in enumerate(config["seeds"]):
-                key = {"model": name, "depth": depth, "width": width, "seed": seed}
-                for at, time in enumerate(config["checkpoints"]):
-                    matrix = found[f"cosines_{name}"][row, at]
-                    cosines[name, seed, time] = matrix
-                    parts.setdefault("paths", []).append(pd.DataFrame([{**key, "time": time, **_properties(matrix)}]))
-                    parts.setdefault("points", []).append(_positions(matrix).assign(**key, time=time))
-                for at, time in enumerate((0.0, 100.0)):
-                    for measure, distances in zip(MEASURES, found[f"measures_{name}"][row, at], strict=True):
-                        value = _winding(distances)
-                        one = {
-                            **key,
-                            "time": time,
-                            "measure": measure,
-                            "tortuosity": value,
-                            "excess": _axioms(distances),
-                        }
-                        parts.setdefault("measures", []).append(pd.DataFrame([one]))
-                lengths = found[f"subsets_{name}"][row]
-                for kind, values in zip(("biased", "debiased"), lengths, strict=True):
-                    one = pd.DataFrame({"examples": config["subsets"], "length": values})
-                    parts.setdefault("subsets", []).append(one.assign(kind=kind, **key))
-        for row, seed in enumerate(config["seeds"]):
-            table = pd.DataFrame(found["between"][row], index=names, columns=names).rename_axis("one")
-            long = table.reset_index().melt("one", var_name="other", value_name="distance")
-            parts.setdefault("between", []).append(long.assign(seed=seed))
-    tables = Tables(
-        {name: pd.concat(some, ignore_index=True).assign(setting=params.setting) for name, some in parts.items()}
-    )
-    tables.cosines = cosines
-    return tables
+def _of_network(
+    config: Config, cosines: np.ndarray, measures: np.ndarray, subsets: np.ndarray
+) -> dict[str, pd.DataFrame]:
+    """The tables of one network, from its arrays."""
+    over_training = list(zip(config["checkpoints"], cosines, strict=True))
+    shapes = [
+        (time, measure, _winding(distances), _axioms(distances))
+        for time, by_measure in zip(ENDS, measures, strict=True)
+        for measure, distances in zip(MEASURES, by_measure, strict=True)
+    ]
+    return {
+        "paths": pd.DataFrame([{"time": time, **_properties(matrix)} for time, matrix in over_training]),
+        "points": pd.concat([_positions(matrix).assign(time=time) for time, matrix in over_training]),
+        "measures": pd.DataFrame(shapes, columns=["time", "measure", "tortuosity", "excess"]),
+        "subsets": grid(subsets, {"kind": ("biased", "debiased"), "examples": config["subsets"]}, "length"),
+    }
 
 
 def _properties(matrix: np.ndarray) -> dict[str, float]:
@@ -247,140 +250,127 @@ def _winding(distances: np.ndarray) -> float:
 def _axioms(distances: np.ndarray) -> float:
     """How far the triangle inequality is violated at most; below 0 if it holds everywhere."""
     triples = combinations(range(len(distances)), 3)
-    return max(
-        2 * max(sides) - sum(sides)
-        for i, j, k in triples
-        for sides in [(distances[i, j], distances[j, k], distances[i, k])]
-    )
+    triangles = [(distances[i, j], distances[j, k], distances[i, k]) for i, j, k in triples]
+    return max(2 * max(sides) - sum(sides) for sides in triangles)
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
 
-# Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-MARGINS = {
-    "R01": Region(high=1e-6),
-    "R02": Region(low=0.1),
-    "R02b": Region(high=0.1),
-    "R03": Region(high=1.0),
-    "R04": Region(high=-1.5),
-    "R04b": Region(88.5, 91.5),
-    "R05": Region(low=0.0),
-    "R05b": Region(high=0.0),
-    "R06": Region(low=0.0),
-    "R07": Region(high=1.0),
-    "R08": Region(low=0.8),
-    "R09": Region(-0.02, 0.02),
-    "R09b": Region(low=0.02),
-}
+AXIOMS = {"origin": Origin.OTHER, "source": "Williams et al. 2021 (arXiv 2110.14739)", "kind": Kind.CHECK}
+BIAS = {"origin": Origin.CODE, "place": "repsim, diagnostics/bias_variance.py", "figure": "e"}
+ROLE = {"origin": Origin.ABSTRACT, "figure": "b"}
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook; a unit is a seed, over all architectures."""
-    paths = tables["paths"]
-    start, end = (paths[paths.time == time].set_index(["seed", "model"]) for time in (0.0, 100.0))
-    by_depth = end.reset_index().pivot_table(["length", "step", "tortuosity"], ["seed", "width"], "depth")
-    excess = tables["measures"].excess.max()
-
-    def per_seed(values: pd.Series) -> claims.Interval:
-        return claims.mean(values.groupby("seed").mean())
-
-    def slope(name: str) -> claims.Interval:
-        table = by_depth[name]
-        found = pd.Series(claims.slopes(np.log2(table.columns.to_numpy(float)), table.to_numpy()), index=table.index)
-        return per_seed(found)
-
-    made = [
-        (
-            "R01",
-            "All distances between layers obey the triangle inequality",
-            "largest violation, all triples and measures",
-            claims.exact(
-                float(max(excess, 0.0)) if excess <= MARGINS["R01"].high else float(excess), paths.seed.nunique()
-            ),
-        ),
-        (
-            "R02",
-            "A trained network leads towards the targets",
-            "distance to the targets: input minus logits, radians",
-            per_seed(end.approach),
-        ),
-        (
-            "R02b",
-            "An untrained network does not lead towards the targets",
-            "distance to the targets: input minus logits, radians, before training",
-            per_seed(start.approach),
-        ),
-        (
-            "R03",
-            "Training straightens paths",
-            "ratio of length over chord after training to that before",
-            claims.geometric_mean(np.exp(np.log(end.tortuosity / start.tortuosity).groupby("seed").mean())),
-        ),
-        (
-            "R04",
-            "Training turns steps a little towards the targets",
-            "mean angle of steps to the targets, after minus before, degrees",
-            per_seed(end.target_angle - start.target_angle),
-        ),
-        (
-            "R04b",
-            "The steps of untrained networks are orthogonal to the way to the targets",
-            "mean angle before training, degrees",
-            per_seed(start.target_angle),
-        ),
-        ("R05", "Deeper networks take longer paths", "slope of length on log2 depth, radians", slope("length")),
-        ("R05b", "Deeper networks take smaller steps", "slope of the mean step on log2 depth, radians", slope("step")),
-        (
-            "R06",
-            "Deeper networks take more winding paths",
-            "slope of length over chord on log2 depth",
-            slope("tortuosity"),
-        ),
-        (
-            "R07",
-            "Paths of one architecture are closer to each other than to those of other architectures",
-            "ratio of warped distances between networks of two seeds, same over different architecture",
-            claims.geometric_mean(_same_over_different(tables["between"])),
-        ),
-        (
-            "R08",
-            "Networks get there gradually",
-            "rank correlation of checkpoint and projection of the logits on the way to the targets",
-            claims.mean(_gradually(paths)),
-        ),
-        (
-            "R09",
-            "Debiased, the length of a path does not depend on the number of examples",
-            "slope of the log length on log2 of the number of examples",
-            _bias(tables["subsets"], "debiased"),
-        ),
-        (
-            "R09b",
-            "With the usual, biased estimate it does: paths come out too short with few examples",
-            "slope of the log length on log2 of the number of examples, biased CKA",
-            _bias(tables["subsets"], "biased"),
-        ),
-    ]
-    found = [
-        claims.claim(id, NOTEBOOK, statement, PAPER, statistic, MARGINS[id], interval)
-        for id, statement, statistic, interval in made
-    ]
-    return unless_lost(found, paths[["length", "tortuosity", "target_angle", "end"]], "paths have lost layers")
+@study.unless
+def lost_paths(t: Tables) -> str:
+    """Claims are void where a path cannot be measured."""
+    return lost(t["paths"][["length", "tortuosity", "target_angle", "end"]], "paths have lost layers")
 
 
-def _same_over_different(between: pd.DataFrame) -> pd.Series:
-    same = between.one == between.other
-    logs = np.log(between.distance)
-    return np.exp(logs[same].groupby(between.seed).mean() - logs[~same].groupby(between.seed).mean())
+def _at(t: Tables, time: float) -> pd.DataFrame:
+    """The properties of the paths at one time `[seed and model]`."""
+    return t["paths"][t["paths"].time == time].set_index(["seed", "model"])
 
 
-def _gradually(paths: pd.DataFrame) -> list[float]:
-    table = paths.pivot_table("end", ["seed", "model"], "time")
-    found = pd.Series([stats.spearmanr(table.columns, row).statistic for row in table.to_numpy()], index=table.index)
-    return found.groupby("seed").mean().to_list()
+def _per_seed(values: pd.Series) -> Interval:
+    return intervals.mean(values.groupby("seed").mean())
 
 
-def _bias(subsets: pd.DataFrame, kind: str) -> claims.Interval:
-    table = np.log(subsets[subsets.kind == kind].pivot_table("length", ["seed", "model"], "examples"))
-    slopes = pd.Series(claims.slopes(np.log2(table.columns.to_numpy(float)), table.to_numpy()), index=table.index)
-    return claims.mean(slopes.groupby("seed").mean())
+def _slope(table: pd.DataFrame, value: str, network: str, over: str) -> Interval:
+    """Slope of a value on log2 of `over` in each network (those of one seed differ in the column `network`)."""
+    wide = table.pivot_table(value, ["seed", network], over)
+    slopes = intervals.slopes(np.log2(wide.columns.to_numpy(float)), wide.to_numpy())
+    return _per_seed(pd.Series(slopes, index=wide.index))
+
+
+def _by_depth(t: Tables, name: str) -> Interval:
+    return _slope(t["paths"].query("time == 100"), name, "width", "depth")
+
+
+def _by_examples(t: Tables, kind: str) -> Interval:
+    lengths = t["subsets"].query("kind == @kind").assign(log=lambda table: np.log(table.length))
+    return _slope(lengths, "log", "model", "examples")
+
+
+@study.claim("R01", by="largest violation, all triples and measures", region=below(1e-6), **AXIOMS)
+def obey_the_triangle_inequality(t: Tables) -> Interval:
+    """All distances between layers obey the triangle inequality."""
+    return intervals.exact(float(max(t["measures"].excess.max(), 0.0)), t["paths"].seed.nunique())
+
+
+@study.claim("R02", by="distance to the targets: input minus logits, radians", region=above(0.1), **ROLE)
+def leads_to_the_targets(t: Tables) -> Interval:
+    """A trained network leads towards the targets."""
+    return _per_seed(_at(t, 100.0).approach)
+
+
+@study.claim("R02b", by="distance to the targets before training: input minus logits", region=below(0.1), figure="b")
+def leads_nowhere_untrained(t: Tables) -> Interval:
+    """An untrained network does not lead towards the targets."""
+    return _per_seed(_at(t, 0.0).approach)
+
+
+@study.claim("R03", by="ratio of length over chord after training to that before", region=below(1.0), figure="ac")
+def training_straightens(t: Tables) -> Interval:
+    """Training straightens paths."""
+    start, end = (_at(t, time).tortuosity for time in ENDS)
+    return intervals.geometric_mean(np.exp(np.log(end / start).groupby("seed").mean()))
+
+
+@study.claim("R04", by="angle of steps to the targets, after minus before, degrees", region=below(-1.5), figure="a")
+def training_turns_steps(t: Tables) -> Interval:
+    """Training turns steps a little towards the targets."""
+    start, end = (_at(t, time).target_angle for time in ENDS)
+    return _per_seed(end - start)
+
+
+@study.claim("R04b", by="mean angle before training, degrees", region=between(88.5, 91.5), figure="a")
+def untrained_steps_are_orthogonal(t: Tables) -> Interval:
+    """The steps of untrained networks are orthogonal to the way to the targets."""
+    return _per_seed(_at(t, 0.0).target_angle)
+
+
+@study.claim("R05", by="slope of length on log2 depth, radians", region=above(0.0), kind=Kind.CHECK, figure="a")
+def deeper_is_longer(t: Tables) -> Interval:
+    """Deeper networks take longer paths."""
+    return _by_depth(t, "length")
+
+
+@study.claim("R05b", by="slope of the mean step on log2 depth, radians", region=below(0.0))
+def deeper_takes_smaller_steps(t: Tables) -> Interval:
+    """Deeper networks take smaller steps."""
+    return _by_depth(t, "step")
+
+
+@study.claim("R06", by="slope of length over chord on log2 depth", region=above(0.0), kind=Kind.CHECK, figure="ac")
+def deeper_winds_more(t: Tables) -> Interval:
+    """Deeper networks take more winding paths."""
+    return _by_depth(t, "tortuosity")
+
+
+@study.claim("R07", by="ratio of distances of two seeds, same to different architecture", region=below(1.0), figure="f")
+def architectures_have_their_paths(t: Tables) -> Interval:
+    """Paths of one architecture are closer to each other than to those of other architectures."""
+    pairs = t["between"]
+    same, logs = pairs.one == pairs.other, np.log(pairs.distance)
+    mean, other = (logs[rows].groupby(pairs.seed).mean() for rows in (same, ~same))
+    return intervals.geometric_mean(np.exp(mean - other))
+
+
+@study.claim("R08", by="rank correlation of checkpoint and progress of the logits", region=above(0.8), figure="a")
+def gradually(t: Tables) -> Interval:
+    """Networks get there gradually."""
+    table = t["paths"].pivot_table("end", ["seed", "model"], "time")
+    return _per_seed(table.apply(lambda row: stats.spearmanr(table.columns, row).statistic, axis=1))
+
+
+@study.claim("R09", by="slope of the log length on log2 of the examples", region=between(-0.02, 0.02), **BIAS)
+def debiased_does_not_depend_on_examples(t: Tables) -> Interval:
+    """Debiased, the length of a path does not depend on the number of examples."""
+    return _by_examples(t, "debiased")
+
+
+@study.claim("R09b", by="slope of the log length on log2 of the examples, biased CKA", region=above(0.02), **BIAS)
+def biased_does(t: Tables) -> Interval:
+    """With the usual, biased estimate it does: paths come out too short with few examples."""
+    return _by_examples(t, "biased")

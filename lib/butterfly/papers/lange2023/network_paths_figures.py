@@ -1,4 +1,4 @@
-"""The figures of notebook 22. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 22. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import warnings
 
@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from sklearn.manifold import MDS
 
-from butterfly.experiments.network_paths import MEASURES, Tables
-from butterfly.study.figures import Drawn, colours, legend, root_axis
-from butterfly.study.figures import BAND, panels
+from butterfly.papers.lange2023.network_paths import MEASURES
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, colours, legend, panels, root_axis, scope
 
 PROPERTIES = {
     "length": "length (rad)",
@@ -21,75 +22,69 @@ PROPERTIES = {
 
 
 def over_training(tables: Tables) -> Drawn:
-    """(a) Four properties of paths over training; a line a depth, the widest networks."""
-    table = tables["paths"].query("width == width.max()").assign(layers=lambda t: t.depth.astype(str))
-    figure, axes = panels(4, width=3.5)
+    """Length of the path from input to logits; length over chord; mean angle between each step and the way to the
+    targets (90 degrees: no progress); projection of the logits on the way from input (0) to targets (1); by the number
+    of hidden layers, the widest networks; bands are 95 % bootstrap intervals of the mean over seeds."""
+    table = _widest(tables["paths"]).assign(layers=lambda t: t.depth.astype(str))
+    figure, axes = panels(len(PROPERTIES), width=3.5)
     palette = colours(table.layers)
     for axis, (name, label) in zip(axes, PROPERTIES.items(), strict=True):
         sns.lineplot(table, x="time", y=name, hue="layers", palette=palette, marker="o", ax=axis, **BAND)
         axis.set(xlabel="time (% of training; square-root axis)", ylabel=label)
         root_axis(axis, table.time, sorted(table.time.unique()))
         axis.xaxis.set_major_formatter("{x:g}")
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
     axes[2].axhline(90, color="black", linewidth=1, linestyle=":")
-    figure.suptitle(f"Paths of networks of width {table.width.max()} over training ({_scope(tables)})")
-    legend(axes[-1], "hidden layers")
+    figure.suptitle(f"Paths of networks of width {table.width.max()} over training ({scope(table)})")
+    _one_legend(axes, "hidden layers")
     return figure, table[["model", "depth", "width", "seed", "time", *PROPERTIES]]
 
 
-def towards_the_targets(tables: Tables) -> Drawn:
-    """(b) Distance to the targets along the path, before and after training; a panel a depth, the widest networks."""
-    table = tables["points"].query("width == width.max() and time in [0, 100]")
+def towards(tables: Tables) -> Drawn:
+    """Distance of each point of the path to the targets, before and after training; dotted: the distance of unrelated
+    representations; a panel a depth, the widest networks; bands are 95 % bootstrap intervals of the mean over seeds."""
+    table = _widest(tables["points"]).query("time in [0, 100]")
     table = table.assign(when=table.time.map({0.0: "before training", 100.0: "after training"}))
-    depths = sorted(table.depth.unique())
-    figure, axes = panels(len(depths), width=4.0, share=True)
-    for axis, depth in zip(axes, depths, strict=True):
-        some = table[table.depth == depth]
-        sns.lineplot(some, x="point", y="to_target", hue="when", palette="colorblind", marker="o", ax=axis, **BAND)
+    figure, axes = _a_panel_a_depth(table, "point", "to_target", "when", share=True)
+    for axis in axes:
         axis.axhline(np.pi / 2, color="black", linewidth=1, linestyle=":")
-        axis.set(title=f"{depth} hidden layers", xlabel="point of the path (0: input; last: logits)")
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
+        axis.set(xlabel="point of the path (0: input; last: logits)", ylabel="")
     axes[0].set_ylabel("distance to the targets (rad)")
-    figure.suptitle(f"Distance to the targets along the path; dotted: unrelated ({_scope(tables)})")
-    legend(axes[-1], "")
+    figure.suptitle(f"Distance to the targets along the path; dotted: unrelated ({scope(table)})")
+    _one_legend(axes, "")
     return figure, table[["model", "depth", "seed", "time", "point", "to_target", "fraction", "off"]]
 
 
 def winding(tables: Tables) -> Drawn:
-    """(c) Length over chord before and after training, by four measures of distance; beside it, orthogonal steps."""
+    """Length over chord of paths before and after training, by depth, for four measures of distance; dotted: equal
+    orthogonal steps in a flat space. Mean over widths; bands are 95 % bootstrap intervals over seeds and widths."""
     table = tables["measures"].assign(when=lambda t: t.time.map({0.0: "before", 100.0: "after training"}))
     figure, axes = panels(len(MEASURES), width=3.4, share=True)
+    depths = np.array(sorted(table.depth.unique()))
     for axis, measure in zip(axes, MEASURES, strict=True):
         some = table[table.measure == measure]
         sns.lineplot(some, x="depth", y="tortuosity", hue="when", palette="colorblind", marker="o", ax=axis, **BAND)
-        depths = np.array(sorted(some.depth.unique()))
         # A path of k equal orthogonal steps in a flat space is sqrt(k) times as long as its chord; k = layers + 1.
         axis.plot(depths, np.sqrt(depths + 1), color="black", linestyle=":", label="orthogonal steps")
-        axis.set(title=measure, xlabel="hidden layers")
+        axis.set(title=measure, xlabel="hidden layers", ylabel="")
         axis.set_xticks(depths)
-        if axis is not axes[-1] and axis.get_legend():
-            axis.get_legend().remove()
     axes[0].set_ylabel("length / chord")
-    figure.suptitle(f"How winding paths are, by four measures of distance (all widths; {_scope(tables)})")
-    legend(axes[-1], "")
+    figure.suptitle(f"How winding paths are, by four measures of distance (all widths; {scope(table)})")
+    _one_legend(axes, "")
     return figure, table[["model", "depth", "width", "seed", "time", "measure", "tortuosity"]]
 
 
 def pictures(tables: Tables) -> Drawn:
-    """(d) Paths of one seed drawn in the plane by multidimensional scaling; a panel a depth, the widest networks."""
-    paths = tables["paths"].query("width == width.max()")
-    seed, depths = paths.seed.min(), sorted(paths.depth.unique())
-    figure, axes = panels(len(depths), width=4.2, height=4.2)
+    """Multidimensional scaling of the path of one network of the first seed before and after training, the input at the
+    origin, the targets (star) to the right; a panel a depth, the widest networks."""
+    paths = _widest(tables["paths"])
+    seed, models = paths.seed.min(), paths.drop_duplicates("depth").set_index("depth").model.sort_index()
+    figure, axes = panels(len(models), width=4.2, height=4.2)
     numbers = []
-    for axis, depth in zip(axes, depths, strict=True):
-        model = paths[paths.depth == depth].model.iloc[0]
-        for time, color in (("before", "gray"), ("after", sns.color_palette("colorblind")[0])):
-            matrix = tables.cosines[model, seed, 0.0 if time == "before" else 100.0]
-            places = _plane(matrix)
-            numbers.append(pd.DataFrame(places, columns=["x", "y"]).assign(depth=depth, when=time, seed=seed))
-            axis.plot(*places[:-1].T, color=color, marker="o", markersize=4, label=f"{time} training")
+    for axis, (depth, model) in zip(axes, models.items(), strict=True):
+        for when, time, color in (("before", 0.0, "gray"), ("after", 100.0, sns.color_palette("colorblind")[0])):
+            places = _plane(tables.kept["cosines"][model, seed, time])
+            numbers.append(pd.DataFrame(places, columns=["x", "y"]).assign(depth=depth, when=when, seed=seed))
+            axis.plot(*places[:-1].T, color=color, marker="o", markersize=4, label=f"{when} training")
             axis.annotate("input", places[0], (4, 4), textcoords="offset points", fontsize="small", color=color)
             axis.scatter(*places[-1], color=color, marker="*", s=120)
         axis.set(title=f"{depth} hidden layers", xlabel="radians", ylabel="radians", aspect="equal")
@@ -114,24 +109,26 @@ def _plane(cosines: np.ndarray) -> np.ndarray:
 
 
 def bias(tables: Tables) -> Drawn:
-    """(e) Length of the path against the number of examples, biased and debiased; the widest networks, by depth."""
-    table = tables["subsets"].query("width == width.max()")
-    depths = sorted(table.depth.unique())
-    figure, axes = panels(len(depths), width=4.0)
-    for axis, depth in zip(axes, depths, strict=True):
-        some = table[table.depth == depth]
-        sns.lineplot(some, x="examples", y="length", hue="kind", palette="colorblind", marker="o", ax=axis, **BAND)
-        _examples(axis, some.examples)
-        axis.set(title=f"{depth} hidden layers", ylabel="length of the path (rad)" if axis is axes[0] else "")
-        if axis is not axes[-1]:
-            axis.get_legend().remove()
-    figure.suptitle(f"Length of trained paths against the number of examples ({_scope(tables)})")
-    legend(axes[-1], "estimate")
+    """Length of trained paths measured on fewer examples, with the usual (biased) and with the debiased estimate; mean
+    of five random subsets, the same for all seeds, which is why lines wiggle together; a panel a depth, the widest
+    networks; bands are 95 % bootstrap intervals of the mean over seeds."""
+    table = _widest(tables["subsets"])
+    figure, axes = _a_panel_a_depth(table, "examples", "length", "kind")
+    ticks = sorted(table.examples.unique())
+    for axis in axes:
+        axis.set_xscale("log")
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
+        axis.minorticks_off()
+        axis.set(xlabel="test examples", ylabel="")
+    axes[0].set_ylabel("length of the path (rad)")
+    figure.suptitle(f"Length of trained paths against the number of examples ({scope(table)})")
+    _one_legend(axes, "estimate")
     return figure, table[["model", "depth", "seed", "kind", "examples", "length"]]
 
 
 def between(tables: Tables) -> Drawn:
-    """(f) Distance between the paths of networks of different seeds, by architecture."""
+    """Mean distance between the paths of two networks of different seeds, by architecture, points matched in order
+    (dynamic time warping)."""
     table = tables["between"]
     names = list(dict.fromkeys(table.one))
     mean = table.groupby(["one", "other"]).distance.mean().unstack().loc[names, names]
@@ -140,17 +137,26 @@ def between(tables: Tables) -> Drawn:
     axis.set(xlabel="network of another seed", ylabel="network")
     axis.tick_params(axis="x", rotation=30)
     axis.tick_params(axis="y", rotation=0)
-    figure.suptitle(f"Distance between paths, points matched in order ({_scope(tables)})")
+    figure.suptitle(f"Distance between paths, points matched in order ({scope(table)})")
     return figure, table[["one", "other", "seed", "distance"]]
 
 
-def _examples(axis: Axes, examples: pd.Series) -> None:
-    ticks = sorted(examples.unique())
-    axis.set_xscale("log")
-    axis.set_xticks(ticks, [str(tick) for tick in ticks])
-    axis.minorticks_off()
-    axis.set_xlabel("test examples")
+def _widest(table: pd.DataFrame) -> pd.DataFrame:
+    return table.query("width == width.max()")
 
 
-def _scope(tables: Tables) -> str:
-    return f"MNIST-1D, n = {tables['paths'].seed.nunique()} seeds"
+def _a_panel_a_depth(table: pd.DataFrame, x: str, y: str, hue: str, share: bool = False) -> tuple[Figure, list[Axes]]:
+    depths = sorted(table.depth.unique())
+    figure, axes = panels(len(depths), width=4.0, share=share)
+    for axis, depth in zip(axes, depths, strict=True):
+        some = table[table.depth == depth]
+        sns.lineplot(some, x=x, y=y, hue=hue, palette="colorblind", marker="o", ax=axis, **BAND)
+        axis.set(title=f"{depth} hidden layers")
+    return figure, axes
+
+
+def _one_legend(axes: list[Axes], title: str) -> None:
+    """A legend beside the last panel, and none in those before."""
+    for axis in axes[:-1]:
+        axis.get_legend().remove()
+    legend(axes[-1], title)

@@ -10,5 +10,8 @@ PAPER = Paper(
     year=2024,
     arxiv="2404.06498",
     question="Does one permutation of the units align whole training runs, and networks pruned from them?",
-    at_hand="abstract, and code and notebooks that precede it (devinkwok/nnperm, perm_stability); not the body of the paper",
+    at_hand=(
+        "abstract, and code and notebooks that precede it (devinkwok/nnperm, perm_stability); not the body of the "
+        "paper"
+    ),
 )

@@ -1,12 +1,12 @@
-"""The figures of notebook 21. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 21. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from butterfly.experiments.connectivity import FRAMED, WAYS, Tables
-from butterfly.study.figures import TITLES, Drawn, legend
-from butterfly.study.figures import BAND, panels
+from butterfly.papers.sharma2024.connectivity import FRAMED, WAYS
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, legend, panels, title
 
 NAMES = {
     "none": "not aligned",
@@ -17,63 +17,66 @@ NAMES = {
     "joint": "aligned jointly",
 }
 COLORS = dict(zip(NAMES.values(), ["black", "gray", *sns.color_palette("colorblind", 4)], strict=True))
+TRIED = {
+    "plain": "not aligned",
+    "matched": "weight matching",
+    "best_objective": "best weight match\nof all permutations",
+    "lowest": "lowest barrier\nof all permutations",
+}
 
 
 def by_width(tables: Tables) -> Drawn:
-    """(a) Barrier between pairs of networks against their width, aligned in every way; error and loss."""
-    numbers = tables["barriers"].assign(name=lambda t: t.way.map(NAMES))
+    """Barrier of the training error (left) and loss (right) between pairs of networks against their width, aligned in
+    every way; logarithmic; bands are 95 % bootstrap intervals of the mean over groups."""
+    numbers = tables["barriers"]
     figure, axes = panels(2)
-    order = [NAMES[way] for way in WAYS]
     for axis, (metric, table) in zip(axes, numbers.groupby("metric", sort=False), strict=True):
-        options = {"hue_order": order, "style_order": order, "palette": COLORS}
-        sns.lineplot(table, x="width", y="value", hue="name", style="name", **options, markers=True, ax=axis, **BAND)
+        _lines(axis, table, "width", WAYS)
         axis.set(yscale="log", ylabel=f"{metric} barrier (train{', nats' if metric == 'loss' else ''})")
         _widths(axis, table.width)
     figure.suptitle(f"Barrier between pairs of networks against their width ({_scope(tables)})")
     legend(axes[1], "", remove=axes[0])
-    return figure, numbers.drop(columns=["name", "setting"])
+    return figure, numbers.drop(columns="setting")
 
 
 def in_the_middle(tables: Tables) -> Drawn:
-    """(b) Excess error inside the simplex of three networks, and test error of averages of the widest networks."""
-    simplex = tables["simplex"].assign(name=lambda t: t.way.map(NAMES))
-    average = tables["average"].query("width == width.max()").assign(name=lambda t: t.way.map(NAMES))
-    order = [NAMES[way] for way in FRAMED]
+    """Left: largest excess of the training error over that of the corners, at 20 points between three networks. Right:
+    test error of the average of k networks of the largest width; bands are 95 % bootstrap intervals of the mean over
+    groups."""
+    simplex, average = tables["simplex"], tables["average"].query("width == width.max()")
     figure, axes = panels(2)
-    for axis, table, x in ((axes[0], simplex, "width"), (axes[1], average, "k")):
-        options = {"hue_order": order, "style_order": order, "palette": COLORS}
-        sns.lineplot(table, x=x, y="value", hue="name", style="name", **options, markers=True, ax=axis, **BAND)
+    _lines(axes[0], simplex, "width", FRAMED)
     _widths(axes[0], simplex.width)
     axes[0].set(ylabel="largest excess of the error inside (train)")
+    _lines(axes[1], average, "k", FRAMED)
     axes[1].set(xlabel="networks averaged", ylabel="test error of the average", title=f"width {average.width.max()}")
     axes[1].set_xticks(sorted(average.k.unique()))
     figure.suptitle(f"Between networks, and the mean of k ({_scope(tables)})")
     legend(axes[1], "", remove=axes[0])
-    return figure, pd.concat([simplex.assign(quantity="simplex"), average.assign(quantity="average")]).drop(
-        columns=["name", "setting"]
-    )
+    numbers = pd.concat([simplex.assign(quantity="simplex"), average.assign(quantity="average")])
+    return figure, numbers.drop(columns="setting")
 
 
 def tiny(tables: Tables) -> Drawn:
-    """(c) Tiny networks: barrier as they are, after weight matching, and the lowest over all permutations."""
-    names = {
-        "plain": "not aligned",
-        "matched": "weight matching",
-        "best_objective": "best weight match\nof all permutations",
-        "lowest": "lowest barrier\nof all permutations",
-    }
-    numbers = tables["tiny"].melt("group", list(names), "way", "barrier")
+    """Tiny networks: error barrier as they are, after weight matching, under the permutation that matches the weights
+    best of all, and the lowest barrier that any permutation reaches. A grey line a pair; black: mean."""
+    table = tables["tiny"]
     figure, (axis,) = panels(1, width=6.6, height=3.8)
-    table = tables["tiny"][list(names)]
-    for _, row in table.iterrows():
-        axis.plot(range(len(names)), row, color="gray", linewidth=0.8, marker="o", markersize=4)
-    axis.plot(range(len(names)), table.mean(), color="black", linewidth=2, marker="o", label="mean")
-    axis.set_xticks(range(len(names)), names.values())
+    for _, row in table[list(TRIED)].iterrows():
+        axis.plot(range(len(TRIED)), row, color="gray", linewidth=0.8, marker="o", markersize=4)
+    axis.plot(range(len(TRIED)), table[list(TRIED)].mean(), color="black", linewidth=2, marker="o", label="mean")
+    axis.set_xticks(range(len(TRIED)), TRIED.values())
     axis.set(ylabel="error barrier (train)", ylim=(0, None))
     axis.legend()
-    width = tables["tiny"].width.iloc[0]
-    figure.suptitle(f"All permutations of networks of width {width} ({_scope(tables)})")
-    return figure, numbers
+    figure.suptitle(f"All permutations of networks of width {table.width.iloc[0]} ({_scope(tables)})")
+    return figure, table.melt("group", list(TRIED), "way", "barrier")
+
+
+def _lines(axis: Axes, table: pd.DataFrame, x: str, ways: tuple[str, ...]) -> None:
+    """The mean of `value` against `x`, a line a way of aligning."""
+    named, order = table.assign(name=table.way.map(NAMES)), [NAMES[way] for way in ways]
+    options = {"hue": "name", "style": "name", "hue_order": order, "style_order": order, "palette": COLORS}
+    sns.lineplot(named, x=x, y="value", **options, markers=True, ax=axis, **BAND)
 
 
 def _widths(axis: Axes, widths: pd.Series) -> None:
@@ -83,5 +86,5 @@ def _widths(axis: Axes, widths: pd.Series) -> None:
 
 
 def _scope(tables: Tables) -> str:
-    found = tables["barriers"]
-    return f"{TITLES[found.setting.iloc[0]]}, n = {found.group.nunique()} groups"
+    table = tables["barriers"]
+    return f"{title(table.setting.iloc[0])}, n = {table.group.nunique()} groups"

@@ -14,28 +14,25 @@ from pydantic import Field, model_validator
 from scipy import stats
 from torch import Tensor
 
-from butterfly import align, claims, data, models, prune
+from butterfly import align, prune
 from butterfly.align import Permutation
-from butterfly.claims import Claim, Region
-from butterfly.data import Data
 from butterfly.evaluate import evaluate
-from butterfly.experiments.common import Common, check_device, compute
-from butterfly.experiments.twins import EPSILON, check_looks, chosen, every_few, unless_lost
-from butterfly.interpolate import barriers
-from butterfly.models import Model
-from butterfly.runs import Arrays, Config
-from butterfly.settings import Setting
+from butterfly.interpolate import EPSILON, barriers
+from butterfly.papers.sharma2024 import PAPER
 from butterfly.streams import generator
+from butterfly.study import Arrays, Bench, Interval, OneModel, Origin, Shard, Study, Tables, above, below, intervals
+from butterfly.study.claims import lost
+from butterfly.study.parameters import check_looks
+from butterfly.study.tables import grid, stacked
 from butterfly.train import Observer, train
 
-NOTEBOOK = "20_trajectory"
-PAPER = "Sharma et al. 2024 (arXiv 2404.06498)"
 METHODS = ("weights", "activations")
 METRICS = ("error", "loss")
 DENSE = 0  # the level of networks that are not pruned
+FLOOR = 0.01  # an error barrier that counts as none
 
 
-class Params(Common):
+class Params(OneModel):
     """Parameters of notebook 20; checkpoints and the rewind point are in percent of the training steps."""
 
     setting: str = "digits"
@@ -55,120 +52,124 @@ class Params(Common):
         times = list(self.checkpoints)
         if len(times) < 3 or times != sorted(set(times)) or not 0 <= times[0] <= times[-1] == 100:
             raise ValueError(f"checkpoints = {times}: give three or more rising percentages that end at 100")
-        chosen(self.setting, None)
+        self.chosen(self.setting)
         return self
+
+
+study = Study("20_trajectory", Params, PAPER, origin=Origin.ABSTRACT)
+
+
+@study.plan
+def plan(params: Params) -> list[Shard]:
+    """One shard for every few pairs."""
+    setting = params.chosen(params.setting, params.steps)
+    check_looks(setting, params.checkpoints)
+    return study.every_few(params, setting, units="pairs")
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
 
 
-def shards(params: Params) -> list[Config]:
-    """One shard for every few pairs."""
-    check_device(params.device)
-    setting = chosen(params.setting, params.steps)
-    check_looks(setting, params.checkpoints)
-    return every_few(params, setting, "pairs")
+@study.shard
+def measure(bench: Bench) -> Arrays:
+    """Train, align, prune, transport, for some pairs `[K]` at once: checkpoints `[T]`, layers `[L]`, levels `[V]`.
+
+    Arrays are called by the table that they belong to, and the method.
+    """
+    pairs = _Pairs(bench)
+    looks = [bench.setting.step_at(time) for time in bench["checkpoints"]]
+    copy = Observer("copy", lambda now: now.theta.clone(), frozenset({*looks, pairs.rewind}))
+    seen = dict(train(bench.model, bench.task, bench.recipe, pairs.seeds, observers=[copy]).recorded("copy"))
+    along = _along(pairs, torch.stack([seen[look] for look in looks]))
+    start = seen[pairs.rewind]
+    sparse = _prune(pairs, start, seen[bench.recipe.steps])
+    fits = [pairs.fit(theta) for _, theta in sparse]
+    return {**along, **_levels(pairs, sparse, fits), **_transport(pairs, start, sparse, fits[DENSE])}
 
 
-def compute_shard(config: Config) -> Arrays:
-    """Train, align, prune, transport, for some pairs `[K]` at once: checkpoints `[T]`, layers `[L]`, levels `[V]`."""
-    setting = Setting.read(config["setting"], "setting")
-    task = data.load(setting.data).to(config["device"])
-    model = models.build(setting.model, task.input_shape, task.classes)
-    seeds = [seed for pair in config["pairs"] for seed in (2 * pair, 2 * pair + 1)]
-    last = setting.recipe.steps
-    looks = [round(time / 100 * last) for time in config["checkpoints"]]
-    rewind = round(config["rewind"] / 100 * last)
-    copy = Observer("copy", lambda now: now.theta.clone(), frozenset({*looks, rewind}))
-    seen = dict(train(model, task, setting.recipe, seeds, observers=[copy]).recorded("copy"))
-    bench = _Bench(model, task, config)
-    along = _along(bench, torch.stack([seen[look] for look in looks]))
-    sparse = _prune(bench, setting, seeds, seen[rewind], seen[last], rewind)
-    return {**along, **_levels(bench, sparse), **_transport(bench, setting, seeds, seen[rewind], sparse, rewind)}
+class _Pairs:
+    """Pairs of networks, aligned and measured: the evens `a` of a stack `[2 K, P]` against the odds `b`."""
 
-
-class _Bench:
-    """Aligning and measuring pairs of networks: evens `a` against odds `b` of a stack `[2 K, P]`."""
-
-    def __init__(self, model: Model, task: Data, config: Config):
-        self.model, self.task, self.config = model, task, config
+    def __init__(self, bench: Bench):
+        self.bench, self.layout = bench, bench.model.layout
+        self.seeds = [seed for pair in bench["pairs"] for seed in (2 * pair, 2 * pair + 1)]
+        self.rewind = bench.setting.step_at(bench["rewind"])
 
     def fit(self, stack: Tensor) -> dict[str, Permutation]:
         """The permutations of `b` by each method."""
-        a, b, config = stack[0::2], stack[1::2], self.config
+        a, b, bench = stack[0::2], stack[1::2], self.bench
         return {
-            "weights": align.weight_matching(self.model.layout, a, b, config["restarts"]).permutation,
-            "activations": align.activation_matching(self.model, a, b, self.task.x[: config["examples"]]),
+            "weights": align.weight_matching(self.layout, a, b, bench["restarts"]).permutation,
+            "activations": align.activation_matching(bench.model, a, b, bench.task.x[: bench["examples"]]),
         }
 
-    def barrier(self, stack: Tensor, permutation: Permutation | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Barrier of the error, and of the loss `[K]`, on the training set, after `b` is permuted."""
-        a, b = stack[0::2], stack[1::2]
+    def barrier(self, stack: Tensor, permutation: Permutation | None = None) -> np.ndarray:
+        """Barriers of the error and of the loss `[2, K]`, on the training set, after `b` is permuted."""
+        a, b, bench = stack[0::2], stack[1::2], self.bench
         if permutation is not None:
-            b = align.permute(self.model.layout, b, permutation)
-        found = barriers(self.model, a, b, self.task.x, self.task.y, self.config["points"])
-        return found.of_error.numpy(), found.of_loss.numpy()
+            b = align.permute(self.layout, b, permutation)
+        both = barriers(bench.model, a, b, bench.task.x, bench.task.y, bench["points"])
+        return np.array([both.of_error.numpy(), both.of_loss.numpy()])
 
     def random(self) -> Permutation:
         """A random permutation a pair: the control that says what permuting as such does."""
-        streams = [generator("control", pair) for pair in self.config["pairs"]]
-        return align.shuffled(self.model.layout, streams)
+        return align.shuffled(self.layout, [generator("control", pair) for pair in self.bench["pairs"]])
 
-    def same(self, one: Permutation, other: Permutation) -> np.ndarray:
-        """Share of the units of each layer that both put in the same place `[K, L]`."""
-        return torch.stack(list(align.fixed_points(one, other).values()), 1).numpy()
+    def again(self, seeds: list[int], start: Tensor, mask: Tensor) -> Tensor:
+        """Networks trained from the rewind point to the end with masks."""
+        bench = self.bench
+        return train(bench.model, bench.task, bench.recipe, seeds, init=start, start=self.rewind, mask=mask).theta
 
 
-def _along(bench: _Bench, stacks: Tensor) -> Arrays:
+def _same(one: Permutation, other: Permutation) -> np.ndarray:
+    """Share of the units of each layer that both put in the same place `[K, L]`."""
+    return torch.stack(list(align.fixed_points(one, other).values()), 1).numpy()
+
+
+def _along(pairs: _Pairs, stacks: Tensor) -> Arrays:
     """Barriers under every permutation at every checkpoint of `stacks [T, 2 K, P]`; what the permutations share."""
-    fitted = [bench.fit(stack) for stack in stacks]
-    plain, shuffled = ([bench.barrier(stack, p) for stack in stacks] for p in (None, bench.random()))
-    found = {}
+    fits = [pairs.fit(stack) for stack in stacks]
+    arrays = {}
     for method in METHODS:
         # [T fitted, T tried, error or loss, K]
-        table = [[bench.barrier(stack, fit[method]) for stack in stacks] for fit in fitted]
-        found[f"along_{method}"] = np.array(table)
-        found[f"same_{method}"] = np.stack([bench.same(fit[method], fitted[-1][method]) for fit in fitted])
-    return {**found, "along_none": np.array(plain), "along_random": np.array(shuffled)}
+        arrays[f"along {method}"] = np.array([[pairs.barrier(stack, fit[method]) for stack in stacks] for fit in fits])
+        arrays[f"same {method}"] = np.stack([_same(fit[method], fits[-1][method]) for fit in fits])
+    for control, permutation in (("none", None), ("random", pairs.random())):
+        arrays[f"along {control}"] = np.array([pairs.barrier(stack, permutation) for stack in stacks])
+    return arrays
 
 
-def _prune(
-    bench: _Bench, setting: Setting, seeds: list[int], start: Tensor, end: Tensor, rewind: int
-) -> list[tuple[Tensor, Tensor]]:
+def _prune(pairs: _Pairs, start: Tensor, end: Tensor) -> list[tuple[Tensor, Tensor]]:
     """Iterative magnitude pruning with rewinding: the masks and the trained networks `[2 K, P]` of every level."""
-    layout = bench.model.layout
-    found = [(prune.dense(layout, len(seeds)), end)]
-    for _ in range(bench.config["levels"]):
-        mask, trained = found[-1]
-        mask = prune.by_magnitude(layout, trained, mask, bench.config["fraction"])
-        run = train(bench.model, bench.task, setting.recipe, seeds, init=start, start=rewind, mask=mask)
-        found.append((mask, run.theta))
-    return found
+    levels = [(prune.dense(pairs.layout, len(end)), end)]
+    for _ in range(pairs.bench["levels"]):
+        mask, trained = levels[-1]
+        mask = prune.by_magnitude(pairs.layout, trained, mask, pairs.bench["fraction"])
+        levels.append((mask, pairs.again(pairs.seeds, start, mask)))
+    return levels
 
 
-def _levels(bench: _Bench, sparse: list[tuple[Tensor, Tensor]]) -> Arrays:
+def _levels(pairs: _Pairs, sparse: list[tuple[Tensor, Tensor]], fits: list[dict[str, Permutation]]) -> Arrays:
     """Barriers at every level under no, the dense, and the level's own permutation; what the last two share."""
-    dense = bench.fit(sparse[DENSE][1])
-    own = [bench.fit(theta) for _, theta in sparse]
-    found = {
-        "density": np.stack([prune.density(bench.model.layout, mask).numpy()[0::2] for mask, _ in sparse]),
-        "level_none": np.array([bench.barrier(theta) for _, theta in sparse]),
+    masks, stacks = zip(*sparse, strict=True)
+    arrays = {
+        "density": np.stack([prune.density(pairs.layout, mask).numpy()[0::2] for mask in masks]),
+        "levels none": np.array([pairs.barrier(stack) for stack in stacks]),
     }
     for method in METHODS:
-        found[f"level_dense_{method}"] = np.array([bench.barrier(theta, dense[method]) for _, theta in sparse])
-        pairs = zip(sparse, own, strict=True)
-        found[f"level_own_{method}"] = np.array([bench.barrier(theta, fit[method]) for (_, theta), fit in pairs])
-        found[f"level_same_{method}"] = np.stack([bench.same(fit[method], dense[method]) for fit in own])
-    return found
+        own, dense = [fit[method] for fit in fits], fits[DENSE][method]
+        arrays[f"levels dense_{method}"] = np.array([pairs.barrier(stack, dense) for stack in stacks])
+        arrays[f"levels own_{method}"] = np.array(list(map(pairs.barrier, stacks, own)))
+        arrays[f"level_same {method}"] = np.stack([_same(one, dense) for one in own])
+    return arrays
 
 
 def _transport(
-    bench: _Bench, setting: Setting, seeds: list[int], start: Tensor, sparse: list[tuple[Tensor, Tensor]], rewind: int
+    pairs: _Pairs, start: Tensor, sparse: list[tuple[Tensor, Tensor]], dense: dict[str, Permutation]
 ) -> Arrays:
     """Test error `[V, K]` of `b` trained with the mask of `a`, carried over in several ways, or with its own."""
-    layout, task = bench.model.layout, bench.task
-    dense = bench.fit(sparse[DENSE][1])
-    carriers = {"permuted": dense["weights"], "permuted by activations": dense["activations"], "random": bench.random()}
+    layout, bench = pairs.layout, pairs.bench
+    carriers = {"permuted": dense["weights"], "permuted by activations": dense["activations"], "random": pairs.random()}
     errors: dict[str, list[np.ndarray]] = {}
     for mask, theta in sparse[1:]:
         masks = {name: align.permute(layout, mask[0::2], align.inverse(p)) for name, p in carriers.items()}
@@ -176,171 +177,144 @@ def _transport(
         # One shot: the network at the rewind point, pruned at once to the same number of weights.
         share = 1 - float(prune.density(layout, mask)[0]) + 1e-9  # against rounding down
         masks["one shot"] = prune.by_magnitude(layout, start[1::2], prune.dense(layout, len(theta) // 2), share)
-        trained = {
-            name: train(bench.model, task, setting.recipe, seeds[1::2], init=start[1::2], start=rewind, mask=m).theta
-            for name, m in masks.items()
-        }
-        trained["own"] = theta[1::2]
-        for name, stack in trained.items():
-            errors.setdefault(name, []).append(evaluate(bench.model, stack, task.x_test, task.y_test)[1].cpu().numpy())
-    return {f"transport_{name}": np.stack(values) for name, values in errors.items()}
-
-
-def _cost(config: Config) -> float:
-    return float(len(config["pairs"]))
+        trained = {name: pairs.again(pairs.seeds[1::2], start[1::2], m) for name, m in masks.items()}
+        for name, stack in {**trained, "own": theta[1::2]}.items():
+            _, error = evaluate(bench.model, stack, bench.task.x_test, bench.task.y_test)
+            errors.setdefault(f"transport {name}", []).append(error.cpu().numpy())
+    return {name: np.stack(values) for name, values in errors.items()}
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
 
+# The axes of the arrays behind each table; an array that has no first one lacks it (no permutation, fitted nowhere).
+AXES = {
+    "along": ["fitted", "at", "metric", "pair"],
+    "same": ["fitted", "pair", "layer"],
+    "levels": ["level", "metric", "pair"],
+    "level_same": ["level", "pair", "layer"],
+    "transport": ["level", "pair"],
+}
 
-class Tables(dict[str, pd.DataFrame]):
-    """The results as tidy tables.
 
-    `along` (pair, method, checkpoint fitted, checkpoint tried), `same` (pair, method, checkpoint, layer: share of units
-    placed as by the last permutation), `levels` (pair, method, level), `level_same`, `transport` (pair, level, mask).
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables, one for each of `AXES`.
+
+    `same` and `level_same` are the share of units placed as by the last, and by the dense permutation.
     """
+    tables = stacked(part for shard in shards for part in _parts(shard))
+    density = tables.pop("density")
+    tables = {name: table.merge(density) if "level" in table else table for name, table in tables.items()}
+    return {name: table.assign(setting=params.setting) for name, table in tables.items()}
 
 
-def run(params: Params) -> Tables:
-    """Compute what is missing, and tabulate."""
-    configs = shards(params)
-    parts: dict[str, list[pd.DataFrame]] = {}
-    for config, found in zip(configs, compute(compute_shard, configs, _cost), strict=True):
-        for name, table in _tabulate(config, found).items():
-            parts.setdefault(name, []).append(table.assign(setting=params.setting))
-    return Tables({name: pd.concat(some, ignore_index=True) for name, some in parts.items()})
-
-
-def _tabulate(config: Config, found: Arrays) -> dict[str, pd.DataFrame]:
-    pairs, times = config["pairs"], config["checkpoints"]
-    levels = range(len(found["density"]))
-    along = [
-        _frame(found[f"along_{m}"], ["fitted", "at", "metric", "pair"], [times, times, METRICS, pairs], m)
-        for m in METHODS
-    ]
-    along += [
-        _frame(found[f"along_{c}"], ["at", "metric", "pair"], [times, METRICS, pairs], c) for c in ("none", "random")
-    ]
-    same = [_frame(found[f"same_{m}"], ["fitted", "pair", "layer"], [times, pairs, None], m) for m in METHODS]
-    names = [name.removeprefix("level_") for name in found if name.startswith("level_") and "same" not in name]
-    by_level = [_frame(found[f"level_{n}"], ["level", "metric", "pair"], [levels, METRICS, pairs], n) for n in names]
-    level_same = [
-        _frame(found[f"level_same_{m}"], ["level", "pair", "layer"], [levels, pairs, None], m) for m in METHODS
-    ]
-    masks = [name.removeprefix("transport_") for name in found if name.startswith("transport_")]
-    carried = [_frame(found[f"transport_{n}"], ["level", "pair"], [levels[1:], pairs], n) for n in masks]
-    share = _frame(found["density"], ["level", "pair"], [levels, pairs], "").rename(columns={"value": "density"})
-    share = share.drop(columns="method")
-    tables = {"along": along, "same": same, "levels": by_level, "level_same": level_same, "transport": carried}
-    whole = {name: pd.concat(some, ignore_index=True) for name, some in tables.items()}
-    return {name: t.merge(share) if "level" in t else t for name, t in whole.items()}
-
-
-def _frame(values: np.ndarray, names: list[str], axes: list, method: str) -> pd.DataFrame:
-    """An array as rows, a column an axis; an axis without names is numbered from 1."""
-    labels = [range(1, size + 1) if axis is None else axis for axis, size in zip(axes, values.shape, strict=True)]
-    index = pd.MultiIndex.from_product(labels, names=names)
-    return pd.DataFrame({"value": values.ravel()}, index=index).reset_index().assign(method=method)
+def _parts(shard: Shard) -> list[dict[str, pd.DataFrame]]:
+    """The arrays of one shard as rows, by table."""
+    pairs, times, levels = shard.config["pairs"], shard.config["checkpoints"], range(len(shard["density"]))
+    parts = [{"density": grid(shard["density"], {"level": levels, "pair": pairs}, "density")}]
+    labels = {"fitted": times, "at": times, "metric": METRICS, "pair": pairs, "layer": None}
+    for name, values in shard.found.items():
+        if name != "density":
+            table, method = name.split(" ", 1)
+            labels["level"] = levels[-len(values) :]  # nothing is carried over at level 0
+            axes = {axis: labels[axis] for axis in AXES[table][-values.ndim :]}
+            parts.append({table: grid(values, axes).assign(method=method)})
+    return parts
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
 
-# Regions are fixed before the run that counts; to move one is a line in the CHANGELOG.
-FLOOR = 0.01  # an error barrier that counts as none
-MARGINS = {
-    "P01": Region(high=0.3),
-    "P02": Region(high=0.3),
-    "P03": Region(high=-0.8),
-    "P04": Region(high=0.7),
-    "P05": Region(low=0.0),
-    "P06": Region(high=0.5),
-    "P07": Region(high=0.5),
-    "P08": Region(high=0.0),
-}
+# Who says what the abstract does not, and the figures that show it.
+ALONG = {"origin": Origin.NOTEBOOK, "place": "nnperm, plots/barrier-stability.ipynb", "figure": "b"}
+SHARED = {"origin": Origin.NOTEBOOK, "place": "nnperm, plots/fixed-points.ipynb", "figure": "b"}
+PRUNED = {"origin": Origin.NOTEBOOK, "place": "nnperm, plots/fixed-points-sparse.ipynb", "figure": "c"}
+MASKS = {"origin": Origin.OTHER, "place": "abstract", "source": "Adnan et al. 2025 (arXiv 2505.05143)", "figure": "d"}
 
 
-def make_claims(params: Params, tables: Tables) -> list[Claim]:
-    """Every claim of this notebook; a unit is a pair of networks, and no network is in two pairs."""
-    along = tables["along"].query("metric == 'error'")
-    end = along[(along["at"] == 100) & (along.method == "weights")]
-    plain = along[along.method == "none"].pivot_table("value", "pair", "at")
-    by_last = along[(along.method == "weights") & (along.fitted == 100)].pivot_table("value", "pair", "at")
-    at_end = end.pivot_table("value", "pair", "fitted")
-    same = tables["same"].query("method == 'weights' and fitted < 100")
-    levels = (
-        tables["levels"].query("metric == 'error' and density >= 0.1").pivot_table("value", ["pair", "level"], "method")
-    )
-    level_same = tables["level_same"].query("method == 'weights' and level > 0").groupby("pair").value.mean()
-    last = tables["transport"].query("level == level.max()").pivot_table("value", "pair", "method")
-    dense = (levels.dense_weights + EPSILON) / (levels.none + EPSILON)
-    made = [
-        _claim(
-            "P01",
-            "Aligning the units removes most of the barrier between independent networks",
-            "ratio of the error barrier after weight matching to that before, end of training",
-            claims.geometric_mean((by_last[100] + EPSILON) / (plain[100] + EPSILON)),
-        ),
-        _claim(
-            "P02",
-            "The permutation fitted at the end aligns the networks all along their training",
-            "highest error barrier over checkpoints under the last permutation, over the highest without one",
-            claims.geometric_mean((by_last.max(axis=1) + EPSILON) / (plain.max(axis=1) + EPSILON)),
-        ),
-        _claim(
-            "P03",
-            "The later a permutation is fitted, the better it aligns the end",
-            "rank correlation of the checkpoint fitted at with the error barrier at the end",
-            claims.mean([stats.spearmanr(at_end.columns, row).statistic for row in at_end.to_numpy()]),
-        ),
-        _claim(
-            "P04",
-            "Permutations keep changing after they align the end as well as the last",
-            "share of units placed as by the last permutation, at the first checkpoint within 0.01 of its barrier",
-            claims.mean(_settled(at_end, same)),
-        ),
-        _claim(
-            "P05",
-            "The first layer's permutation settles before the last hidden layer's",
-            "share of units placed as by the last permutation, first layer minus last, mean over earlier checkpoints",
-            claims.mean(_first_minus_last(same)),
-        ),
-        _claim(
-            "P06",
-            "The permutation of the dense networks aligns pruned ones, down to a tenth of the weights",
-            "worst ratio over levels of the error barrier under the dense permutation to that without one",
-            claims.geometric_mean(dense.groupby("pair").max()),
-        ),
-        _claim(
-            "P07",
-            "A permutation fitted to pruned networks is another one",
-            "share of units that it places as the dense one does, mean over levels and layers",
-            claims.mean(level_same),
-        ),
-        _claim(
-            "P08",
-            "With few weights left, a mask carried over by the permutation trains better than the same mask as it is",
-            "test error with the permuted mask minus that with the unpermuted, sparsest level",
-            claims.mean(last.permuted - last.unpermuted),
-        ),
-    ]
-    losses = pd.concat([tables[name].query("metric == 'loss'") for name in ("along", "levels")])
-    return unless_lost(made, losses[["value"]], "barriers have no finite loss")
+@study.unless
+def lost_barriers(t: Tables) -> str:
+    """Claims are void where a barrier has no finite loss."""
+    losses = pd.concat([t[name].query("metric == 'loss'") for name in ("along", "levels")])
+    return lost(losses[["value"]], "barriers have no finite loss")
 
 
-def _claim(id: str, statement: str, statistic: str, interval: claims.Interval) -> Claim:
-    return claims.claim(id, NOTEBOOK, statement, PAPER, statistic, MARGINS[id], interval)
+def _along_training(t: Tables) -> pd.DataFrame:
+    """Error barriers `[pair, method and checkpoint]` without a permutation, and under the last of weight matching."""
+    along = t["along"].query("metric == 'error' and (method == 'none' or method == 'weights' and fitted == 100)")
+    return along.pivot_table("value", "pair", ["method", "at"])
 
 
-def _settled(at_end: pd.DataFrame, same: pd.DataFrame) -> list[float]:
-    """For each pair: what the first permutation that aligns the end as well as the last shares with it."""
-    shares = same.groupby(["pair", "fitted"]).value.mean().unstack()
-    found = []
-    for pair, row in at_end.iterrows():
-        good = row.index[row <= row[100] + FLOOR]
-        found.append(1.0 if good[0] == 100 else shares.loc[pair, good[0]])
-    return found
+def _at_end(t: Tables) -> pd.DataFrame:
+    """Error barriers at the end under the permutations of weight matching `[pair, checkpoint fitted at]`."""
+    end = t["along"].query("metric == 'error' and method == 'weights' and at == 100")
+    return end.pivot_table("value", "pair", "fitted")
 
 
-def _first_minus_last(same: pd.DataFrame) -> pd.Series:
-    layers = same.pivot_table("value", ["pair", "fitted"], "layer")
-    return (layers.iloc[:, 0] - layers.iloc[:, -1]).groupby("pair").mean()
+def _same_before_end(t: Tables) -> pd.DataFrame:
+    """Shares of the units that permutations of weight matching, fitted before the end, place as the last one."""
+    return t["same"].query("method == 'weights' and fitted < 100")
+
+
+def _ratio(barrier: pd.Series, other: pd.Series) -> pd.Series:
+    return (barrier + EPSILON) / (other + EPSILON)
+
+
+@study.claim("P01", by="ratio of error barriers at the end, weight matching to none", region=below(0.3), figure="ab")
+def aligned(t: Tables) -> Interval:
+    """Aligning the units removes most of the barrier between independent networks."""
+    barrier = _along_training(t)
+    return intervals.geometric_mean(_ratio(barrier.weights[100], barrier.none[100]))
+
+
+@study.claim("P02", by="ratio of highest barriers in training, last to no permutation", region=below(0.3), figure="a")
+def aligned_along_training(t: Tables) -> Interval:
+    """The permutation fitted at the end aligns the networks all along their training."""
+    barrier = _along_training(t)
+    return intervals.geometric_mean(_ratio(barrier.weights.max(axis=1), barrier.none.max(axis=1)))
+
+
+@study.claim("P03", by="rank correlation of checkpoint fitted at and barrier at the end", region=below(-0.8), **ALONG)
+def later_aligns_better(t: Tables) -> Interval:
+    """The later a permutation is fitted, the better it aligns the end."""
+    end = _at_end(t)
+    return intervals.mean([stats.spearmanr(end.columns, row).statistic for row in end.to_numpy()])
+
+
+@study.claim("P04", by="units placed as by the last, once within 0.01 of its barrier", region=below(0.7), **SHARED)
+def keep_changing(t: Tables) -> Interval:
+    """Permutations keep changing after they align the end as well as the last."""
+    shares = _same_before_end(t).groupby(["pair", "fitted"]).value.mean().unstack()
+    settled = []
+    for pair, row in _at_end(t).iterrows():
+        first = row.index[row <= row[100] + FLOOR][0]  # the first that aligns the end as well as the last
+        settled.append(1.0 if first == 100 else shares.loc[pair, first])
+    return intervals.mean(settled)
+
+
+@study.claim("P05", by="units placed as by the last permutation, first layer minus last", region=above(0.0), **SHARED)
+def first_layer_settles_first(t: Tables) -> Interval:
+    """The first layer's permutation settles before the last hidden layer's."""
+    layers = _same_before_end(t).pivot_table("value", ["pair", "fitted"], "layer")
+    return intervals.mean((layers.iloc[:, 0] - layers.iloc[:, -1]).groupby("pair").mean())
+
+
+@study.claim("P06", by="worst ratio of barriers over levels, dense to no permutation", region=below(0.5), figure="c")
+def dense_aligns_pruned(t: Tables) -> Interval:
+    """The permutation of the dense networks aligns pruned ones, down to a tenth of the weights."""
+    levels = t["levels"].query("metric == 'error' and density >= 0.1")
+    levels = levels.pivot_table("value", ["pair", "level"], "method")
+    return intervals.geometric_mean(_ratio(levels.dense_weights, levels.none).groupby("pair").max())
+
+
+@study.claim("P07", by="share of units placed as by the dense one, mean over levels", region=below(0.5), **PRUNED)
+def another_when_pruned(t: Tables) -> Interval:
+    """A permutation fitted to pruned networks is another one."""
+    shares = t["level_same"].query("method == 'weights' and level > 0")
+    return intervals.mean(shares.groupby("pair").value.mean())
+
+
+@study.claim("P08", by="test error at the sparsest level, permuted minus unpermuted", region=below(0.0), **MASKS)
+def carried_masks_train_better(t: Tables) -> Interval:
+    """With few weights left, a mask carried over by the permutation trains better than the same mask as it is."""
+    last = t["transport"].query("level == level.max()").pivot_table("value", "pair", "method")
+    return intervals.mean(last.permuted - last.unpermuted)

@@ -1,12 +1,11 @@
-"""The figures of notebook 20. Each returns the picture and the numbers behind it."""
+"""The figures of notebook 20. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from butterfly.experiments.trajectory import Tables
-from butterfly.study.figures import TITLES, Drawn, colours, legend, percent, root_axis
-from butterfly.study.figures import BAND, panels
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, colours, legend, panels, percent, root_axis, title
 
 METHODS = {"weights": "weight matching", "activations": "activation matching"}
 LEVELS = {
@@ -16,42 +15,44 @@ LEVELS = {
     "own_weights": "own, by weights",
     "own_activations": "own, by activations",
 }
-CHECKPOINT = "checkpoint (% of training; square-root axis)"
+MASKS = ["own", "permuted", "permuted by activations", "one shot", "unpermuted", "random"]
 
 
 def along(tables: Tables) -> Drawn:
-    """(a) Barrier at every checkpoint under permutations fitted at one; a panel a matching."""
+    """Error barrier between two networks at each checkpoint, under the permutation fitted at one of them (colours), by
+    weight matching (left) and activation matching (right); black: no permutation, and a random one; bands are 95 %
+    bootstrap intervals of the mean over pairs."""
     numbers = tables["along"].query("metric == 'error'")
-    controls = numbers[numbers.method.isin(["none", "random"])]
-    figure, axes = panels(2, share=True)
-    fitted = numbers[numbers.method.isin(METHODS)].copy()
-    fitted["when"] = fitted.fitted.map(percent)
+    fitted = numbers[numbers.method.isin(METHODS)].assign(when=lambda t: t.fitted.map(percent))
     palette = colours(fitted.when)
-    for axis, (method, title) in zip(axes, METHODS.items(), strict=True):
+    figure, axes = panels(2, share=True)
+    for axis, (method, name) in zip(axes, METHODS.items(), strict=True):
         some = fitted[fitted.method == method]
         sns.lineplot(some, x="at", y="value", hue="when", palette=palette, ax=axis, marker=".", **BAND)
         for control, dashes in (("none", "--"), ("random", ":")):
-            mean = controls[controls.method == control].groupby("at").value.mean()
+            mean = numbers[numbers.method == control].groupby("at").value.mean()
             axis.plot(mean.index, mean, color="black", linestyle=dashes, label=f"{control} (control)")
         _checkpoints(axis, some["at"])
-        axis.set(title=title, ylabel="error barrier (train)")
+        axis.set(title=name, ylabel="error barrier (train)")
     figure.suptitle(f"Barrier between two networks along their training ({_scope(tables)})")
     legend(axes[1], "permutation fitted at", remove=axes[0])
     return figure, numbers.drop(columns="setting")
 
 
 def at_the_end(tables: Tables) -> Drawn:
-    """(b) Barrier at the end, and units placed as by the last permutation, against the checkpoint fitted at."""
+    """Left: error barrier at the end of training under the permutation fitted at a checkpoint; dashed: without one.
+    Right: share of units that it puts in the same place as the last permutation, by hidden layer; bands are 95 %
+    bootstrap intervals of the mean over pairs."""
     end = tables["along"].query("metric == 'error' and at == 100")
     fitted = end[end.method.isin(METHODS)].assign(matching=lambda t: t.method.map(METHODS))
     same = tables["same"].assign(matching=lambda t: t.method.map(METHODS), layer=lambda t: t.layer.astype(str))
     figure, axes = panels(2)
     palette = dict(zip(METHODS.values(), sns.color_palette("colorblind"), strict=False))
-    sns.lineplot(fitted, x="fitted", y="value", hue="matching", palette=palette, marker="o", ax=axes[0], **BAND)
+    options = {"x": "fitted", "y": "value", "hue": "matching", "palette": palette, **BAND}
+    sns.lineplot(fitted, **options, marker="o", ax=axes[0])
     axes[0].axhline(end[end.method == "none"].value.mean(), color="black", linestyle="--", linewidth=1)
     axes[0].set(ylabel="error barrier at the end (train)", ylim=(0, None))
-    options = {"x": "fitted", "y": "value", "hue": "matching", "style": "layer", "palette": palette}
-    sns.lineplot(same, **options, markers=True, ax=axes[1], **BAND)
+    sns.lineplot(same, **options, style="layer", markers=True, ax=axes[1])
     axes[1].set(ylabel="units placed as by the last permutation", ylim=(0, 1.03))
     for axis in axes:
         _checkpoints(axis, fitted.fitted)
@@ -63,10 +64,12 @@ def at_the_end(tables: Tables) -> Drawn:
 
 
 def pruned(tables: Tables) -> Drawn:
-    """(c) Barrier between pruned networks, and what permutations fitted to them share with the dense one."""
+    """Left: error barrier between two pruned networks under no permutation, that of the dense networks, and one fitted
+    to the pruned networks themselves. Right: share of units that the latter puts in the same place as the dense one;
+    bands are 95 % bootstrap intervals of the mean over pairs."""
     levels = tables["levels"].query("metric == 'error'").assign(permutation=lambda t: t.method.map(LEVELS))
     shares = tables["level_same"].query("level > 0").groupby(["pair", "method", "density"]).value.mean().reset_index()
-    shares["permutation"] = shares.method.map({name: f"own, by {name}" for name in METHODS})
+    shares["permutation"] = [LEVELS[f"own_{method}"] for method in shares.method]
     figure, axes = panels(2)
     palette = dict(zip(LEVELS.values(), ["black", *sns.color_palette("colorblind", 4)], strict=True))
     for axis, table in ((axes[0], levels), (axes[1], shares)):
@@ -75,23 +78,21 @@ def pruned(tables: Tables) -> Drawn:
     axes[0].set(ylabel="error barrier (train)", ylim=(0, None))
     axes[1].set(ylabel="units placed as by the dense permutation", ylim=(0, 1.03))
     figure.suptitle(f"Networks pruned level by level ({_scope(tables)})")
-    handles, labels = axes[0].get_legend_handles_labels()
+    lines = axes[0].get_legend_handles_labels()
     axes[0].get_legend().remove()
-    axes[1].legend(handles, labels, title="permutation", loc="center left", bbox_to_anchor=(1, 0.5))
-    return figure, pd.concat([levels.assign(quantity="barrier"), shares.assign(quantity="same")]).drop(
-        columns=["permutation", "setting", "metric"]
-    )
+    axes[1].legend(*lines, title="permutation", loc="center left", bbox_to_anchor=(1, 0.5))
+    numbers = pd.concat([levels.assign(quantity="barrier"), shares.assign(quantity="same")])
+    return figure, numbers.drop(columns=["permutation", "setting", "metric"])
 
 
 def transported(tables: Tables) -> Drawn:
-    """(d) Test error of networks trained with masks of another network, carried over in several ways."""
+    """Test error of a network trained with a mask: its own, that of another network permuted by the dense permutation,
+    unpermuted or randomly permuted, and one of equal density from pruning it at once at the rewind point; bands are
+    95 % bootstrap intervals of the mean over pairs."""
     numbers = tables["transport"]
-    order = ["own", "permuted", "permuted by activations", "one shot", "unpermuted", "random"]
     figure, (axis,) = panels(1, width=6.6, height=4.2)
-    options = {"hue_order": order, "style_order": order, "palette": "colorblind"}
-    sns.lineplot(
-        numbers, x="density", y="value", hue="method", style="method", **options, markers=True, ax=axis, **BAND
-    )
+    options = {"hue": "method", "style": "method", "hue_order": MASKS, "style_order": MASKS, "palette": "colorblind"}
+    sns.lineplot(numbers, x="density", y="value", **options, markers=True, ax=axis, **BAND)
     _densities(axis, numbers.density)
     axis.set(ylabel="test error of the network trained with the mask")
     figure.suptitle(f"Masks carried from one network to another ({_scope(tables)})")
@@ -102,7 +103,7 @@ def transported(tables: Tables) -> Drawn:
 def _checkpoints(axis: Axes, times: pd.Series) -> None:
     root_axis(axis, times, [time for time in sorted(times.unique()) if time == 0 or time >= 5])
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel(CHECKPOINT)
+    axis.set_xlabel("checkpoint (% of training; square-root axis)")
 
 
 def _densities(axis: Axes, density: pd.Series) -> None:
@@ -115,5 +116,5 @@ def _densities(axis: Axes, density: pd.Series) -> None:
 
 
 def _scope(tables: Tables) -> str:
-    setting = TITLES[tables["along"].setting.iloc[0]]
-    return f"{setting}, n = {tables['along'].pair.nunique()} pairs"
+    table = tables["along"]
+    return f"{title(table.setting.iloc[0])}, n = {table.pair.nunique()} pairs"

@@ -1,0 +1,235 @@
+"""Reproduction as a whole: which notebooks of a profile are out of date, running them, and keeping the reference."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from butterfly.strict import ParameterError, UserError
+from butterfly.study import folders, identity, ledger, notebooks, profiles, report
+from butterfly.study.claims import Claim
+from butterfly.study.store import write_whole
+
+INDEX = "00_index"
+_VERSIONS = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "mnist1d", "scikit-learn")
+_KEPT = ("[0-9][0-9]_*.png", "[0-9][0-9]_*.csv")  # of the files of a profile, what a reference keeps
+
+
+def figures(profile: str, device: str | None = None, changes: str = "", only: str = "") -> None:
+    """Run the notebooks of a profile that are out of date, one after another, then gather their claims.
+
+    `only` is the number of one notebook; with it, or with `changes`, the index is left as it is.
+    """
+    chosen = [topic for topic in folders.topics() if topic != INDEX and topic.startswith(only)]
+    if not chosen and only != INDEX[:2]:
+        raise ParameterError(
+            f"there is no notebook {only}; use two digits, as in figure-01. There are: {' '.join(folders.topics())}"
+        )
+    folder = profiles.folder(profile, changes)
+    due = [topic for topic in chosen if not _fresh(folder, topic, _stamp(topic, profile, device, changes))]
+    for place, topic in enumerate(due, start=1):
+        left = _minutes_left(profile, folder, due[place - 1 :])
+        print(f"{topic} ({folder}): notebook {place} of {len(due)}{left}", file=sys.stderr, flush=True)
+        _run(topic, profile, device, changes)
+    if _parts(folder):
+        ledger.write(folders.results(folder) / "claims.json", gathered(folder))
+    if only in ("", INDEX[:2]) and not changes:
+        notebooks.execute(INDEX, {"profile": profile}, folders.results(profile) / f"{INDEX}.ipynb")
+
+
+def _run(topic: str, profile: str, device: str | None, changes: str) -> None:
+    """Compute the shards of a notebook with progress on the terminal, then draw it, and note from what."""
+    study = notebooks.study(topic)
+    params, values = profiles.parameters(topic, study.parameters, profile, device, changes)
+    folder = folders.results(params.profile)
+    began = time.monotonic()
+    study.run(params)
+    computed = time.monotonic()
+    notebooks.execute(topic, values, folder / f"{topic}.ipynb")
+    drawn = time.monotonic()
+    facts = {
+        "compute_seconds": round(computed - began, 1),
+        "draw_seconds": round(drawn - computed, 1),
+        "peak_memory_mb": _peak_memory_mb(),
+        "device": params.device,
+        "made_from": _stamp(topic, profile, device, changes),
+        "files": {path.name: _digest(path) for path in _outputs(folder, topic)},
+    }
+    _write_json(folder / f"{topic}.run.json", facts)
+    print(f"  drawn in {drawn - computed:.0f} s; {topic}: {drawn - began:.0f} s in all", file=sys.stderr, flush=True)
+
+
+# --- out of date? ----------------------------------------------------------------------------------------------------
+
+
+def _stamp(topic: str, profile: str, device: str | None, changes: str) -> str:
+    """A hash of all that the figures of a notebook are made from: parameters, notebook, code, data and versions."""
+    study = notebooks.study(topic)
+    params, values = profiles.parameters(topic, study.parameters, profile, device, changes)
+    module = type(params).__module__
+    shards = study.shards(params)
+    files = {module, f"{module}_figures", *identity.named([shard.config for shard in shards])}
+    content = {
+        "values": values,
+        "notebook": (folders.NOTEBOOKS / f"{topic}.py").read_text(),
+        "code": identity.code((type(study),), sorted(file for file in files if identity.is_module(file))),
+        "shards": [shard.key for shard in shards],
+        "lock": (folders.ROOT / "requirements.lock").read_text(),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _fresh(folder: str, topic: str, stamp: str) -> bool:
+    """Whether the figures of a notebook are there, whole, and made from what is there now."""
+    results = folders.results(folder)
+    try:
+        facts = json.loads((results / f"{topic}.run.json").read_text())
+        return facts["made_from"] == stamp and all(_digest(results / f) == d for f, d in facts["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _outputs(folder: Path, topic: str) -> list[Path]:
+    """The files that a notebook writes."""
+    return sorted(path for path in folder.glob(f"{topic[:2]}_*") if not path.name.endswith(".run.json"))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+# --- how long? -------------------------------------------------------------------------------------------------------
+
+
+def _minutes_left(profile: str, folder: str, due: list[str]) -> str:
+    """How long notebooks will take, by the committed times and how this machine compares; nothing if none are there."""
+    there, here = (_seconds(where) for where in (_reference_facts(profile), _facts(folder)))
+    if not all(topic in there for topic in due):
+        return ""
+    ratios = [here[topic] / there[topic] for topic in here.keys() & there.keys()]
+    seconds = sum(there[topic] for topic in due) * (statistics.median(ratios) if ratios else 1.0)
+    return f", about {max(1, round(seconds / 60))} min left"
+
+
+def _seconds(facts: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Seconds of each notebook that computed something."""
+    return {t: f["compute_seconds"] + f["draw_seconds"] for t, f in facts.items() if f["compute_seconds"] > 5}
+
+
+def _reference_facts(profile: str) -> dict[str, dict[str, Any]]:
+    file = folders.reference(profile) / "machine.json"
+    return json.loads(file.read_text())["notebooks"] if file.exists() else {}
+
+
+def _facts(folder: str) -> dict[str, dict[str, Any]]:
+    files = sorted(folders.results(folder).glob("*.run.json"))
+    return {path.name.partition(".")[0]: json.loads(path.read_text()) for path in files}
+
+
+# --- the ledger ------------------------------------------------------------------------------------------------------
+
+
+def gathered(folder: str) -> list[Claim]:
+    """What the notebooks of a profile claimed so far, by id; notebooks that no longer exist are left out."""
+    parts = _parts(folder)
+    if not parts:
+        raise ParameterError(f"figures/{folder}/ has no claims yet; run 'make figures PROFILE={folder}' first")
+    return sorted((claim for part in parts for claim in ledger.read(part)), key=lambda claim: claim.id)
+
+
+def _parts(folder: str) -> list[Path]:
+    files = (folders.results(folder) / f"{topic}.claims.json" for topic in folders.topics())
+    return [file for file in files if file.exists()]
+
+
+def compare(profile: str) -> bool:
+    """Say in words whether a fresh ledger agrees with the reference."""
+    reference = folders.reference(profile) / "claims.json"
+    if not reference.exists():
+        print(f"There is no reference run of profile '{profile}' to compare with.")
+        return True
+    lines = ledger.compare(gathered(profile), ledger.read(reference))
+    if not lines:
+        print("All verdicts equal those of the reference run, and every estimate lies in its interval.")
+        return True
+    print("This run departs from the reference run:")
+    print("\n".join(f"  {line}" for line in lines))
+    print("Another machine rounds differently, and this subject amplifies rounding: one or two may be chance.")
+    return False
+
+
+# --- the reference ---------------------------------------------------------------------------------------------------
+
+
+def reference(profile: str) -> None:
+    """Keep the results of a profile as the reference that ships with the repository; the old one goes last.
+
+    Then LEDGER.md and the table of the README are made from it, if it is that of the laptop.
+    """
+    source, kept = folders.results(profile), folders.reference(profile)
+    claims = gathered(profile)
+    missing = [t for t in folders.topics() if t != INDEX and not (source / f"{t}.run.json").exists()]
+    if missing:
+        raise UserError(f"figures/{profile}/ lacks {', '.join(missing)}; run 'make figures PROFILE={profile}' first")
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.") as aside:
+        new = Path(aside) / "new"
+        new.mkdir()
+        for path in sorted(path for kind in _KEPT for path in source.glob(kind)):
+            shutil.copy(path, new / path.name)
+        ledger.write(new / "claims.json", claims)
+        facts = {t: {k: v for k, v in f.items() if k not in ("files", "made_from")} for t, f in _facts(profile).items()}
+        _write_json(new / "machine.json", {**_machine(), "notebooks": facts})
+        if kept.exists():
+            os.replace(kept, Path(aside) / "old")
+        os.replace(new, kept)
+    if profile == "laptop":
+        report.write()
+
+
+def _machine() -> dict[str, object]:
+    """What the reference was made on."""
+    sources = ["lib", "notebooks", "params", "requirements.lock"]
+    commit, changed = (
+        subprocess.run(["git", *words], cwd=folders.ROOT, capture_output=True, text=True, check=False).stdout.strip()
+        for words in (["rev-parse", "HEAD"], ["status", "--porcelain", "--", *sources])
+    )
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "commit": f"{commit or 'unknown'}{' with changes' if changed else ''}",
+    }
+
+
+def _processor() -> str:
+    try:
+        names = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        names = []
+    return names[0] if names else platform.processor() or "unknown"
+
+
+def _peak_memory_mb() -> int:
+    """This process and the largest of its children, times the children that run at once: an upper bound."""
+    jobs = min(int(os.environ.get("BUTTERFLY_JOBS") or os.cpu_count() or 1), os.cpu_count() or 1)
+    own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return round((own + jobs * child) * unit / 1e6)
+
+
+def _write_json(path: Path, content: object) -> None:
+    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())

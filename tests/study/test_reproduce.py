@@ -1,0 +1,237 @@
+"""The driver, in a copy of the project with one more paper: that of CONTRIBUTING."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from butterfly import SOURCES, registry
+from butterfly.strict import UserError
+from butterfly.study import folders, profiles, reproduce
+from butterfly.study.identity import Program, reach
+from tests.study.test_identity import BEFORE, ROOTS
+
+LIB = Path(registry.__file__).parent
+BLOCKS = re.findall(r"```python\n(.*?)```", (folders.ROOT / "CONTRIBUTING.md").read_text(), re.S)
+ROOM = "lib/butterfly/papers/doe2030"
+FIGURES = '''"""The figures of notebook 99."""
+
+from butterfly.study import Tables
+from butterfly.study.figures import Drawn, panels
+
+
+def losses(tables: Tables) -> Drawn:
+    """Training loss after whole and after smaller steps; each point is a seed."""
+    table = tables["losses"]
+    figure, (axis,) = panels(1)
+    axis.scatter(table.whole, table.small)
+    axis.set(xlabel="loss after whole steps (nats)", ylabel="loss after smaller steps (nats)")
+    return figure, table
+'''
+NOTEBOOK = """# %% [markdown]
+# # 99 · A toy
+
+# %%
+from butterfly.papers.doe2030 import small_steps_figures as figures
+from butterfly.papers.doe2030.small_steps import study
+
+# %% tags=["parameters"]
+profile = "smoke"
+device = "cpu"
+recipe = {}
+data_set = None
+model = None
+setting = "digits"
+steps = 60
+seeds = 4
+seeds_per_shard = 2
+factor = 0.5
+
+# %%
+study.open(globals())
+
+# %%
+study.show("a", figures.losses)
+
+# %%
+study.verdicts()
+"""
+
+
+def test_one_more_paper_makes_nothing_stale():
+    sources = dict(SOURCES) | {LIB / "papers/doe2030/__init__.py": BLOCKS[0]}
+    sources[LIB / "papers/doe2030/small_steps.py"] = BLOCKS[1]
+    program = Program(sources)
+    assert {name: reach(own, program).hash for name, own in ROOTS.items()} == BEFORE
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy of the project with the toy paper, and nothing but additions."""
+    root = tmp_path_factory.mktemp("project")
+    for name in ("lib", "params"):
+        shutil.copytree(folders.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    (root / "notebooks").mkdir()
+    for topic in ("00_index", "23_chaos_paths"):
+        shutil.copy(folders.NOTEBOOKS / f"{topic}.py", root / "notebooks")
+    for file in ("requirements.lock", "README.md"):
+        shutil.copy(folders.ROOT / file, root / file)
+    shutil.copytree(folders.reference("laptop"), root / "figures" / "reference" / "laptop")
+    written = {
+        f"{ROOM}/__init__.py": BLOCKS[0],
+        f"{ROOM}/small_steps.py": BLOCKS[1],
+        f"{ROOM}/small_steps_figures.py": FIGURES,
+        "notebooks/99_small_steps.py": NOTEBOOK,
+        "params/mine.yaml": "99_small_steps:\n  seeds: 3\n",
+        "params/more.yaml": "base: mine\n99_small_steps:\n  steps: 40\n",
+    }
+    for file, text in written.items():
+        assert not (root / file).exists()
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_text(text)
+    return root
+
+
+def drive(root: Path, *arguments: str) -> subprocess.CompletedProcess:
+    environment = os.environ | {
+        "PYTHONPATH": str(root / "lib"),
+        "BUTTERFLY_JOBS": "1",
+        "BUTTERFLY_RUNS": str(root / "runs"),
+    }
+    command = [sys.executable, "-m", "butterfly", *arguments]
+    return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_paper_runs_end_to_end_and_only_what_is_out_of_date(project):
+    run = ("figures", "--profile", "mine", "--only", "99")
+    done = drive(project, *run)
+    assert done.returncode == 0, done.stderr
+    assert "99_small_steps (mine): notebook 1 of 1" in done.stderr
+    assert "shard 2/2 done" in done.stderr
+    folder = project / "figures" / "mine"
+    made = {path.name for path in folder.iterdir()}
+    assert {"99_a_losses.png", "99_a_losses.pdf", "99_a_losses.csv", "99_small_steps.ipynb", "claims.json"} <= made
+    assert not [name for name in made if name.startswith(".")]
+    (claim,) = json.loads((folder / "claims.json").read_text())
+    expected = {
+        "id": "T01",
+        "paper": "doe2030",
+        "origin": "abstract",
+        "scope": "digits, mlp-2x64",
+        "n": 3,
+        "kind": "finding",
+    }
+    assert {name: claim[name] for name in expected} == expected
+    assert claim["statement"] == "A smaller step ends lower"
+    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+
+    again = drive(project, *run)
+    assert "notebook" not in again.stderr  # nothing is out of date
+    (folder / "99_a_losses.png").write_bytes(b"damaged")
+    redone = drive(project, *run)
+    assert "notebook 1 of 1" in redone.stderr
+    assert "to compute" not in redone.stderr  # everything comes from the store
+    assert before == {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    assert "T01" in drive(project, "claims", "--profile", "mine").stdout
+    assert "no reference run" in drive(project, "compare", "--profile", "mine").stdout
+
+
+def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
+    changes = "recipe.lr=0.05 seeds=2"
+    done = drive(project, "figures", "--profile", "more", "--only", "99", "--set", changes)
+    assert done.returncode == 0, done.stderr
+    folder = project / "figures" / profiles.folder("more", changes)
+    assert folder.name.startswith("more-with-recipe-lr-0-05-seeds-2-")
+    notebook = (folder / "99_small_steps.ipynb").read_text()
+    for line in ("steps = 40", "seeds = 2", 'recipe = {\\"lr\\": 0.05}'):
+        assert line in notebook
+    assert not (project / "figures" / "more").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("figures", "--profile", "laptpo"), "there is no params/laptpo.yaml; did you mean 'laptop'?"),
+        (("figures", "--profile", "../../elsewhere"), "cannot name a profile"),
+        (("figures", "--only", "98"), "there is no notebook 98"),
+        (("figures", "--only", "99", "--set", "seedz=3"), "'seedz' is not a parameter; did you mean 'seeds'?"),
+        (("figures", "--only", "99", "--set", "recipe.warmpu=3"), "did you mean 'warmup'?"),
+        (("figures", "--only", "99", "--set", "seeds"), "not of the form name=value"),
+        (("figures", "--only", "99", "--set", "seeds=3 seeds=4"), "'seeds' is given twice"),
+        (("figures", "--only", "99", "--set", "model=mlp-2x"), "unknown model 'mlp-2x'"),
+        (("claims", "--profile", "paper"), "has no claims yet"),
+    ],
+)
+def test_what_is_misspelt_is_refused_with_a_reason(project, arguments, message):
+    done = drive(project, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# --- the reference ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """A project of one notebook whose figures are made."""
+    monkeypatch.setattr(folders, "FIGURES", tmp_path / "figures")
+    monkeypatch.setattr(folders, "topics", lambda: ["00_index", "23_chaos_paths"])
+    results = tmp_path / "figures" / "mine"
+    results.mkdir(parents=True)
+    for name in ("23_a_by_time.png", "23_a_by_time.csv", "23_a_by_time.pdf"):
+        (results / name).write_text(name)
+    (results / "23_chaos_paths.claims.json").write_text("[]")
+    facts = {"compute_seconds": 1.0, "draw_seconds": 1.0, "device": "cpu", "made_from": "x", "files": {}}
+    (results / "23_chaos_paths.run.json").write_text(json.dumps(facts))
+    old = tmp_path / "figures" / "reference" / "mine"
+    old.mkdir(parents=True)
+    (old / "23_old.png").write_text("old")
+    return tmp_path
+
+
+def test_the_reference_is_replaced_as_a_whole(made):
+    reproduce.reference("mine")
+    kept = {path.name for path in (made / "figures" / "reference" / "mine").iterdir()}
+    assert kept == {"23_a_by_time.png", "23_a_by_time.csv", "claims.json", "machine.json"}
+    assert [path.name for path in (made / "figures" / "reference").iterdir()] == ["mine"]
+
+
+def test_nothing_is_removed_before_its_successor_is_there(made, monkeypatch):
+    old = made / "figures" / "reference" / "mine" / "23_old.png"
+    monkeypatch.setattr(reproduce, "_machine", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        reproduce.reference("mine")
+    assert old.read_text() == "old"
+    assert [path.name for path in (made / "figures" / "reference").iterdir()] == ["mine"]
+    (made / "figures" / "mine" / "23_chaos_paths.run.json").unlink()
+    with pytest.raises(UserError, match="lacks 23_chaos_paths"):
+        reproduce.reference("mine")
+    assert old.read_text() == "old"
+
+
+@pytest.mark.parametrize("name", ["..", "../..", ".", "", "/tmp", "Laptop", "a/b", "$(x)", "a b"])
+def test_a_profile_cannot_leave_its_folder(name):
+    from butterfly.__main__ import main
+
+    for command in ("reference", "claims", "compare", "figures"):
+        assert main([command, "--profile", name]) == 2
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+def test_time_left_is_that_of_the_reference_at_the_speed_of_this_machine(made):
+    kept = made / "figures" / "reference" / "mine" / "machine.json"
+    facts = {t: {"compute_seconds": 100.0, "draw_seconds": 20.0} for t in ("01_a", "02_b", "03_c")}
+    kept.write_text(json.dumps({"notebooks": facts}))
+    assert reproduce._minutes_left("mine", "mine", ["02_b", "03_c"]) == ", about 4 min left"
+    own = made / "figures" / "mine" / "01_a.run.json"
+    own.write_text(json.dumps({"compute_seconds": 200.0, "draw_seconds": 40.0}))
+    assert reproduce._minutes_left("mine", "mine", ["02_b", "03_c"]) == ", about 8 min left"
+    assert reproduce._minutes_left("mine", "mine", ["09_new"]) == ""
