@@ -28,6 +28,7 @@
 from butterfly import data, models
 from butterfly.interpolate import barriers
 from butterfly.perturb import Kick
+from butterfly.study import index, ledger
 from butterfly.train import Fork, Recipe, train
 
 # %%
@@ -52,9 +53,6 @@ device = "cpu"
 #
 # *Supported*: the whole 95 % interval lies in the claimed region. *Contradicted*: it lies wholly outside.
 # *Inconclusive*: neither.
-
-# %%
-from butterfly.study import index, ledger
 
 # %% tags=["nbval-ignore-output"]
 claims, source = index.latest(profile)

@@ -23,7 +23,6 @@
 #   other difference the work of the kick. Every kick time of every seed has one.
 
 # %%
-from IPython.display import display
 
 from butterfly import data, models
 from butterfly.interpolate import barriers
@@ -167,8 +166,8 @@ study.show("e", figures.disagreement, on=setting)
 # ![Barrier against kick time on handwritten digits, reference run](../figures/reference/laptop/01_f_digits.png)
 
 # %%
-for name in real_settings:
-    display(study.show("f", figures.barrier_by_time, name=name, on=name))
+for name in real_settings or [""]:
+    study.show("f", figures.barrier_by_time, name=name, on=name, when=bool(name))
 
 # %% [markdown]
 # The same picture on real handwriting, at a smaller scale: this task is easy, and training calms down sooner.

@@ -17,8 +17,8 @@
 # - *Disagreement* is the share of test examples that two networks answer differently.
 # - *Independent networks*, of another seed, are the scale: this far apart are networks that share only the data.
 #
-# Twins of two optimisers are compared. The authors find that aligning the units changes the barrier of twins little when
-# they were trained by SGD, and lowers it when they were trained by AdamW.
+# Twins of two optimisers are compared. In the authors' plots, aligning the units changes the barrier of twins little when
+# they were trained by SGD; that it might help with AdamW is our own guess.
 
 # %%
 from butterfly import align, data, models
@@ -167,8 +167,7 @@ study.show("e", figures.layers)
 study.verdicts()
 
 # %% [markdown]
-# B13b is contradicted: where the authors find that alignment helps AdamW, weight matching finds next to nothing to align in
-# this small network, with either optimiser. B21b is contradicted more strongly than B21 in notebook 01: on the test set
+# B13b is contradicted: weight matching finds next to nothing to align in this small network, with either optimiser. B21b is contradicted more strongly than B21 in notebook 01: on the test set
 # most AdamW twins have no barrier at all. X02 is about every step from layer to layer, and there is only one that counts,
 # from the first to the second. X03 and B13c were added after a trial run, and a review sharpened B12, B14 and X02
 # (CHANGELOG).

@@ -16,14 +16,11 @@
 #   a kick of size $2^{-b}$ changes a typical initial weight in its $b$-th digit.
 
 # %%
-from IPython.display import Markdown, display
-
 from butterfly import data, models
 from butterfly.interpolate import barriers
 from butterfly.papers.altintas2025 import threshold_figures as figures
 from butterfly.papers.altintas2025.threshold import study
 from butterfly.perturb import Kick
-from butterfly.study.captions import caption
 from butterfly.train import Fork, Recipe, train
 
 # %% [markdown]
@@ -115,8 +112,7 @@ study.show("b", figures.probes)
 # ![Threshold for kicks of parts, reference run](../figures/reference/laptop/04_c_parts.png)
 
 # %%
-if parts:
-    display(study.show("c", figures.parts))
+study.show("c", figures.parts, when=parts)
 
 # %% [markdown]
 # No place stands out: the means differ by less than a factor of about three. B22 takes the largest of three noisy
@@ -130,10 +126,7 @@ if parts:
 # ![Threshold against initial scale and parameter count, reference run](../figures/reference/laptop/04_d_variants.png)
 
 # %%
-if variants:
-    display(study.show("d", figures.variants))
-else:
-    display(Markdown(caption(study, "d", figures.variants)))
+study.show("d", figures.variants, when=bool(variants))
 
 # %% [markdown]
 # More parameters lower the threshold (X11). For the initial scale, over a factor of three, the search sees no clear trend

@@ -68,12 +68,12 @@ class Tangent:
     def __init__(
         self, data: Data, recipe: Recipe, seeds: Sequence[int], starts: Sequence[tuple[int, int]], directions: Tensor
     ):
-        if recipe.optimizer != "sgd" or recipe.dropout:
-            raise ValueError("tangents are defined for SGD without dropout")
+        if recipe.optimizer != "sgd" or recipe.nesterov or recipe.dropout:
+            raise ValueError("tangents are defined for SGD without Nesterov momentum and dropout")
         self.steps = torch.tensor([step for _, step in starts])
         if len(starts) != len(directions) or (self.steps.diff() < 0).any():
             raise ValueError("give one start a direction, in order of time")
-        self.recipe, self.batches = recipe, Minibatches(data, recipe.batch_size, recipe.augment, seeds)
+        self.recipe, self.batches = recipe, Minibatches(data, recipe.batch_size_at, recipe.augment, seeds)
         self.family = torch.tensor([list(seeds).index(seed) for seed, _ in starts])
         self.difference = directions / directions.norm(dim=1, keepdim=True)
         self.momentum = torch.zeros_like(self.difference)

@@ -25,6 +25,11 @@ def provenance(name: str) -> dict[str, str]:
     return _file(name).provenance(name)
 
 
+def checked(name: str) -> str:
+    """The name, if it is that of a data set."""
+    return name if _file(name) else ""
+
+
 def _file(name: str) -> ModuleType:
     """The file that serves a name: the one called so, or with the `PATTERN` of its names."""
     module = registry.open_file("data", name)

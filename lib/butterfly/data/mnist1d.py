@@ -30,6 +30,11 @@ def load(name: str) -> Data:
     return assemble(name, train, test, provenance(name))
 
 
+def input_shape(name: str) -> tuple[int, ...]:
+    """Shape of one signal; nothing is generated for it."""
+    return (1, 40)
+
+
 def provenance(name: str) -> dict[str, str]:
     """Versions of the packages that generate the signals."""
     return versions(*MADE_BY)

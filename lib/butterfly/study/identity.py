@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import packages_distributions, version
 from inspect import getsourcefile
 from pathlib import Path
@@ -107,7 +107,7 @@ class Program:
 
     def __init__(self, sources: Mapping[Path, str]):
         self._sources = dict(sources)
-        self._modules: dict[str, Module] = {}
+        self._path = cache(self._find)
 
     def text(self, path: Path) -> str:
         return self._sources[path]
@@ -116,12 +116,10 @@ class Program:
         return self._path(name) is not None
 
     def __getitem__(self, name: str) -> "Module":
-        if name not in self._modules:
-            path = self._path(name)
-            self._modules[name] = Module(name, path, self._sources[path])
-        return self._modules[name]
+        path = self._path(name)
+        return parsed(name, path, self._sources[path])
 
-    def _path(self, name: str) -> Path | None:
+    def _find(self, name: str) -> Path | None:
         head, _, rest = name.partition(".")
         if head == _PACKAGE:
             base = _ROOT.joinpath(*rest.split(".")) if rest else _ROOT
@@ -173,7 +171,7 @@ def reach(roots: Iterable[Name], program: Program) -> Reached:
 def _take(found: Reached, module: "Module", statements: list[ast.stmt], place: str, program: Program) -> list[Name]:
     """Add statements under one name; the names that they use."""
     if statements:
-        found.statements[place] = "\n".join(ast.dump(node) for node in statements)
+        found.statements[place] = "\n".join(map(module.dumped, statements))
     return [name for node in statements for name in module.used(node, program)]
 
 
@@ -192,6 +190,8 @@ class Module:
         self.imports: dict[str, Name] = {}
         self.stars: list[str] = []
         self.acting: list[ast.stmt] = []
+        self.dumped = cache(ast.dump)
+        self._uses = cache(self._look)
         for node in _plain(ast.parse(text), "__doc__" in text or "__annotations__" in text).body:
             self._sort(node)
 
@@ -218,8 +218,7 @@ class Module:
 
     def used(self, node: ast.stmt, program: Program) -> Iterator[Name]:
         """What a statement names outside itself: names of this module, and what others are asked for."""
-        uses = _Uses(self)
-        uses.visit(node)
+        uses = self._uses(node)
         for root, attributes in uses.found:
             local = uses.imports.get(root)
             if local is not None:
@@ -228,6 +227,11 @@ class Module:
                 yield self.name, root
             else:
                 yield from self.imported(root, attributes, program)
+
+    def _look(self, node: ast.stmt) -> "_Uses":
+        uses = _Uses(self)
+        uses.visit(node)
+        return uses
 
     def imported(self, root: str, attributes: tuple[str, ...], program: Program) -> Iterator[Name]:
         """What a name that is imported here stands for, with the attributes that are asked of it."""
@@ -252,6 +256,12 @@ class Module:
             yield module, attribute
             return
         yield module, None
+
+
+@lru_cache(maxsize=1024)
+def parsed(name: str, path: Path, text: str) -> Module:
+    """A module, parsed once for each text."""
+    return Module(name, path, text)
 
 
 class _Uses(ast.NodeVisitor):

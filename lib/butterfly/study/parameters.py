@@ -56,9 +56,10 @@ class Trained(Params):
     @field_validator("data_set")
     @classmethod
     def _there(cls, value: str | None) -> str | None:
-        if value is not None:
-            data.input_shape(value)
-        return value
+        try:
+            return value if value is None else data.checked(value)
+        except data.DataError as error:
+            raise ValueError(str(error)) from None
 
     def chosen(self, name: str, steps: int | None = None, **recipe: Any) -> Setting:
         """The setting of that name with what the parameters change of the main setting, and other recipe fields.

@@ -33,7 +33,7 @@ from typing import Any, Self
 
 import pandas as pd
 from IPython import get_ipython
-from IPython.display import Image, Markdown, clear_output, display
+from IPython.display import Markdown, clear_output, display
 
 from butterfly import data
 from butterfly.strict import ParameterError
@@ -87,6 +87,11 @@ class Question:
     unless: Reason
     everywhere: bool
     measure: Callable[[Tables], Interval]
+
+    def shown(self, label: str) -> str:
+        """The letters of the figures that show it on a place: `a@f` is a on the main place, f on others."""
+        main, _, others = self.figure.partition("@")
+        return (others or main) if label else main
 
 
 def sound(tables: Tables) -> str:
@@ -162,8 +167,8 @@ class Study:
 
         Statement and `by`, the words for the statistic, may name parameters, as in `{size:g}` or `{params.last:g}`.
         `place` is the section, figure or file that says it, `source` the work if it is not the study's paper, `figure`
-        the letters of the figures that show it, `scope` the data and model if they are not those of the place.
-        `everywhere` False: judged on the main place only.
+        the letters of the figures that show it (`a@f`: other places in f), `scope` the data and model if they are not
+        those of the place. `everywhere` False: judged on the main place only.
         """
 
         def declare(measure: Callable[[Tables], Interval]) -> Callable[[Tables], Interval]:
@@ -271,7 +276,7 @@ class Study:
             **asdict(interval),
             verdict="inconclusive" if void else question.region.judge(interval),
             void=void,
-            figure=question.figure,
+            figure=question.shown(here.label),
         )
 
     def scope(self, here: Tables) -> str:
@@ -292,19 +297,23 @@ class Study:
         self.params = self.parameters.of(namespace)
         self.results = self.run(self.params)
 
-    def show(self, letter: str, draw: Callable[[Tables], Drawn], name: str = "", on: str = "") -> Image:
+    def show(
+        self, letter: str, draw: Callable[[Tables], Drawn], name: str = "", on: str = "", when: bool = True
+    ) -> None:
         """Caption the reference figure, draw one's own, and keep it as `<notebook>_<letter>_<name of the function>`.
 
         The caption is the docstring of `draw`, with n and the claims from the reference. `on` restricts the tables to
-        one place.
+        one place. `when` False: the parameters leave nothing to draw.
         """
         from butterfly.study import figures  # slow to import, and workers do without
 
         display(Markdown(captions.caption(self, letter, draw)))
+        if not when:
+            return
 
         tables = self.results.at(self.on, on) if on else self.results
         file = f"{self.number}_{letter}_{name or draw.__name__}"
-        return figures.save(*draw(tables), file, folders.results(self.params.profile))
+        display(figures.save(*draw(tables), file, folders.results(self.params.profile)))
 
     def keep(self, *names: str) -> None:
         """Keep tables as CSV files beside the figures."""

@@ -15,9 +15,32 @@ from butterfly.interpolate import EPSILON, barriers
 from butterfly.papers.altintas2025 import PAPER
 from butterfly.papers.altintas2025.twins import BARRIER, history, root_looks, watch
 from butterfly.perturb import Kick, expected_norm
-from butterfly.study import Arrays, Bench, Interval, Kind, OneModel, Origin, Shard, Study, Tables, Times, above, below
-from butterfly.study import between, broken, check_times, exactly, intervals, long, plain, rising_sizes, rising_times
-from butterfly.study import setting, sound, stacked
+from butterfly.study import (
+    Arrays,
+    Bench,
+    Interval,
+    Kind,
+    OneModel,
+    Origin,
+    Shard,
+    Study,
+    Tables,
+    Times,
+    above,
+    below,
+    between,
+    broken,
+    check_times,
+    exactly,
+    intervals,
+    long,
+    plain,
+    rising_sizes,
+    rising_times,
+    setting,
+    sound,
+    stacked,
+)
 from butterfly.train import Fork, Observer, learning_rate, parent_rows, train
 
 LARGEST = 1e-2  # the paper's largest kick: claims do not reach beyond it, the figures do
@@ -214,7 +237,7 @@ def control(t: Tables) -> Interval:
 
 @study.claim(
     "B01", by=f"share of seeds with a barrier above {BARRIER:g} after the smallest kick at time 0", region=above(0.5),
-    origin=Origin.ABSTRACT, figure="af",
+    origin=Origin.ABSTRACT, figure="a@f",
 )  # fmt: skip
 def smallest_kick(t: Tables) -> Interval:
     """At the start of training even the smallest Gaussian kick ends in another valley."""
@@ -234,7 +257,7 @@ def one_weight(t: Tables) -> Interval:
 
 @study.claim(
     "B03", by="factor by which the barrier changes from one kick time to the next (log-linear, all Gaussian sizes)",
-    region=below(1.0), origin=Origin.ABSTRACT, figure="bf",
+    region=below(1.0), origin=Origin.ABSTRACT, figure="b@f",
 )  # fmt: skip
 def fades(t: Tables) -> Interval:
     """On the whole, the later the kick, the smaller the barrier at the end."""
@@ -247,7 +270,7 @@ def fades(t: Tables) -> Interval:
 
 @study.claim(
     "B04", by="largest barrier of a seed divided by those limits, Gaussian and batch kicks up to 0.01",
-    region=below(1.0), figure="abf", **NOTED,
+    region=below(1.0), figure="ab@f", **NOTED,
 )  # fmt: skip
 def late_kicks(t: Tables) -> Interval:
     """Late kicks change nothing: barrier below 0.05 from 10 % of training on, below 0.01 from 50 % on."""
@@ -256,7 +279,7 @@ def late_kicks(t: Tables) -> Interval:
     return intervals.geometric_mean((late.barrier / limit).groupby(late.seed).max() + EPSILON)
 
 
-@study.claim("B05", by="slope of log barrier on log size, time 0", region=between(-0.1, 0.1), figure="af", **NOTED)
+@study.claim("B05", by="slope of log barrier on log size, time 0", region=between(-0.1, 0.1), figure="a@f", **NOTED)
 def size_at_start(t: Tables) -> Interval:
     """At the start the size of a Gaussian kick, from 1e-4 to 1e-2, does not matter."""
     start = _at_start(t, "gaussian")

@@ -187,7 +187,7 @@ def _gain(t: Tables, place: int) -> Interval:
     region=above(0.5),
     figure="b",
     origin=Origin.PAPER,
-    place="its part on ensembles, as summaries of the paper tell it",
+    place="second hand: summaries of the paper",
 )
 def apart_is_better(t: Tables) -> Interval:
     """The further apart the representations of twins (Angular CKA), the more an ensemble of them gains."""

@@ -22,9 +22,29 @@ from butterfly.models import Model
 from butterfly.papers.altintas2025 import PAPER
 from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick
-from butterfly.study import Arrays, Bench, Interval, Kind, OneModel, Origin, Setting, Shard, Study, Tables, Times
-from butterfly.study import above, below, between, broken, check_times, intervals, long, rising_sizes, rising_times
-from butterfly.study import stacked
+from butterfly.study import (
+    Arrays,
+    Bench,
+    Interval,
+    Kind,
+    OneModel,
+    Origin,
+    Setting,
+    Shard,
+    Study,
+    Tables,
+    Times,
+    above,
+    below,
+    between,
+    broken,
+    check_times,
+    intervals,
+    long,
+    rising_sizes,
+    rising_times,
+    stacked,
+)
 from butterfly.train import Fork, parent_rows, train
 
 OTHER = 100_000  # seeds of the independent networks start here
@@ -197,7 +217,7 @@ def weight_matching_of_sgd(t: Tables) -> Interval:
     return _change(_pairs(t), "barrier_weights")
 
 
-@study.claim("B13b", by=AFTER.format("weight"), region=below(0.8), figure="c", unless=lost_adaptive, **NOTED)
+@study.claim("B13b", by=AFTER.format("weight"), region=below(0.8), figure="c", unless=lost_adaptive)
 def weight_matching_of_adaptive(t: Tables) -> Interval:
     """With AdamW, aligning the units by their weights lowers the barrier."""
     return _change(_pairs(t, "adaptive"), "barrier_weights")

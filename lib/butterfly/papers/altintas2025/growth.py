@@ -308,7 +308,7 @@ def _departure(arm: Tables) -> Interval:
 SHAPE = "Akaike's criterion a look, exponential minus the better of power law and logistic, before saturation"
 DEPARTURE = f"growth of a kick of {{size:g}} over that of its tangent, power of ten, after {EARLY:g} % of training"
 SMOOTH = "{params.smoothed.data}, {params.smoothed.model}"
-SECOND_HAND = "its body, known from summaries"
+SECOND_HAND = "second hand: summaries of the paper"
 
 
 @study.claim("B15", by=SHAPE, region=above(0.0), origin=Origin.PAPER, place=SECOND_HAND, figure="b")

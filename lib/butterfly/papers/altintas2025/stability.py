@@ -352,21 +352,17 @@ WHERE = {  # when the kicks came, and the figures that show it
 }
 
 
-def _declare(id: str, effect: Effect) -> None:
-    when, figures = WHERE[effect.clock]
+for id, effect in CLAIMS.items():
     study.claim(
         id,
         effect.statement,
-        by=f"ratio of the barrier, arm '{effect.arm}' to the reference, {when}",
+        by=f"ratio of the barrier, arm '{effect.arm}' to the reference, {WHERE[effect.clock][0]}",
         region=effect.region,
         origin=effect.origin,
         place="" if effect.origin is OURS else "butterfly-hparams.ipynb",
-        figure=figures,
+        figure=WHERE[effect.clock][1],
         unless=effect.unless,
     )(effect.ratio)
-
-
-_DECLARED = [_declare(*row) for row in CLAIMS.items()]  # a bare loop would count to the identity of every shard
 
 
 def _reference(t: Tables) -> pd.DataFrame:

@@ -11,7 +11,6 @@ PAPER = Paper(
     arxiv="2404.06498",
     question="Does one permutation of the units align whole training runs, and networks pruned from them?",
     at_hand=(
-        "abstract, and code and notebooks that precede it (devinkwok/nnperm, perm_stability); not the body of the "
-        "paper"
+        "abstract, and code and notebooks that precede it (devinkwok/nnperm, perm_stability); not the body of the paper"
     ),
 )
