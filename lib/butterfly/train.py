@@ -213,13 +213,11 @@ def train(
     the momentum at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go
     through the network at once, by default as many as suit the device; it changes speed, and results in the last bits.
     """
-    _check(model, data, recipe, seeds, forks, start)
-    if init is not None and init.shape != (len(seeds), model.layout.size):
-        raise ValueError(f"init has shape {tuple(init.shape)}, expected {(len(seeds), model.layout.size)}")
-    if mask is not None and mask.shape != (len(seeds), model.layout.size):
-        raise ValueError(f"mask has shape {tuple(mask.shape)}, expected {(len(seeds), model.layout.size)}")
-    if not 0 <= start <= recipe.steps:
-        raise ValueError(f"a start at step {start} of a run of {recipe.steps} steps")
+    _check(model, data, recipe, seeds)
+    _check_forks(forks, seeds, recipe, start)
+    for name, stack in (("init", init), ("mask", mask)):
+        if stack is not None and stack.shape != (len(seeds), model.layout.size):
+            raise ValueError(f"{name} has shape {tuple(stack.shape)}, expected {(len(seeds), model.layout.size)}")
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
     run = _Run(model, data, recipe, list(seeds), theta, mask, objective, start)
     block = block or _block(model, recipe, data.x.device.type)
@@ -238,7 +236,7 @@ def train(
     return Population(run.theta, tuple(run.members), records)
 
 
-def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks: Sequence[Fork], start: int) -> None:
+def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int]) -> None:
     if len(set(seeds)) != len(seeds) or not seeds:
         raise ValueError(f"seeds must be one or more different numbers, not {list(seeds)}")
     if model.input_shape != data.input_shape or model.classes != data.classes:
@@ -249,6 +247,11 @@ def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int], forks
     for name, values, dims in (("weights", data.weights, 1), ("targets", data.targets, 2)):
         if values is not None and values.dim() > dims and len(values) != len(seeds):
             raise ValueError(f"{name} have {len(values)} rows for {len(seeds)} seeds; give one row a seed, or none")
+
+
+def _check_forks(forks: Sequence[Fork], seeds: Sequence[int], recipe: Recipe, start: int) -> None:
+    if not 0 <= start <= recipe.steps:
+        raise ValueError(f"a start at step {start} of a run of {recipe.steps} steps")
     for fork in forks:
         if fork.seed not in seeds:
             raise ValueError(f"a fork of seed {fork.seed}, which is not trained here: {list(seeds)}")

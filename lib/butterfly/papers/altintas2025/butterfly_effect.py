@@ -15,32 +15,9 @@ from butterfly.interpolate import EPSILON, barriers
 from butterfly.papers.altintas2025 import PAPER
 from butterfly.papers.altintas2025.twins import BARRIER, history, root_looks, watch
 from butterfly.perturb import Kick, expected_norm
-from butterfly.study import (
-    Arrays,
-    Bench,
-    Interval,
-    Kind,
-    OneModel,
-    Origin,
-    Shard,
-    Study,
-    Tables,
-    Times,
-    above,
-    below,
-    between,
-    broken,
-    check_times,
-    exactly,
-    intervals,
-    long,
-    plain,
-    rising_sizes,
-    rising_times,
-    setting,
-    sound,
-    stacked,
-)
+from butterfly.study import Arrays, Bench, Interval, Kind, OneModel, Origin, Shard, Study, Tables, Times, above, below
+from butterfly.study import between, broken, check_times, exactly, intervals, long, plain, rising_sizes, rising_times
+from butterfly.study import setting, sound, stacked
 from butterfly.train import Fork, Observer, learning_rate, parent_rows, train
 
 LARGEST = 1e-2  # the paper's largest kick: claims do not reach beyond it, the figures do

@@ -6,19 +6,8 @@ import seaborn as sns
 from matplotlib.ticker import PercentFormatter
 
 from butterfly.study import Tables
-from butterfly.study.figures import (
-    BAND,
-    LOG_BAND,
-    Drawn,
-    colours,
-    kick_name,
-    legend,
-    panels,
-    per_seed,
-    percent,
-    root_axis,
-    scope,
-)
+from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, kick_name, legend, panels, per_seed, percent
+from butterfly.study.figures import root_axis, scope
 
 BARRIER = "loss barrier at the end (train, nats)"
 

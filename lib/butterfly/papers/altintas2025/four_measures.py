@@ -22,29 +22,8 @@ from butterfly.models import Model
 from butterfly.papers.altintas2025 import PAPER
 from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick
-from butterfly.study import (
-    Arrays,
-    Bench,
-    Interval,
-    Kind,
-    OneModel,
-    Origin,
-    Setting,
-    Shard,
-    Study,
-    Tables,
-    Times,
-    above,
-    below,
-    between,
-    broken,
-    check_times,
-    intervals,
-    long,
-    rising_sizes,
-    rising_times,
-    stacked,
-)
+from butterfly.study import Arrays, Bench, Interval, Kind, OneModel, Origin, Setting, Shard, Study, Tables, Times, above
+from butterfly.study import below, between, broken, check_times, intervals, long, rising_sizes, rising_times, stacked
 from butterfly.train import Fork, parent_rows, train
 
 OTHER = 100_000  # seeds of the independent networks start here

@@ -7,19 +7,8 @@ from matplotlib.ticker import PercentFormatter
 
 from butterfly.papers.altintas2025.growth import growth_left
 from butterfly.study import Tables
-from butterfly.study.figures import (
-    BAND,
-    LOG_BAND,
-    Drawn,
-    colours,
-    kick_name,
-    legend,
-    panels,
-    per_seed,
-    percent,
-    root_axis,
-    title,
-)
+from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, kick_name, legend, panels, per_seed, percent
+from butterfly.study.figures import root_axis, title
 
 UPDATE = "update (square-root axis)"
 

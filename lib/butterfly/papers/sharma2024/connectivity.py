@@ -20,20 +20,8 @@ from butterfly.evaluate import evaluate
 from butterfly.interpolate import EPSILON, barriers
 from butterfly.papers.sharma2024 import PAPER
 from butterfly.streams import generator
-from butterfly.study import (
-    Arrays,
-    Bench,
-    Interval,
-    Origin,
-    Shard,
-    Study,
-    Tables,
-    Trained,
-    above,
-    below,
-    groups,
-    intervals,
-)
+from butterfly.study import Arrays, Bench, Interval, Origin, Shard, Study, Tables, Trained, above, below, groups
+from butterfly.study import intervals
 from butterfly.study.claims import lost
 from butterfly.study.tables import grid, stacked
 from butterfly.train import train
