@@ -69,7 +69,7 @@ class Tangent:
         self, data: Data, recipe: Recipe, seeds: Sequence[int], starts: Sequence[tuple[int, int]], directions: Tensor
     ):
         if recipe.optimizer != "sgd" or recipe.nesterov or recipe.dropout:
-            raise ValueError("tangents are defined for SGD without Nesterov momentum and dropout")
+            raise ValueError("tangents are defined for SGD without dropout or Nesterov momentum")
         self.steps = torch.tensor([step for _, step in starts])
         if len(starts) != len(directions) or (self.steps.diff() < 0).any():
             raise ValueError("give one start a direction, in order of time")

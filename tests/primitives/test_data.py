@@ -14,7 +14,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from butterfly import data
-from butterfly.data import HUBS, DataError
+from butterfly.data import DataError, cifar10, hub, human, mnist, mnist1d
+
+FILES = {"mnist": mnist, "cifar10": cifar10}
 
 
 def write_split(path: Path, column: str, shape: tuple[int, ...], count: int, seed: int) -> np.ndarray:
@@ -36,17 +38,20 @@ def tiny(tmp_path, monkeypatch):
     """A BUTTERFLY_DATA folder with 30 + 20 images of each data set, and loaders that expect so many."""
     monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
     originals = {}
-    for name, hub in HUBS.items():
-        small = replace(hub, files={"train": (hub.files["train"][0], 30), "test": (hub.files["test"][0], 20)})
-        monkeypatch.setitem(HUBS, name, small)
+    for name, module in FILES.items():
+        whole = module.HUB
+        small = replace(whole, files={"train": (whole.files["train"][0], 30), "test": (whole.files["test"][0], 20)})
+        monkeypatch.setattr(module, "HUB", small)
         for seed, split in enumerate(("train", "test")):
             count = small.files[split][1]
-            originals[name, split] = write_split(tmp_path / name / hub.file(split), hub.column, hub.shape, count, seed)
-    data._from_hub.cache_clear()
-    data._sha256.cache_clear()
+            originals[name, split] = write_split(
+                tmp_path / name / small.file(split), small.column, small.shape, count, seed
+            )
+    hub.load.cache_clear()
+    hub._sha256.cache_clear()
     yield tmp_path, originals
-    data._from_hub.cache_clear()
-    data._sha256.cache_clear()
+    hub.load.cache_clear()
+    hub._sha256.cache_clear()
 
 
 @pytest.mark.parametrize(("name", "shape"), [("mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
@@ -68,14 +73,14 @@ def test_parquet_images_arrive_whole_normalised_and_in_order(tiny, name, shape):
 
 
 def test_a_missing_file_says_what_to_do(tiny):
-    (tiny[0] / "mnist" / HUBS["mnist"].file("test")).unlink()
+    (tiny[0] / "mnist" / mnist.HUB.file("test")).unlink()
     with pytest.raises(DataError, match=r"is missing; put it there, or unset BUTTERFLY_DATA"):
         data.load("mnist")
 
 
 def test_damaged_and_wrong_files_are_refused(tiny):
     folder, _ = tiny
-    file = folder / "mnist" / HUBS["mnist"].file("train")
+    file = folder / "mnist" / mnist.HUB.file("train")
     whole = file.read_bytes()
     file.write_bytes(whole[:-100])
     with pytest.raises(DataError, match="not a parquet file with columns 'image' and 'label'"):
@@ -91,8 +96,8 @@ def test_damaged_and_wrong_files_are_refused(tiny):
 def test_without_data_and_network_the_error_says_what_to_do(monkeypatch, tmp_path):
     monkeypatch.delenv("BUTTERFLY_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data.Hub, "url", lambda self, split: f"http://127.0.0.1:9/{split}")
-    data._from_hub.cache_clear()
+    monkeypatch.setattr(hub.Hub, "url", lambda self, split: f"http://127.0.0.1:9/{split}")
+    hub.load.cache_clear()
     with pytest.raises(DataError, match=r"could not fetch mnist(.|\n)*set BUTTERFLY_DATA=FOLDER"):
         data.load("mnist")
 
@@ -109,10 +114,10 @@ def test_a_download_with_a_wrong_checksum_is_refused(monkeypatch, tmp_path):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.delenv("BUTTERFLY_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(data.Hub, "url", lambda self, split: f"http://127.0.0.1:{server.server_port}/{split}")
+    monkeypatch.setattr(hub.Hub, "url", lambda self, split: f"http://127.0.0.1:{server.server_port}/{split}")
     try:
         with pytest.raises(DataError, match=r"hash|checksum"):
-            data._download("mnist", "train")
+            hub._download(mnist.HUB, "train")
     finally:
         server.shutdown()
 
@@ -122,9 +127,9 @@ def test_the_real_files(name, count, shape):
     folder = os.environ.get("BUTTERFLY_DATA")
     if not folder or not (Path(folder) / name).exists():
         pytest.skip(f"the real {name} is not here: BUTTERFLY_DATA does not name a folder with it")
-    data._from_hub.cache_clear()
+    hub.load.cache_clear()
     loaded = data.load(name)
-    data._from_hub.cache_clear()
+    hub.load.cache_clear()
     assert loaded.x.shape == (count, *shape)
     assert len(loaded.y_test) == 10_000
     assert loaded.classes == 10
@@ -138,10 +143,10 @@ def test_generated_data_are_the_same_every_time():
     expected = random.random(), np.random.rand()
     random.seed(1)
     np.random.seed(1)
-    data._mnist1d.cache_clear()
+    mnist1d.load.cache_clear()
     first = data.load("mnist1d")
     assert (random.random(), np.random.rand()) == expected  # the global states are put back
-    data._mnist1d.cache_clear()
+    mnist1d.load.cache_clear()
     assert torch.equal(first.x, data.load("mnist1d").x)
     assert first.x.shape == (4000, 1, 40)
     assert first.x_test.shape == (1000, 1, 40)
@@ -323,7 +328,7 @@ def test_conversion_touches_only_numbers():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(DataError, match="known: mnist1d, digits, language-a, language-b, sums, mnist, cifar10"):
+    with pytest.raises(DataError, match="known: cifar10, digits, language, mnist, mnist1d, sums"):
         data.load("minst")
 
 
@@ -338,8 +343,8 @@ def test_shapes_of_images_are_known_without_files_and_right(name, shape, monkeyp
         raise AssertionError("a file was looked for")
 
     with monkeypatch.context() as patch:
-        patch.setattr(data, "_locate", refuse)
-        patch.setitem(data._LOADERS, name, refuse)
+        patch.setattr(hub, "_locate", refuse)
+        patch.setattr(hub, "load", refuse)
         assert data.input_shape(name) == shape
     request.getfixturevalue("tiny")
     assert data.load(name).input_shape == shape
@@ -354,7 +359,7 @@ def test_the_shape_of_an_unknown_data_set_is_refused():
 
 
 @pytest.fixture
-def human(tmp_path, monkeypatch):
+def people(tmp_path, monkeypatch):
     """An empty folder of human labels in BUTTERFLY_DATA."""
     monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
     (tmp_path / "human").mkdir()
@@ -369,47 +374,47 @@ def labels_of_people():
     return wrong, {"clean_label": clean, "worse_label": (clean + 1) % 10, "aggre_label": clean, **votes}
 
 
-def test_wrong_votes_are_counted(human):
+def test_wrong_votes_are_counted(people):
     wrong, labels = labels_of_people()
-    np.savez(human / "cifar10n_train_labels.npz", **labels)
-    assert data.wrong_votes().tolist() == wrong.tolist()
-    assert data.human_file("cifar10n") == human / "cifar10n_train_labels.npz"
-    assert data.human_file("cifar10h") is None
+    np.savez(people / "cifar10n_train_labels.npz", **labels)
+    assert human.wrong_votes().tolist() == wrong.tolist()
+    assert human.human_file("cifar10n") == people / "cifar10n_train_labels.npz"
+    assert human.human_file("cifar10h") is None
 
 
-def test_counts_of_votes_are_read(human):
+def test_counts_of_votes_are_read(people):
     counts = np.random.default_rng(0).multinomial(50, np.full(10, 0.1), size=10_000)
-    np.save(human / "cifar10h_test_counts.npy", counts.astype(float))
-    assert data.vote_counts().tolist() == counts.tolist()
-    assert data.vote_counts().dtype == int
-    assert data.human_file("cifar10h") == human / "cifar10h_test_counts.npy"
-    assert data.human_file("cifar10n") is None
+    np.save(people / "cifar10h_test_counts.npy", counts.astype(float))
+    assert human.vote_counts().tolist() == counts.tolist()
+    assert human.vote_counts().dtype == int
+    assert human.human_file("cifar10h") == people / "cifar10h_test_counts.npy"
+    assert human.human_file("cifar10n") is None
 
 
 @pytest.mark.parametrize("folder", ["empty", "none"])
-def test_missing_human_labels_say_what_to_do(human, monkeypatch, folder):
+def test_missing_human_labels_say_what_to_do(people, monkeypatch, folder):
     if folder == "none":
         monkeypatch.delenv("BUTTERFLY_DATA")
-    assert data.human_file("cifar10n") is data.human_file("cifar10h") is None
+    assert human.human_file("cifar10n") is human.human_file("cifar10h") is None
     with pytest.raises(DataError, match=r"put cifar10n_train_labels.npz into FOLDER/human/ and set BUTTERFLY_DATA=FOL"):
-        data.wrong_votes()
+        human.wrong_votes()
     with pytest.raises(DataError, match=r"put cifar10h_test_counts.npy into FOLDER/human/ and set BUTTERFLY_DATA=FOL"):
-        data.vote_counts()
+        human.vote_counts()
 
 
 @pytest.mark.parametrize(
     "change", [lambda few: few.pop("random_label3"), lambda few: few.update(clean_label=np.zeros(49_999, dtype=int))]
 )
-def test_other_labels_of_people_are_refused(human, change):
+def test_other_labels_of_people_are_refused(people, change):
     _, labels = labels_of_people()
     change(labels)
-    np.savez(human / "cifar10n_train_labels.npz", **labels)
+    np.savez(people / "cifar10n_train_labels.npz", **labels)
     with pytest.raises(DataError, match=r"cifar10n_train_labels.npz does not hold three annotators' labels of 50,000"):
-        data.wrong_votes()
+        human.wrong_votes()
 
 
 @pytest.mark.parametrize("shape", [(9_999, 10), (10_000, 9), (100_000,)])
-def test_other_counts_of_votes_are_refused(human, shape):
-    np.save(human / "cifar10h_test_counts.npy", np.ones(shape))
+def test_other_counts_of_votes_are_refused(people, shape):
+    np.save(people / "cifar10h_test_counts.npy", np.ones(shape))
     with pytest.raises(DataError, match=r"cifar10h_test_counts.npy holds \(.*\), expected \(10000, 10\)"):
-        data.vote_counts()
+        human.vote_counts()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from sklearn.neighbors import KNeighborsClassifier
 
 from butterfly import evaluate, models, probe
-from butterfly.models import MLP
+from butterfly.models.mlp import MLP
 from butterfly.probe import (
     GradientVariance,
     gradient_norms,

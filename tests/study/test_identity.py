@@ -6,6 +6,7 @@ import random
 import pytest
 
 from butterfly import SOURCES, registry
+from butterfly.strict import UserError
 from butterfly.study import folders, identity, notebooks
 from butterfly.study.bench import Bench
 from butterfly.study.identity import Program, StaleError, reach
@@ -287,6 +288,27 @@ def test_what_is_used_indirectly_counts(tmp_path, before, after):
 )  # fmt: skip
 def test_what_only_looks_alike_does_not(tmp_path, a, before, after):
     assert walked(tmp_path, a=a, b=before) == walked(tmp_path, a=a, b=after)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "study.claim('T01', by='x')(g)",
+        "for name in ('T01', 'T02'):\n    study.claim(name, by='x')(g)",
+        "@study.claim('T01', by='x')\ndef h():\n    return K",
+        "study.unless(g)",
+    ],
+)
+def test_what_a_study_is_told_does_not_count(tmp_path, told):
+    a = "from butterfly.b import K\ndef g():\n    return K\n@study.shard\ndef f():\n    return 1\n"
+    assert walked(tmp_path, a=a + told, b="K = 1") == walked(tmp_path, a=a, b="K = 2")
+
+
+def test_a_computation_without_a_file_is_refused(monkeypatch):
+    made = {}
+    exec("def compute(bench):\n    return {}", {"__name__": "nowhere"}, made)
+    with pytest.raises(UserError, match=r"compute stands in no file \(nowhere\): put it into a module"):
+        identity.code((made["compute"],))
 
 
 def test_versions_of_the_packages_that_are_used_count():

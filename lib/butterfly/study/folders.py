@@ -1,9 +1,10 @@
-"""Where things are: every path starts from the checkout, never from the current directory."""
+"""Where things are: every path starts from the checkout, wherever one stands."""
 
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[3]
+_CHECKOUT = Path(__file__).resolve().parents[3]
+ROOT = _CHECKOUT if (_CHECKOUT / "notebooks").is_dir() else Path.cwd()  # installed alone: where one works
 NOTEBOOKS = ROOT / "notebooks"
 PARAMS = ROOT / "params"
 FIGURES = ROOT / "figures"

@@ -39,6 +39,9 @@ def code(roots: Iterable[Callable | type], files: Iterable[str] = ()) -> dict[st
     `StaleError` where a module that counts was edited since this process began.
     """
     names = [(root.__module__, root.__qualname__.partition(".")[0]) for root in roots]
+    for module, name in names:
+        if module not in _running():
+            raise UserError(f"{name} stands in no file ({module}): put it into a module, so that its code can be told")
     return dict(_code((*names, *((file, None) for file in files))))
 
 
