@@ -2,12 +2,14 @@
 # # How neural networks train: a companion to read and to run
 #
 # Papers on training dynamics make claims about *many* networks: how far two runs drift apart, how noisy a score is from
-# run to run, whether two solutions lie in one valley. This companion states such claims in plain words, shows the figure
-# that tests each one, and lets you run it: on a laptop in minutes, on a GPU at the papers' scale, with the same code.
+# run to run, whether two solutions lie in one valley. This companion states such claims in plain words, shows the
+# figure that tests each one, and lets you run it: on a laptop in minutes, and with the same code at a larger scale on a
+# GPU (those profiles have not been run at full size yet).
 #
-# No verdict is typed by hand. Every claim has a statistic with an interval over independent seeds, a region fixed
-# before the run, and a verdict that follows from the two. A claim that does not reproduce is reported as it is. The
-# ledger says of each claim who makes it: a paper's abstract, its authors' code or notebooks, another paper, or us.
+# No verdict in the ledger is typed by hand; the prose comments on the reference run. Every claim has a statistic with
+# an interval over independent seeds, a region fixed before the run, and a verdict that follows from the two. A claim
+# that does not reproduce is reported as it is. The ledger (the table below, and [LEDGER.md](../LEDGER.md)) says of each
+# claim who makes it: a paper's abstract, its authors' code or notebooks, another paper, or us.
 #
 # ## The papers
 #
@@ -52,7 +54,7 @@ device = "cpu"
 # ## The ledger at a glance
 #
 # *Supported*: the whole 95 % interval lies in the claimed region. *Contradicted*: it lies wholly outside.
-# *Inconclusive*: neither.
+# *Inconclusive*: neither, or the claim could not be judged; the ledger then says why.
 
 # %% tags=["nbval-ignore-output"]
 claims, source = index.latest(profile)
@@ -64,8 +66,8 @@ ledger.markdown(claims)
 #
 # - **Read**: open [01](01_butterfly_effect.ipynb), and go on in order. Every figure of the reference run comes first, then
 #   the same at the notebook's own small parameters.
-# - **Run**: `make figure-01` redoes one notebook at laptop scale, `make figures` all of them, and tells whether the verdicts
-#   agree with the reference. `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU.
+# - **Run**: `make figure-01` redoes one notebook at laptop scale; `make figures` redoes all of them and then says
+#   whether the verdicts agree with the reference. `make figures PROFILE=gpu DEVICE=cuda` does the same on a GPU.
 # - **Change**: `make figure-01 SET="recipe.lr=0.1 seeds=5"`, or write `params/mine.yaml` with the line `base: laptop` and what
 #   you change, and `make figures PROFILE=mine`.
 # - **Build**: the primitives know no notebook; `pip install .` gives them to your own program.

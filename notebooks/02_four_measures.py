@@ -45,7 +45,7 @@ for name, other in zip(["another seed", "twin"], others, strict=True):
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds the larger grids. `setting` is trained by SGD, `adaptive` is
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds the larger grids. `setting` is trained by SGD, `adaptive` is
 # the same network trained by AdamW, and follows changes of the recipe but in what sets the two apart. Times are
 # percentages of the training steps.
 
@@ -120,9 +120,10 @@ study.show("b", figures.barrier_by_distance)
 study.show("c", figures.aligned)
 
 # %% [markdown]
-# Weight matching changes next to nothing between twins, for either optimiser. Matching by activations lowers the highest
-# barriers, those of early kicks, by about a quarter, and raises those of kicks at 10 and 25 % a little; B13c is the mean
-# over both. Between independent networks it removes more than half, weight matching much less.
+# Weight matching changes next to nothing between twins, for either optimiser. Matching by activations lowers the
+# highest barriers, those of early kicks, by about a quarter with SGD and by about a tenth with AdamW, and raises those
+# of kicks at 10 and 25 % a little; B13c (SGD) averages over early and later kicks. Between independent networks it
+# removes more than half, weight matching much less.
 #
 # ## (d) How many units stay in place?
 #
@@ -167,10 +168,10 @@ study.show("e", figures.layers)
 study.verdicts()
 
 # %% [markdown]
-# B13b is contradicted: weight matching finds next to nothing to align in this small network, with either optimiser. B21b is contradicted more strongly than B21 in notebook 01: on the test set
-# most AdamW twins have no barrier at all. X02 is about every step from layer to layer, and there is only one that counts,
-# from the first to the second. X03 and B13c were added after a trial run, and a review sharpened B12, B14 and X02
-# (CHANGELOG).
+# B13b is contradicted: weight matching finds next to nothing to align in this small network, with either optimiser.
+# B21b fails more clearly than B21 in notebook 01: on the test set most AdamW twins have no barrier at all. X02 asks
+# every layer to be further apart than the one before: the distance grows from the first layer to the second, and hardly
+# after that. X03 and B13c were added after a trial run, and a review sharpened B12, B14 and X02 (CHANGELOG).
 #
 # What holds on every machine, even at these defaults:
 

@@ -43,7 +43,7 @@ for name in ("mlp-4x64", "mlp-4x64-gelu"):
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `setting` has ReLU units, `smooth` is the same
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `setting` has ReLU units, `smooth` is the same
 # network with GELU. `sizes` are those of kicks at the start; kicks of one `size` come at all `kick_times`, in percent.
 # `recipe` takes any field, as in `{"lr": 0.1}`.
 

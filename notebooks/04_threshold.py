@@ -42,7 +42,7 @@ print(f"between {10**low:.0e} and {10**high:.0e} of the norm of the initial weig
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `variants` are other architectures, each with a
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `variants` are other architectures, each with a
 # factor on its initial weights. Every round halves the range, on the logarithmic scale: the resolution is the number of
 # powers of ten searched, divided by `2 ** rounds`. `recipe` takes any field, as in `{"lr": 0.1}`.
 

@@ -45,7 +45,7 @@ for learned, theta in (("five classes", train(model, first, recipe, seeds=[0]).t
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `tuning` is the length of fine-tuning, as a fraction
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `tuning` is the length of fine-tuning, as a fraction
 # of that of pretraining. `recipe`, `data_set` and `model` change the first setting, not the second nor the language.
 
 # %% tags=["parameters"]

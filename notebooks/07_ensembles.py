@@ -43,7 +43,7 @@ for when, step in {"at the start": 0, "halfway": 250}.items():
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`;
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`;
 # `members` counts the parent.
 
 # %% tags=["parameters"]

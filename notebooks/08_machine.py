@@ -46,7 +46,7 @@ print(f"float32: {(short[0] - parent).norm():.1e}, a kick of 1e-7: {(kicked - pa
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`.
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`.
 
 # %% tags=["parameters"]
 profile = "smoke"

@@ -41,8 +41,8 @@ logger.table().unstack("network")[["confidence.last", "confidence.mean"]].corr("
 # %% [markdown]
 # ## Parameters
 #
-# `main`, `real` and `conv` are a setting and an architecture each, "" leaves a network out. The smallest honest values;
-# `params/<profile>.yaml` holds larger ones. `recipe`, `data_set` and `model` change the main network.
+# `main`, `real` and `conv` each name a setting and an architecture; `""` leaves that network out. The smallest honest
+# values; `params/<profile>.yaml` holds larger ones. `recipe`, `data_set` and `model` change the main network.
 
 # %% tags=["parameters"]
 profile = "smoke"
@@ -131,9 +131,10 @@ study.show("d", figures.noise)
 study.verdicts()
 
 # %% [markdown]
-# **Advice.** Average over training, not only over runs: two runs of the mean entropy or confidence rank examples as well as ten of early
-# EL2N. Whoever uses snapshots of EL2N, GraNd or counts of forgetting needs ten to twenty runs before the ranks mean much. The mean
-# over runs is enough.
+# **Advice.** Where training examples stay hard to the end (MNIST-1D), average over training, not only over runs: two
+# runs of the mean entropy or confidence rank examples as well as ten of early EL2N. Where every example ends up right
+# (digits), the end is the more reliable (D02@digits). Whoever uses snapshots of EL2N, GraNd or counts of forgetting
+# needs ten to twenty runs before the ranks mean much. The mean over runs is enough.
 #
 # What holds on every machine, even at these defaults:
 

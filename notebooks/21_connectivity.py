@@ -40,7 +40,7 @@ pairs["through a third"] = [align.permute(model.layout, x, p) for x, p in zip((a
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. At the `tiny` width all permutations are tried.
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. At the `tiny` width all permutations are tried.
 
 # %% tags=["parameters"]
 profile = "smoke"

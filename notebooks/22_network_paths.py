@@ -47,7 +47,7 @@ away["length / chord"] = float(geometry.tortuosity(cosines[:-1, :-1]))
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones.
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones.
 
 # %% tags=["parameters"]
 profile = "smoke"
@@ -130,7 +130,8 @@ study.show("d", figures.pictures)
 study.show("e", figures.bias)
 
 # %% [markdown]
-# The biased estimate makes paths some 5 to 7 % too short with 50 examples; the debiased one has no trend.
+# The biased estimate makes paths some 5 to 7 % too short with 50 examples; the debiased one changes by about 0.2 % a
+# doubling, far less than the 2 % that R09 allows.
 #
 # ## (f) Do networks of one architecture take one path?
 #
@@ -140,19 +141,20 @@ study.show("e", figures.bias)
 study.show("f", figures.between)
 
 # %% [markdown]
-# In most rows the network's own architecture is the nearest, or close to it, but not by much. The deeper two networks,
-# the further apart their paths, even within one architecture.
+# For networks of two layers the own architecture is clearly the nearest; for deeper ones another is a little nearer. On
+# average over pairs the own one is nearer (R07). The deeper two networks, the further apart their paths, even within
+# one architecture.
 #
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over seeds lies in the region fixed beforehand, *contradicted* when it lies
-# outside, *inconclusive* otherwise: three seeds trained for 200 updates decide little.
+# outside, *inconclusive* otherwise: three seeds trained for 200 updates say little about the reference run.
 
 # %% tags=["nbval-ignore-output"]
 study.verdicts()
 
 # %% [markdown]
-# R09b asks for more than 2 % a doubling; the bias is there, but smaller.
+# R09b asks for more than 2 % per doubling; the bias is there, but smaller.
 #
 # What holds on every machine, even at these defaults:
 

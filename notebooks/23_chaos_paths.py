@@ -7,8 +7,9 @@
 #
 # - The distance between two representations is Angular CKA, as in notebook 22; that between two paths is its mean over the
 #   layers, each with its counterpart.
-# - The *detour* over the network halfway: how much longer it is, in representations, from one network to the other by way of
-#   the network whose weights are the mean of theirs. 0 means that the halfway network lies on the direct way.
+# - The *detour* over the network halfway: how much longer, as a fraction, is the way from one network's representations
+#   to the other's through those of the network halfway, whose weights are the mean of the two, than the straight way? 0
+#   means that the halfway network lies on the direct way.
 # - *Another architecture* is half as wide and equally deep.
 
 # %%
@@ -35,7 +36,7 @@ layers = model.features(stack, task.x_test[:300])
 # %% [markdown]
 # ## Parameters
 #
-# The smallest honest values; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`.
+# The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `recipe` takes any field, as in `{"lr": 0.1}`.
 
 # %% tags=["parameters"]
 profile = "smoke"
@@ -62,8 +63,9 @@ study.open(globals())
 # %% [markdown]
 # ## (a) The same path?
 #
-# If late kicks are forgotten, the path of the twin comes back to that of its parent; if early ones are not, it should be as
-# far off as a stranger's. First the reference run, then the same at the parameters above.
+# If late kicks are forgotten, the path of the twin comes back to that of its parent; if early ones are not, it should
+# end as far away as the path of an independent network (dashed). First the reference run, then the same at the
+# parameters above.
 #
 # ![Distance between the paths of twins by kick time, reference run](../figures/reference/laptop/23_a_by_time.png)
 
@@ -72,7 +74,8 @@ study.show("a", figures.by_time)
 
 # %% [markdown]
 # Kicked at the start, a twin ends on a path nearly as far from its parent's as if it had been another seed, or indeed
-# another architecture. At half of training half of that is left, at 80 % next to nothing.
+# another architecture. After kicks at half of training a little less than half of that distance is left, at 80 % next
+# to nothing.
 #
 # ## (b) Where do they part?
 #
@@ -82,8 +85,8 @@ study.show("a", figures.by_time)
 study.show("b", figures.by_layer)
 
 # %% [markdown]
-# At once: after the first layer, networks are already more than half as far apart as they get, whenever they were kicked
-# and even if they share nothing but the data.
+# At once: after the first layer, networks are on average already more than half as far apart as they ever get, whenever
+# the kick came and even if they share nothing but the data. X16, that they part later, is contradicted.
 #
 # ## (c) Is halfway in the weights halfway in representations?
 #
@@ -99,7 +102,7 @@ study.show("c", figures.detours)
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over seeds lies in the region fixed beforehand, *contradicted* when it lies
-# outside, *inconclusive* otherwise: three seeds trained for 200 updates decide little.
+# outside, *inconclusive* otherwise: three seeds trained for 200 updates say little about the reference run.
 
 # %% tags=["nbval-ignore-output"]
 study.verdicts()

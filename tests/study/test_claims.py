@@ -139,7 +139,7 @@ def test_compare_gives_the_reason_of_a_claim_that_is_void_here_only():
 def test_summary_counts_and_warns_of_chance():
     text = ledger.summary([line()] * 39 + [line(verdict="contradicted"), line(verdict="inconclusive")])
     assert "41 claims: 39 supported, 1 contradicted, 1 inconclusive" in text
-    assert "Of the 40 decided, expect up to 1.0 misled by chance" in text
+    assert "Of the 40 decided, expect up to 1.0 to be wrong by chance" in text
 
 
 def test_markdown_has_a_row_a_claim():

@@ -89,7 +89,7 @@ def summary(claims: Sequence[Claim]) -> str:
     decided = len(claims) - counts["inconclusive"]
     # A verdict is false where the interval misses on one side: half of what lies outside its level.
     chance = (1 - LEVEL) / 2 * decided
-    return f"{len(claims)} claims: {told}. Of the {decided} decided, expect up to {chance:.1f} misled by chance."
+    return f"{len(claims)} claims: {told}. Of the {decided} decided, expect up to {chance:.1f} to be wrong by chance."
 
 
 def compare(fresh: Sequence[Claim], reference: Sequence[Claim]) -> list[str]:

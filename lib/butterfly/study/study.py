@@ -310,6 +310,7 @@ class Study:
         display(Markdown(captions.caption(self, letter, draw)))
         if not when:
             return
+        display(Markdown("The same at the parameters of this notebook:"))
 
         tables = self.results.at(self.on, on) if on else self.results
         file = f"{self.number}_{letter}_{name or draw.__name__}"
