@@ -81,6 +81,8 @@ def _clean_runs(given: argparse.Namespace) -> int:
     from butterfly.study import folders
     from butterfly.study.store import Store
 
+    if not given.days >= 0:
+        raise UserError(f"DAYS={given.days:g}: give 0 or more")
     store = Store(folders.runs())
     store.sweep()
     print(f"removed {store.clean(given.days)} finished runs that nobody asked for in the last {given.days:g} days")

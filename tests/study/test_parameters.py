@@ -141,6 +141,8 @@ def test_profiles_are_read_from_files_and_faults_name_the_file(files):
         ("seeds: [5\n", "params/mine.yaml is not YAML"),
         ("- seeds\n", "expected a section a notebook"),
         ("seeds: 5\n", "expected a section a notebook"),
+        ("23: {seeds: 5}\n", "there is no notebook '23'"),
+        ("01_butterfly_effect:\n  profile: mine\n", "the profile is named by the file; leave 'profile' out"),
         ("01_butterfly:\n  seeds: 5\n", "there is no notebook '01_butterfly'; did you mean '01_butterfly_effect'"),
         ("base: nobody\n", "there is no params/nobody.yaml"),
         ("base: mine\n", "base = 'mine'; name another profile"),
@@ -196,6 +198,9 @@ def test_numbers_mean_what_they_look_like(text, value):
         ("a: &x [1]\nb: [*x, *x]", "aliases"),
         ("a: !!python/object:os.system x", "is not YAML"),
         ("[" * 5000, "is not YAML"),
+        ("a: !!map [b]", "is not YAML"),
+        ("a: !!bool b", "is not YAML"),
+        ("a: !!timestamp b", "is not YAML"),
         ("a: " + "1" * 2_000_000, "a parameter file is a few lines"),
     ],
 )

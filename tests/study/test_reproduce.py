@@ -12,7 +12,7 @@ import pytest
 
 from butterfly import SOURCES, registry
 from butterfly.strict import UserError
-from butterfly.study import folders, profiles, reproduce
+from butterfly.study import Params, folders, profiles, reproduce
 from butterfly.study.identity import Program, reach
 from tests.study.test_identity import BEFORE, ROOTS
 
@@ -77,7 +77,7 @@ def project(tmp_path_factory):
     for name in ("lib", "params"):
         shutil.copytree(folders.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
     (root / "notebooks").mkdir()
-    for topic in ("00_index", "23_chaos_paths"):
+    for topic in folders.topics():
         shutil.copy(folders.NOTEBOOKS / f"{topic}.py", root / "notebooks")
     for file in ("requirements.lock", "README.md"):
         shutil.copy(folders.ROOT / file, root / file)
@@ -162,6 +162,9 @@ def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
         (("figures", "--only", "99", "--set", "seedz=3"), "'seedz' is not a parameter; did you mean 'seeds'?"),
         (("figures", "--only", "99", "--set", "recipe.warmpu=3"), "did you mean 'warmup'?"),
         (("figures", "--only", "99", "--set", "seeds"), "not of the form name=value"),
+        (("figures", "--only", "99", "--set", "profile=mine"), "SET: give PROFILE=... to make instead"),
+        (("figures", "--only", "9"), "there is no notebook 9; use two digits"),
+        (("clean-runs", "--days", "-1"), "give 0 or more"),
         (("figures", "--only", "99", "--set", "seeds=3 seeds=4"), "'seeds' is given twice"),
         (("figures", "--only", "99", "--set", "model=mlp-2x"), "unknown model 'mlp-2x'"),
         (("claims", "--profile", "paper"), "has no claims yet"),
@@ -187,8 +190,12 @@ def made(tmp_path, monkeypatch):
     for name in ("23_a_by_time.png", "23_a_by_time.csv", "23_a_by_time.pdf"):
         (results / name).write_text(name)
     (results / "23_chaos_paths.claims.json").write_text("[]")
-    facts = {"compute_seconds": 1.0, "draw_seconds": 1.0, "device": "cpu", "made_from": "x", "files": {}}
+    (results / "23_b_of_old.png").write_text("a figure that the notebook no longer draws")
+    files = {name: reproduce._digest(results / name) for name in ("23_a_by_time.png", "23_a_by_time.csv")}
+    facts = {"compute_seconds": 1.0, "draw_seconds": 1.0, "device": "cpu", "made_from": "these", "files": files}
     (results / "23_chaos_paths.run.json").write_text(json.dumps(facts))
+    this = reproduce.Job("23_chaos_paths", None, Params(profile="mine"), {}, "these")
+    monkeypatch.setattr(reproduce, "job", lambda *about: this)
     old = tmp_path / "figures" / "reference" / "mine"
     old.mkdir(parents=True)
     (old / "23_old.png").write_text("old")
@@ -204,18 +211,48 @@ def test_the_reference_is_replaced_as_a_whole(made):
 
 def test_nothing_is_removed_before_its_successor_is_there(made, monkeypatch):
     old = made / "figures" / "reference" / "mine" / "23_old.png"
-    monkeypatch.setattr(reproduce, "_machine", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        reproduce.reference("mine")
+
+    def fail(*about):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce, "_machine", fail)
+        with pytest.raises(OSError, match="disk full"):
+            reproduce.reference("mine")
+    replace = os.replace
+    with monkeypatch.context() as patch:  # the old one has moved aside, the new one cannot take its place
+        patch.setattr(os, "replace", lambda a, b: fail() if Path(a).name == "new" else replace(a, b))
+        with pytest.raises(OSError, match="disk full"):
+            reproduce.reference("mine")
     assert old.read_text() == "old"
     assert [path.name for path in (made / "figures" / "reference").iterdir()] == ["mine"]
-    (made / "figures" / "mine" / "23_chaos_paths.run.json").unlink()
-    with pytest.raises(UserError, match="lacks 23_chaos_paths"):
+
+
+@pytest.mark.parametrize("change", ["damaged", "missing", "older"])
+def test_only_what_is_up_to_date_becomes_the_reference(made, change):
+    results = made / "figures" / "mine"
+    if change == "damaged":
+        (results / "23_a_by_time.png").write_text("other bytes")
+    elif change == "missing":
+        (results / "23_chaos_paths.run.json").unlink()
+    else:
+        facts = json.loads((results / "23_chaos_paths.run.json").read_text())
+        (results / "23_chaos_paths.run.json").write_text(json.dumps(facts | {"made_from": "other parameters"}))
+    with pytest.raises(UserError, match="23_chaos_paths of figures/mine/ is out of date; run 'make figures"):
         reproduce.reference("mine")
-    assert old.read_text() == "old"
+    assert (made / "figures" / "reference" / "mine" / "23_old.png").read_text() == "old"
 
 
-@pytest.mark.parametrize("name", ["..", "../..", ".", "", "/tmp", "Laptop", "a/b", "$(x)", "a b"])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", "[" * 100_000, '{"files": 3}', '{"files": {"x": 1}, "made_from": "these"}']
+)
+def test_damaged_notes_of_a_run_mean_out_of_date(made, text):
+    (made / "figures" / "mine" / "23_chaos_paths.run.json").write_text(text)
+    assert not reproduce._fresh(reproduce.job())
+    assert reproduce._minutes_left("mine", "mine", ["23_chaos_paths"]) == ""
+
+
+@pytest.mark.parametrize("name", ["..", "../..", ".", "", "/tmp", "Laptop", "a/b", "$(x)", "a b", "reference"])
 def test_a_profile_cannot_leave_its_folder(name):
     from butterfly.__main__ import main
 

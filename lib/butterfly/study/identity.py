@@ -8,12 +8,13 @@ types in signatures, texts of errors and the order of definitions do not. The so
 
 import ast
 import hashlib
+import importlib
+import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import packages_distributions, version
-from inspect import getsourcefile
 from pathlib import Path
 
 import torch
@@ -26,22 +27,24 @@ _ROOT = Path(registry.__file__).parent
 # Settings of mathematics libraries that choose their instructions.
 _CHOICES = ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE")
 
-Name = tuple[str, str | None]  # a module, and a name in it; None: all of the module
+Name = tuple[str, str | None]  # a module, and a name in it; None: all of the module; "": what acts as it is imported
 
 
 class StaleError(UserError):
     """The code on disk is no longer the code that this process runs."""
 
 
-def code(roots: Iterable[Callable | type], files: Iterable[str] = ()) -> dict[str, str]:
+def code(roots: Sequence[Callable | type], files: Iterable[str] = ()) -> dict[str, str]:
     """What functions and classes can reach, and all of the modules `files`: a hash, and the packages used, by version.
 
     `StaleError` where a module that counts was edited since this process began.
     """
-    names = [(root.__module__, root.__qualname__.partition(".")[0]) for root in roots]
-    for module, name in names:
-        if module not in _running():
-            raise UserError(f"{name} stands in no file ({module}): put it into a module, so that its code can be told")
+    names = [(root.__module__, root.__qualname__) for root in roots]
+    for (module, name), root in zip(names, roots, strict=True):
+        if module not in _running() or getattr(sys.modules[module], name, None) is not root:
+            raise UserError(
+                f"{name} is no definition of its own in a file ({module}): its code cannot be told; make it one"
+            )
     return dict(_code((*names, *((file, None) for file in files))))
 
 
@@ -49,6 +52,8 @@ def code(roots: Iterable[Callable | type], files: Iterable[str] = ()) -> dict[st
 def _code(roots: tuple[Name, ...]) -> tuple[tuple[str, str], ...]:
     program = _running()
     found = reach(roots, program)
+    for module in sorted(found.modules):
+        importlib.import_module(module)  # what is not imported yet must not be edited between here and there
     stale = sorted(p.name for p in {program[m].path for m in found.modules} if p.read_text() != program.text(p))
     if stale:
         raise StaleError(
@@ -56,6 +61,13 @@ def _code(roots: tuple[Name, ...]) -> tuple[tuple[str, str], ...]:
             "start it again (in a notebook: restart the kernel)"
         )
     return (("code", found.hash), *((package, version(package)) for package in sorted(found.packages)))
+
+
+def called(text: str) -> str:
+    """A hash of all that a script, such as a notebook, calls in this package."""
+    script = Module("script", Path("script.py"), text)
+    names = [name for node in ast.parse(text).body for name in script.used(node, _running())]
+    return reach(names, _running()).hash
 
 
 def is_module(name: str) -> bool:
@@ -128,12 +140,21 @@ class Program:
             base = _ROOT.joinpath(*rest.split(".")) if rest else _ROOT
             return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p in self._sources), None)
         # A module from elsewhere that has a computation of its own, such as a test or somebody's study.
-        loaded = sys.modules.get(name)
-        if loaded is None or not (file := getattr(loaded, "__file__", None)) or not _beside(file):
+        file = getattr(sys.modules[name], "__file__", None) if name in sys.modules else _file_of(name)
+        if not file or not _beside(file):
             return None
-        path = Path(getsourcefile(loaded) or file)
+        path = Path(file)
         self._sources.setdefault(path, path.read_text())
         return path
+
+
+def _file_of(name: str) -> str | None:
+    """The file of a module that is not imported yet."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return spec.origin if spec else None
 
 
 def _beside(file: str) -> bool:
@@ -159,9 +180,12 @@ def reach(roots: Iterable[Name], program: Program) -> Reached:
             found.packages |= set(_distributions().get(module_name.partition(".")[0], ()))
             continue
         module = program[module_name]
-        if module_name not in found.modules:
-            found.modules.add(module_name)
+        if name == "":
             waiting += _take(found, module, module.acting, f"{module_name}:", program)
+            waiting += [(other, "") for other in module.entered(program)]
+            continue
+        found.modules.add(module_name)
+        waiting.append((module_name, ""))
         if name is None:
             waiting += [(module_name, own) for own in module.bindings]
         elif name in module.bindings:
@@ -191,6 +215,7 @@ class Module:
         self.is_package = path.name == "__init__.py"
         self.bindings: dict[str, list[ast.stmt]] = {}
         self.imports: dict[str, Name] = {}
+        self.runs: set[str] = set()  # modules imported under their full names
         self.stars: list[str] = []
         self.acting: list[ast.stmt] = []
         self.dumped = cache(ast.dump)
@@ -201,12 +226,19 @@ class Module:
     def _sort(self, node: ast.stmt) -> None:
         if isinstance(node, ast.Import | ast.ImportFrom):
             self.imports |= self._brought(node)
+            self.runs |= {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
             return
-        names = _bound(node)
+        names = [name for name in _bound(node) if name not in self.imports]  # a part of what is imported is not its own
         for name in names:
             self.bindings.setdefault(name, []).append(node)
-        if (not names and not _declares(node)) or _registers(node):
+        if (not names and not _declares(node)) or not all(map(self.harmless, getattr(node, "decorator_list", []))):
             self.acting.append(node)
+
+    def harmless(self, decorator: ast.expr) -> bool:
+        """Whether a decorator is known to enter what it wraps nowhere: those of a study, and of other packages."""
+        root = _root(decorator)
+        own = root in self.bindings or self.imports.get(root, ("", None))[0].startswith(_PACKAGE)
+        return root == "study" or (root in _HARMLESS and not own)
 
     def _brought(self, node: ast.Import | ast.ImportFrom) -> dict[str, Name]:
         """The names that an import binds, and what each stands for."""
@@ -223,9 +255,10 @@ class Module:
         """What a statement names outside itself: names of this module, and what others are asked for."""
         uses = self._uses(node)
         for root, attributes in uses.found:
-            local = uses.imports.get(root)
-            if local is not None:
-                yield from self._follow(local, attributes, program)
+            for target in uses.imports.get(root, ()):
+                yield from self._follow(target, attributes, program)
+            if root in _SECRET:
+                yield self.name, None
             elif root in self.bindings:
                 yield self.name, root
             else:
@@ -235,6 +268,13 @@ class Module:
         uses = _Uses(self)
         uses.visit(node)
         return uses
+
+    def entered(self, program: Program) -> Iterator[str]:
+        """The modules of this package that importing this one runs, those that hold it included."""
+        parts = self.name.split(".")
+        yield from (name for end in range(1, len(parts)) if (name := ".".join(parts[:end])) in program)
+        named = {m for source, name in self.imports.values() for m in (source, f"{source}.{name}")}
+        yield from (m for m in sorted(named | self.runs) if m.startswith(_PACKAGE) and m in program)
 
     def imported(self, root: str, attributes: tuple[str, ...], program: Program) -> Iterator[Name]:
         """What a name that is imported here stands for, with the attributes that are asked of it."""
@@ -274,11 +314,12 @@ class _Uses(ast.NodeVisitor):
         self.module = module
         self.local: list[tuple[str, set[str]]] = []  # scopes around this place: of functions, and of classes
         self.found: list[tuple[str, tuple[str, ...]]] = []
-        self.imports: dict[str, Name] = {}
+        self.imports: dict[str, list[Name]] = {}
 
     def visit_Import(self, node: ast.Import) -> None:
-        self.imports |= self.module._brought(node)
-        self.found += [(name, ()) for name in self.module._brought(node)]
+        for name, target in self.module._brought(node).items():
+            self.imports.setdefault(name, []).append(target)
+            self.found.append((name, ()))
 
     visit_ImportFrom = visit_Import
 
@@ -302,8 +343,7 @@ class _Uses(ast.NodeVisitor):
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.Lambda) -> None:
         arguments = node.args
-        wrappers = [d for d in getattr(node, "decorator_list", []) if _root(d) not in _HARMLESS]
-        outside = [*wrappers, *arguments.defaults, *filter(None, arguments.kw_defaults)]
+        outside = [*self._wrappers(node), *arguments.defaults, *filter(None, arguments.kw_defaults)]
         for value in outside:
             self.visit(value)
         outer, self.local = self.local, [scope for scope in self.local if scope[0] == "function"]
@@ -323,10 +363,20 @@ class _Uses(ast.NodeVisitor):
 
     visit_SetComp = visit_DictComp = visit_GeneratorExp = visit_ListComp
 
+    def _wrappers(self, node: ast.stmt) -> Iterator[ast.expr]:
+        """What the decorators of a definition use; those of a study are read by notebooks alone."""
+        for decorator in getattr(node, "decorator_list", []):
+            if _root(decorator) == "study":
+                continue
+            if isinstance(decorator, ast.Call) and self.module.harmless(decorator):
+                yield from (*decorator.args, *(keyword.value for keyword in decorator.keywords))
+            elif not self.module.harmless(decorator):
+                yield decorator
+
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
-        for value in [*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)]:
+        for value in [*self._wrappers(node), *node.bases, *(keyword.value for keyword in node.keywords)]:
             self.visit(value)
-        self._inside("class", _assigned(node.body), node.body)  # its methods do not see the names of its body
+        self._inside("class", set(), node.body)  # a name of its body may still be read from outside, as in `K = K`
 
     def _inside(self, kind: str, names: set[str], nodes: list[ast.AST]) -> None:
         self.local.append((kind, names))
@@ -367,15 +417,12 @@ def _bound(node: ast.stmt) -> list[str]:
     return []
 
 
-def _registers(node: ast.stmt) -> bool:
-    """Whether a definition may enter itself somewhere by its decorator: all but those that are known not to."""
-    return any(_root(decorator) not in _HARMLESS for decorator in getattr(node, "decorator_list", []))
-
-
 def _declares(node: ast.stmt) -> bool:
-    """Whether a statement only tells a study of claims and the like, which no computation reads."""
+    """Whether a statement only tells a study of claims and the like, which no computation reads, or never runs."""
     if isinstance(node, ast.For):
         return all(map(_declares, node.body))
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in ("TYPE_CHECKING", "__name__ == '__main__'")
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _root(node.value) == "study"
 
 
@@ -386,10 +433,10 @@ def _root(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-# Wrappers that enter nothing anywhere; `study.shard`, `study.claim` and the like are read by notebooks alone.
+_SECRET = {"globals", "eval", "exec", "__import__"}  # what they reach cannot be told: all of the module counts
 _HARMLESS = {
     *("dataclass", "cache", "lru_cache", "cached_property", "property", "staticmethod", "classmethod"),
-    *("contextmanager", "model_validator", "field_validator", "functools", "dataclasses", "torch", "np", "study"),
+    *("contextmanager", "model_validator", "field_validator", "functools", "dataclasses", "torch", "np"),
 }
 
 
@@ -415,7 +462,8 @@ class _Plain(ast.NodeTransformer):
 
     def visit_Raise(self, node: ast.Raise) -> ast.Raise:
         if isinstance(node.exc, ast.Call):
-            node.exc = ast.Call(node.exc.func, [], [])
+            kept = [value for value in node.exc.args if not isinstance(value, ast.JoinedStr | ast.Constant | ast.BinOp)]
+            node.exc = ast.Call(node.exc.func, kept, node.exc.keywords)
         return node
 
     def _undocumented(self, node):

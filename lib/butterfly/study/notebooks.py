@@ -36,6 +36,16 @@ def read(topic: str) -> nbformat.NotebookNode:
     return notebook
 
 
+def source(topic: str) -> str:
+    """The text of the notebook's source."""
+    return (folders.NOTEBOOKS / f"{topic}.py").read_text()
+
+
+def code_cells(topic: str) -> list[nbformat.NotebookNode]:
+    """The cells with code."""
+    return [cell for cell in read(topic).cells if cell.cell_type == "code"]
+
+
 def parameters(topic: str) -> dict[str, Any]:
     """The defaults, as the one cell tagged `parameters` writes them."""
     cells = [cell for cell in read(topic).cells if "parameters" in cell.metadata.get("tags", [])]

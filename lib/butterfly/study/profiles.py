@@ -52,7 +52,7 @@ def parse(text: str, where: str) -> Any:
         return yaml.load(text, _Loader)
     except ParameterError as error:
         raise ParameterError(f"{where}: {error}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ParameterError(f"{where} is not YAML: {error}") from None
 
 
@@ -63,7 +63,7 @@ def known() -> list[str]:
 
 def check(name: str) -> str:
     """The name, if it can name a profile: before anything is read, written or removed."""
-    if not NAME.fullmatch(name):
+    if not NAME.fullmatch(name) or name == "reference":
         raise ParameterError(
             f"'{name}' cannot name a profile: small letters, digits and hyphens; {close_to(name, known())}"
         )
@@ -86,7 +86,9 @@ def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]
     base = content.pop("base", None)
     for topic in content:
         if topic not in folders.topics():
-            raise ParameterError(f"{where}: there is no notebook '{topic}'; {close_to(topic, folders.topics())}")
+            raise ParameterError(f"{where}: there is no notebook '{topic}'; {close_to(str(topic), folders.topics())}")
+        if "profile" in (content[topic] or {}):
+            raise ParameterError(f"{where}, {topic}: the profile is named by the file; leave 'profile' out")
     own = {topic: values or {} for topic, values in content.items()}
     if base is None:
         return own
@@ -109,6 +111,8 @@ def parameters(
     where = f"params/{name}.yaml, {topic}"
     for path, text in assignments(changes).items():
         where = f"SET, {topic}"
+        if path in ("profile", "device"):
+            raise ParameterError(f"SET: give {path.upper()}=... to make instead")
         _put(values, path.split("."), parse(text, "SET"))
     return kind.read(values, where), values
 
@@ -119,7 +123,7 @@ def folder(name: str, changes: str) -> str:
         return name
     text = " ".join(sorted(changes.split()))
     slug = re.sub("[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
-    return f"{name}-with-{slug}-{hashlib.sha256(text.encode()).hexdigest()[:4]}"
+    return f"{name}-with-{slug}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _put(values: dict[str, Any], path: list[str], value: Any) -> None:

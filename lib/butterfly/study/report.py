@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from butterfly.strict import UserError
 from butterfly.study import folders, ledger, notebooks
 from butterfly.study.claims import VERDICTS, Claim
 from butterfly.study.papers import Paper
@@ -35,7 +36,7 @@ def rooms() -> dict[str, tuple[Paper, list[str]]]:
 
 def papers_table(claims: Sequence[Claim]) -> str:
     """One row a paper: its question, its notebooks, how its claims came out, and how long it takes."""
-    facts = json.loads((folders.reference("laptop") / "machine.json").read_text())["notebooks"]
+    facts = _machine()["notebooks"]
     lines = ["| paper | question | notebooks | claims: supported, contradicted, inconclusive | minutes |"]
     lines.append("|---|---|---|---|---|")
     for paper, topics in rooms().values():
@@ -49,12 +50,20 @@ def papers_table(claims: Sequence[Claim]) -> str:
 
 def ledger_text(claims: Sequence[Claim]) -> str:
     """The whole ledger, by paper."""
-    machine = json.loads((folders.reference("laptop") / "machine.json").read_text())
-    parts = [_HEAD.format(**machine, summary=ledger.summary(claims))]
+    parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims))]
     for paper, topics in rooms().values():
         own = ledger.as_markdown(ledger.full_table(c for c in claims if c.notebook in topics))
         parts.append(f"## {paper.link}\n\n{paper.question} At hand: {paper.at_hand}.\n\n{own}\n")
     return "\n".join(parts)
+
+
+def _machine() -> dict:
+    """On what the reference was made."""
+    file = folders.reference("laptop") / "machine.json"
+    try:
+        return json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read ({error}); run 'make reference'") from None
 
 
 _HEAD = """# The ledger

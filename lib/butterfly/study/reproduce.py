@@ -12,18 +12,55 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from butterfly.data.human import human_file
 from butterfly.strict import ParameterError, UserError
 from butterfly.study import folders, identity, ledger, notebooks, profiles, report
 from butterfly.study.claims import Claim
+from butterfly.study.parameters import Params
 from butterfly.study.store import write_whole
+from butterfly.study.study import Study
 
 INDEX = "00_index"
 _VERSIONS = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "mnist1d", "scikit-learn")
-_KEPT = ("[0-9][0-9]_*.png", "[0-9][0-9]_*.csv")  # of the files of a profile, what a reference keeps
+
+
+@dataclass(frozen=True)
+class Job:
+    """One notebook of a profile: its study, its parameters, and a hash of all that its figures are made from."""
+
+    topic: str
+    study: Study
+    params: Params
+    values: dict[str, Any]
+    made_from: str
+
+    @property
+    def folder(self) -> Path:
+        return folders.results(self.params.profile)
+
+
+def job(topic: str, profile: str, device: str | None = None, changes: str = "") -> Job:
+    """A notebook with the parameters of a profile, as the files say them now."""
+    study = notebooks.study(topic)
+    params, values = profiles.parameters(topic, study.parameters, profile, device, changes)
+    module, shards, text = type(params).__module__, study.shards(params), notebooks.source(topic)
+    files = {module, f"{module}_figures", *identity.named([shard.config for shard in shards])}
+    content = {
+        "parameters": params.model_dump(mode="json"),
+        "notebook": text,
+        "calls": identity.called("\n".join(cell.source for cell in notebooks.code_cells(topic))),
+        "code": identity.code((type(study),), sorted(file for file in files if identity.is_module(file))),
+        "shards": [shard.key for shard in shards],
+        "files": [_digest(path) for path in (folders.ROOT / "requirements.lock", *_quoted())],
+    }
+    made_from = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+    return Job(topic, study, params, values, made_from)
 
 
 def figures(profile: str, device: str | None = None, changes: str = "", only: str = "") -> None:
@@ -31,72 +68,58 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
 
     `only` is the number of one notebook; with it, or with `changes`, the index is left as it is.
     """
-    chosen = [topic for topic in folders.topics() if topic != INDEX and topic.startswith(only)]
+    chosen = [topic for topic in folders.topics() if topic != INDEX and only in ("", topic[:2])]
     if not chosen and only != INDEX[:2]:
-        raise ParameterError(
-            f"there is no notebook {only}; use two digits, as in figure-01. There are: {' '.join(folders.topics())}"
-        )
+        there = " ".join(folders.topics())
+        raise ParameterError(f"there is no notebook {only}; use two digits, as in figure-01. There are: {there}")
     folder = profiles.folder(profile, changes)
-    due = [topic for topic in chosen if not _fresh(folder, topic, _stamp(topic, profile, device, changes))]
+    due = [topic for topic in chosen if not _fresh(job(topic, profile, device, changes))]
     for place, topic in enumerate(due, start=1):
         left = _minutes_left(profile, folder, due[place - 1 :])
         print(f"{topic} ({folder}): notebook {place} of {len(due)}{left}", file=sys.stderr, flush=True)
-        _run(topic, profile, device, changes)
+        _run(job(topic, profile, device, changes), lambda topic=topic: job(topic, profile, device, changes).made_from)
     if _parts(folder):
         ledger.write(folders.results(folder) / "claims.json", gathered(folder))
     if only in ("", INDEX[:2]) and not changes:
         notebooks.execute(INDEX, {"profile": profile}, folders.results(profile) / f"{INDEX}.ipynb")
 
 
-def _run(topic: str, profile: str, device: str | None, changes: str) -> None:
+def _run(this: Job, made_from_now: Callable[[], str]) -> None:
     """Compute the shards of a notebook with progress on the terminal, then draw it, and note from what."""
-    study = notebooks.study(topic)
-    params, values = profiles.parameters(topic, study.parameters, profile, device, changes)
-    folder = folders.results(params.profile)
+    topic, folder = this.topic, this.folder
     began = time.monotonic()
-    study.run(params)
+    this.study.run(this.params)
     computed = time.monotonic()
-    notebooks.execute(topic, values, folder / f"{topic}.ipynb")
+    for path in (*_outputs(folder, topic), folder / f"{topic}.run.json"):  # what it no longer writes must not stay
+        path.unlink(missing_ok=True)
+    notebooks.execute(topic, this.values, folder / f"{topic}.ipynb")
     drawn = time.monotonic()
     facts = {
         "compute_seconds": round(computed - began, 1),
         "draw_seconds": round(drawn - computed, 1),
         "peak_memory_mb": _peak_memory_mb(),
-        "device": params.device,
-        "made_from": _stamp(topic, profile, device, changes),
+        "device": this.params.device,
+        # Files that were edited meanwhile: nobody can tell which version was drawn.
+        "made_from": this.made_from if made_from_now() == this.made_from else "files that changed meanwhile",
         "files": {path.name: _digest(path) for path in _outputs(folder, topic)},
     }
     _write_json(folder / f"{topic}.run.json", facts)
     print(f"  drawn in {drawn - computed:.0f} s; {topic}: {drawn - began:.0f} s in all", file=sys.stderr, flush=True)
 
 
-# --- out of date? ----------------------------------------------------------------------------------------------------
+def _quoted() -> list[Path]:
+    """Files that figures and captions quote besides the data: the reference ledger, and what people say."""
+    people = (human_file(name) for name in ("cifar10n", "cifar10h"))
+    return [path for path in (folders.reference("laptop") / "claims.json", *people) if path and path.exists()]
 
 
-def _stamp(topic: str, profile: str, device: str | None, changes: str) -> str:
-    """A hash of all that the figures of a notebook are made from: parameters, notebook, code, data and versions."""
-    study = notebooks.study(topic)
-    params, values = profiles.parameters(topic, study.parameters, profile, device, changes)
-    module = type(params).__module__
-    shards = study.shards(params)
-    files = {module, f"{module}_figures", *identity.named([shard.config for shard in shards])}
-    content = {
-        "values": values,
-        "notebook": (folders.NOTEBOOKS / f"{topic}.py").read_text(),
-        "code": identity.code((type(study),), sorted(file for file in files if identity.is_module(file))),
-        "shards": [shard.key for shard in shards],
-        "lock": (folders.ROOT / "requirements.lock").read_text(),
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _fresh(folder: str, topic: str, stamp: str) -> bool:
+def _fresh(this: Job) -> bool:
     """Whether the figures of a notebook are there, whole, and made from what is there now."""
-    results = folders.results(folder)
+    facts = _read_json(this.folder / f"{this.topic}.run.json")
     try:
-        facts = json.loads((results / f"{topic}.run.json").read_text())
-        return facts["made_from"] == stamp and all(_digest(results / f) == d for f, d in facts["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        whole = all(_digest(this.folder / name) == digest for name, digest in facts["files"].items())
+        return whole and facts["made_from"] == this.made_from
+    except (OSError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -124,17 +147,17 @@ def _minutes_left(profile: str, folder: str, due: list[str]) -> str:
 
 def _seconds(facts: dict[str, dict[str, Any]]) -> dict[str, float]:
     """Seconds of each notebook that computed something."""
-    return {t: f["compute_seconds"] + f["draw_seconds"] for t, f in facts.items() if f["compute_seconds"] > 5}
+    timed = {topic: (own.get("compute_seconds", 0.0), own.get("draw_seconds", 0.0)) for topic, own in facts.items()}
+    return {topic: sum(parts) for topic, parts in timed.items() if parts[0] > 5}
 
 
 def _reference_facts(profile: str) -> dict[str, dict[str, Any]]:
-    file = folders.reference(profile) / "machine.json"
-    return json.loads(file.read_text())["notebooks"] if file.exists() else {}
+    return _read_json(folders.reference(profile) / "machine.json").get("notebooks", {})
 
 
 def _facts(folder: str) -> dict[str, dict[str, Any]]:
     files = sorted(folders.results(folder).glob("*.run.json"))
-    return {path.name.partition(".")[0]: json.loads(path.read_text()) for path in files}
+    return {path.name.partition(".")[0]: _read_json(path) for path in files}
 
 
 # --- the ledger ------------------------------------------------------------------------------------------------------
@@ -175,27 +198,39 @@ def compare(profile: str) -> bool:
 def reference(profile: str) -> None:
     """Keep the results of a profile as the reference that ships with the repository; the old one goes last.
 
-    Then LEDGER.md and the table of the README are made from it, if it is that of the laptop.
+    They must be whole and made from what is there now. Then LEDGER.md and the table of the README are made from them,
+    if it is the profile of the laptop.
     """
-    source, kept = folders.results(profile), folders.reference(profile)
-    claims = gathered(profile)
-    missing = [t for t in folders.topics() if t != INDEX and not (source / f"{t}.run.json").exists()]
-    if missing:
-        raise UserError(f"figures/{profile}/ lacks {', '.join(missing)}; run 'make figures PROFILE={profile}' first")
+    source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
+    claims, names = gathered(profile), []
+    for topic in (topic for topic in folders.topics() if topic != INDEX):
+        if not _fresh(job(topic, profile, facts.get(topic, {}).get("device"))):
+            raise UserError(f"{topic} of figures/{profile}/ is out of date; run 'make figures PROFILE={profile}' first")
+        names += [name for name in facts[topic]["files"] if name.endswith((".png", ".csv"))]
     kept.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.") as aside:
         new = Path(aside) / "new"
         new.mkdir()
-        for path in sorted(path for kind in _KEPT for path in source.glob(kind)):
-            shutil.copy(path, new / path.name)
+        for name in names:
+            shutil.copy(source / name, new / name)
         ledger.write(new / "claims.json", claims)
-        facts = {t: {k: v for k, v in f.items() if k not in ("files", "made_from")} for t, f in _facts(profile).items()}
-        _write_json(new / "machine.json", {**_machine(), "notebooks": facts})
-        if kept.exists():
-            os.replace(kept, Path(aside) / "old")
-        os.replace(new, kept)
+        own = {t: {k: v for k, v in f.items() if k not in ("files", "made_from")} for t, f in facts.items()}
+        _write_json(new / "machine.json", {**_machine(), "notebooks": own})
+        _swap(new, kept, Path(aside) / "old")
     if profile == "laptop":
         report.write()
+
+
+def _swap(new: Path, kept: Path, aside: Path) -> None:
+    """Put one folder in the place of another, which moves aside; if that fails, everything is as it was."""
+    if kept.exists():
+        os.replace(kept, aside)
+    try:
+        os.replace(new, kept)
+    except BaseException:
+        if aside.exists():
+            os.replace(aside, kept)
+        raise
 
 
 def _machine() -> dict[str, object]:
@@ -229,6 +264,15 @@ def _peak_memory_mb() -> int:
     own, child = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     unit = 1 if sys.platform == "darwin" else 1024
     return round((own + jobs * child) * unit / 1e6)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a file of facts says; nothing where it is missing or damaged."""
+    try:
+        found = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write_json(path: Path, content: object) -> None:

@@ -60,7 +60,7 @@ def key_of(compute: Compute, config: Config) -> str:
     described = {
         "function": f"{compute.__module__}.{compute.__name__}",
         "config": {name: value for name, value in config.items() if name != "device"},
-        "code": identity.code((compute, Bench), sorted(identity.named(config))),
+        "code": identity.code((compute, Bench, prepare), sorted(identity.named(config))),
         "environment": identity.environment(config.get("device", "cpu")),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]

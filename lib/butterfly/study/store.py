@@ -19,6 +19,7 @@ from butterfly.strict import UserError
 Config = dict[str, Any]
 Arrays = dict[str, np.ndarray]
 
+_PREFIX = "array "  # of the names of arrays, that none of them is taken for an argument of numpy's
 # What reading a file that is not a shard can raise.
 _UNSOUND = (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile)
 
@@ -39,7 +40,7 @@ class Store:
     def save(self, key: str, arrays: Arrays, about: Config) -> None:
         """Write a shard whole or not at all."""
         body = io.BytesIO()
-        np.savez(body, allow_pickle=False, **arrays)
+        np.savez(body, allow_pickle=False, **{_PREFIX + name: values for name, values in arrays.items()})
         payload = body.getvalue()
         head = {"key": key, "sha256": hashlib.sha256(payload).hexdigest(), **about}
         write_whole(self.file(key), json.dumps(head, sort_keys=True).encode() + b"\n" + payload)
@@ -52,7 +53,7 @@ class Store:
             if about["key"] != key or about["sha256"] != hashlib.sha256(payload).hexdigest():
                 raise ValueError("another key or checksum")
             with np.load(io.BytesIO(payload), allow_pickle=False) as arrays:
-                found = dict(arrays)
+                found = {name.removeprefix(_PREFIX): values for name, values in arrays.items()}
         except FileNotFoundError:
             raise KeyError(key) from None
         except _UNSOUND as error:

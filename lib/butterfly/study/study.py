@@ -36,7 +36,7 @@ from IPython import get_ipython
 from IPython.display import Markdown, clear_output, display
 
 from butterfly import data
-from butterfly.strict import ParameterError
+from butterfly.strict import ParameterError, UserError
 from butterfly.study import captions, folders, ledger, runs
 from butterfly.study.claims import Claim, Kind, Origin, Region
 from butterfly.study.intervals import Interval
@@ -188,9 +188,14 @@ class Study:
     # --- what it does ---
 
     def shards(self, params: Params) -> list[Shard]:
-        """What parameters ask for; `ParameterError` where the machine lacks the device."""
+        """What parameters ask for; `ParameterError` where they do not fit together, or the machine lacks the device."""
         check_device(params.device)
-        return list(self._plan(params)) if self._plan else []
+        try:
+            return list(self._plan(params)) if self._plan else []
+        except UserError:
+            raise
+        except ValueError as error:  # an architecture that does not exist, or does not fit the data
+            raise ParameterError(f"parameters of {self.notebook}: {error}") from None
 
     def config(self, setting: Setting, params: Params, **grid: Any) -> Config:
         """The configuration of a shard: the setting, what its data are made from, the device, and what else decides."""
@@ -343,7 +348,7 @@ class Study:
 
 def _jobs() -> int:
     text = os.environ.get("BUTTERFLY_JOBS") or str(os.cpu_count() or 1)
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise ParameterError(f"JOBS = {text!r}: give the number of processes, 1 or more")
     return int(text)
 
