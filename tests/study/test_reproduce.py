@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from butterfly import SOURCES, registry
+from butterfly.__main__ import main
 from butterfly.strict import UserError
 from butterfly.study import Params, folders, profiles, reproduce
 from butterfly.study.identity import Program, reach
@@ -159,22 +160,20 @@ def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
         (("figures", "--profile", "laptpo"), "there is no params/laptpo.yaml; did you mean 'laptop'?"),
         (("figures", "--profile", "../../elsewhere"), "cannot name a profile"),
         (("figures", "--only", "98"), "there is no notebook 98"),
-        (("figures", "--only", "99", "--set", "seedz=3"), "'seedz' is not a parameter; did you mean 'seeds'?"),
-        (("figures", "--only", "99", "--set", "recipe.warmpu=3"), "did you mean 'warmup'?"),
-        (("figures", "--only", "99", "--set", "seeds"), "not of the form name=value"),
-        (("figures", "--only", "99", "--set", "profile=mine"), "SET: give PROFILE=... to make instead"),
+        (("figures", "--only", "23", "--set", "seedz=3"), "'seedz' is not a parameter; did you mean 'seeds'?"),
+        (("figures", "--only", "23", "--set", "recipe.warmpu=3"), "did you mean 'warmup'?"),
+        (("figures", "--only", "23", "--set", "seeds"), "not of the form name=value"),
+        (("figures", "--only", "23", "--set", "profile=mine"), "SET: give PROFILE=... to make instead"),
         (("figures", "--only", "9"), "there is no notebook 9; use two digits"),
         (("clean-runs", "--days", "-1"), "give 0 or more"),
-        (("figures", "--only", "99", "--set", "seeds=3 seeds=4"), "'seeds' is given twice"),
-        (("figures", "--only", "99", "--set", "model=mlp-2x"), "unknown model 'mlp-2x'"),
+        (("figures", "--only", "23", "--set", "seeds=3 seeds=4"), "'seeds' is given twice"),
+        (("figures", "--only", "23", "--set", "model=mlp-2x"), "unknown model 'mlp-2x'"),
         (("claims", "--profile", "paper"), "has no claims yet"),
     ],
 )
-def test_what_is_misspelt_is_refused_with_a_reason(project, arguments, message):
-    done = drive(project, *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+def test_what_is_misspelt_is_refused_with_a_reason(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------
@@ -254,8 +253,6 @@ def test_damaged_notes_of_a_run_mean_out_of_date(made, text):
 
 @pytest.mark.parametrize("name", ["..", "../..", ".", "", "/tmp", "Laptop", "a/b", "$(x)", "a b", "reference"])
 def test_a_profile_cannot_leave_its_folder(name):
-    from butterfly.__main__ import main
-
     for command in ("reference", "claims", "compare", "figures"):
         assert main([command, "--profile", name]) == 2
 
