@@ -27,8 +27,7 @@
 # runs. A kick of your own is a few lines:
 
 # %%
-from butterfly import data, models
-from butterfly.interpolate import barriers
+from butterfly import data, interpolate, models
 from butterfly.perturb import Kick
 from butterfly.study import index, ledger
 from butterfly.train import Fork, Recipe, train
@@ -38,7 +37,7 @@ task = data.load("mnist1d")
 network = models.build("mlp-4x64", task.input_shape, task.classes)
 forks = [Fork(seed=0, step=step, kick=Kick(size=1e-4)) for step in (0, 60, 300)]
 stack = train(network, task, Recipe(steps=600, batch_size=64, lr=0.2), seeds=[0], forks=forks).theta
-late_is_lower = barriers(network, stack[[0, 0, 0]], stack[1:], task.x, task.y).of_loss.diff() < 0
+late_is_lower = interpolate.barriers(network, stack[[0, 0, 0]], stack[1:], task.x, task.y).of_loss.diff() < 0
 print("a parent and three twins; the later the kick, the lower the barrier:", late_is_lower.tolist())
 
 # %% [markdown]

@@ -136,6 +136,9 @@ study.show("c", figures.growth, on=setting)
 #
 # ## (d) What lies between them?
 #
+# Walk straight from parent to twin. One valley would be flat all the way; two valleys have a ridge between them. Look at
+# how the ridge sinks as the kick comes later.
+#
 # ![Loss on the line between twins, reference run](../figures/reference/laptop/01_d_path.png)
 
 # %%

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pandas as pd
 from butterfly.study import folders
 
 if TYPE_CHECKING:
+    from butterfly.study.claims import Claim
     from butterfly.study.study import Study
 
 # Columns of whole numbers that count independent units, the first that is there.
@@ -30,8 +32,14 @@ def caption(study: Study, letter: str, draw: Callable, profile: str = "laptop") 
         return f"{text}. (There is no reference run of this figure yet.)"
     head = f"**Figure {int(study.number)}{letter}, reference run at {profile} scale{_units(found)}.** {text}."
     claims = [c for c in study.reference_claims() if letter in c.figure]
-    told = [f"{c.id} {c.verdict} ({c.estimate:.3g} [{c.low:.3g}, {c.high:.3g}], n = {c.n})" for c in claims]
-    return head + (f" Claims: {'; '.join(told)}." if told else "")
+    return head + (f" Claims: {'; '.join(map(_verdict, claims))}." if claims else "")
+
+
+def _verdict(claim: Claim) -> str:
+    """A claim's verdict, with its interval if there is one, or why it has none."""
+    if math.isnan(claim.low):
+        return f"{claim.id} {claim.verdict}" + (f" (void: {claim.void})" if claim.void else "")
+    return f"{claim.id} {claim.verdict} ({claim.estimate:.3g} [{claim.low:.3g}, {claim.high:.3g}], n = {claim.n})"
 
 
 def _units(files: list[Path]) -> str:

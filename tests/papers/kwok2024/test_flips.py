@@ -427,7 +427,7 @@ def test_estimates_are_what_was_planted():
     assert {c.notebook for c in made.values()} == {"15_flips"}
     assert {c.source for c in made.values()} == {"this companion"}
     assert {c.origin for c in made.values()} == {"ours"}
-    assert "last of (0.0, 10.0, 50.0) %" in made["X49"].statistic
+    assert "one weight moved at 50 %" in made["X49"].statistic
     assert "moved by 0.01" in made["X48"].statistic
 
 

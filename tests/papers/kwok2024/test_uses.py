@@ -695,7 +695,7 @@ def test_estimates_are_what_was_planted():
     assert {id: c.source for id, c in made.items() if c.origin != "ours"} == dict.fromkeys(
         ["X42", "X43"], "Sorscher et al. 2022 (arXiv 2206.14486)"
     )
-    assert "largest of (0.2, 0.5, 0.8)" in made["X42"].statistic
+    assert "Of 80%" in made["X42"].statement
     assert "Of 20%" in made["X43"].statement
     assert "other-net" in made["X44"].statistic
     assert "first-net" in made["X42"].statistic
@@ -709,7 +709,7 @@ def test_without_another_network_the_first_is_trained_on_insensitive_examples():
     made = {c.id: c for c in study.judge(HERE.model_copy(update={"other": ""}), tables)}
     assert made["X44"].verdict == "supported"
     assert "first-net" in made["X44"].statistic
-    assert made["X44"].statement.startswith("Of 20%, examples insensitive")
+    assert made["X44"].statement.startswith("Of 20%, examples that are insensitive")
 
 
 def test_each_setting_has_claims_of_its_own():
