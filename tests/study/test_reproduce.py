@@ -134,10 +134,12 @@ def test_a_paper_runs_end_to_end_and_only_what_is_out_of_date(project):
     again = drive(project, *run)
     assert "notebook" not in again.stderr  # nothing is out of date
     (folder / "99_a_losses.png").write_bytes(b"damaged")
+    (folder / "99_b_of_old.csv").write_text("a figure that the notebook no longer draws")
     redone = drive(project, *run)
     assert "notebook 1 of 1" in redone.stderr
     assert "to compute" not in redone.stderr  # everything comes from the store
     assert before == {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    assert {path.name for path in folder.iterdir()} == made
     assert "T01" in drive(project, "claims", "--profile", "mine").stdout
     assert "no reference run" in drive(project, "compare", "--profile", "mine").stdout
 

@@ -57,7 +57,7 @@ def job(topic: str, profile: str, device: str | None = None, changes: str = "") 
         "calls": identity.called("\n".join(cell.source for cell in notebooks.code_cells(topic))),
         "code": identity.code((type(study),), sorted(file for file in files if identity.is_module(file))),
         "shards": [shard.key for shard in shards],
-        "files": [_digest(path) for path in (folders.ROOT / "requirements.lock", *_quoted())],
+        "files": [_digest(path) for path in (folders.ROOT / "requirements.lock", *_people())],
     }
     made_from = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
     return Job(topic, study, params, values, made_from)
@@ -90,9 +90,11 @@ def _run(this: Job, made_from_now: Callable[[], str]) -> None:
     began = time.monotonic()
     this.study.run(this.params)
     computed = time.monotonic()
-    for path in (*_outputs(folder, topic), folder / f"{topic}.run.json"):  # what it no longer writes must not stay
-        path.unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in _outputs(folder, topic)}
     notebooks.execute(topic, this.values, folder / f"{topic}.ipynb")
+    for path, written in before.items():
+        if path.stat().st_mtime_ns == written:  # a figure that the notebook no longer draws
+            path.unlink()
     drawn = time.monotonic()
     facts = {
         "compute_seconds": round(computed - began, 1),
@@ -107,10 +109,9 @@ def _run(this: Job, made_from_now: Callable[[], str]) -> None:
     print(f"  drawn in {drawn - computed:.0f} s; {topic}: {drawn - began:.0f} s in all", file=sys.stderr, flush=True)
 
 
-def _quoted() -> list[Path]:
-    """Files that figures and captions quote besides the data: the reference ledger, and what people say."""
-    people = (human_file(name) for name in ("cifar10n", "cifar10h"))
-    return [path for path in (folders.reference("laptop") / "claims.json", *people) if path and path.exists()]
+def _people() -> list[Path]:
+    """What people say about images, where it is there: tables are made from it, but no shard."""
+    return [path for name in ("cifar10n", "cifar10h") if (path := human_file(name))]
 
 
 def _fresh(this: Job) -> bool:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from butterfly import reliability
 from butterfly.evaluate import predictions
-from butterfly.papers.kwok2024 import PAPER, score_runs
+from butterfly.papers.kwok2024 import PAPER
 from butterfly.papers.kwok2024.score_runs import OfNetworks, check_looks, look_steps
 from butterfly.perturb import Kick
 from butterfly.score import ScoreLogger
@@ -35,7 +35,6 @@ UNRELATED = ("order", "init", "seed")  # what else relatives may have of their o
 class Params(OfNetworks):
     """Parameters of notebook 15; times are in percent of the training steps, and "" leaves the real data out."""
 
-    real: str = ""
     seeds: int = Field(4, ge=4)
     seeds_per_shard: int = Field(4, ge=1)
     draws: int = Field(2, ge=1)  # relatives of a kind, for each seed
@@ -49,14 +48,7 @@ class Params(OfNetworks):
         rising_times("kick_times", self.kick_times)
         if self.kick_times[0] != 0 or len(self.kick_times) < 2:
             raise ValueError(f"kick_times = {list(self.kick_times)}: give 0 and one or more later times")
-        for network in self.places.values():
-            self.trained(network)  # refuses what does not fit
         return self
-
-    @property
-    def places(self) -> dict[str, str]:
-        """Each network by what its claims' ids end in."""
-        return score_runs.places(self.main, self.real)
 
     @property
     def late(self) -> float:
