@@ -64,11 +64,11 @@ def test_radial_waves_depend_on_the_distance_alone():
 
 def test_data_sets_of_waves():
     interval, flower = data.load("waves-20"), data.load("waves-20-3petals")
-    assert interval.x[:, 0].tolist() == pytest.approx([k / 20 for k in range(20)])
-    assert interval.x_test[:, 0].tolist() == pytest.approx([(k + 0.5) / 20 for k in range(20)])
+    assert interval.x[:, 0].tolist() == pytest.approx([k / 10 - 1 for k in range(20)])
+    assert interval.x_test[:, 0].tolist() == pytest.approx([(k + 0.5) / 10 - 1 for k in range(20)])
     torch.testing.assert_close(flower.x, waves.flower(waves.places(20), 3).float())
-    torch.testing.assert_close(interval.y, (2 * math.pi * interval.x).sin())
-    torch.testing.assert_close(interval.y_test, (2 * math.pi * interval.x_test).sin())
+    torch.testing.assert_close(interval.y, -(math.pi * interval.x).sin(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(interval.y_test, -(math.pi * interval.x_test).sin(), atol=1e-6, rtol=0)
     for found in (interval, flower):
         assert data.input_shape(found.name) == found.input_shape
         assert (found.classes, found.y.shape, found.y_test.shape) == (1, (20, 1), (20, 1))

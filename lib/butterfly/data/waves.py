@@ -1,4 +1,4 @@
-"""Waves: values to regress, at even places along an interval or around a flower, and their Fourier coefficients."""
+"""Waves to regress, at even places along an interval or around a flower, and the Fourier coefficients of values."""
 
 import math
 import re
@@ -14,16 +14,16 @@ PATTERN = r"waves-(?P<places>[1-9]\d*)(-(?P<petals>\d+)petals)?"
 
 @lru_cache(maxsize=4)
 def load(name: str) -> Data:
-    """One wave, sin(2 pi t), at even places t: `waves-200` on the interval, `waves-200-8petals` around a flower.
+    """One wave, sin(2 pi t), at even t from 0 to 1: `waves-200` on an interval, `waves-200-8petals` around a flower.
 
-    Inputs are the places `[N, 1]`, or the points of the flower `[N, 2]`; the test set lies halfway between. Other
-    values, such as those of `sines`, are put in as `targets`. Rahaman et al. (ICML 2019) learn such values.
+    Inputs are 2 t - 1, from -1 to 1 `[N, 1]`, or the points of the flower `[N, 2]`; the test set lies halfway between.
+    Other values, such as those of `sines`, are put in as `targets`: Rahaman et al. (ICML 2019) learn these.
     """
     count, petals = _parts(name)
     along = places(count)
 
     def examples(t: Tensor) -> tuple[Tensor, Tensor]:
-        x = t[:, None] if petals is None else flower(t, petals)
+        x = 2 * t[:, None] - 1 if petals is None else flower(t, petals)
         return x.float(), (2 * math.pi * t).sin().float()[:, None]
 
     (x, y), (x_test, y_test) = examples(along), examples(along + 0.5 / count)

@@ -36,9 +36,10 @@ OTHER = 100_000  # seeds of the strangers, which start elsewhere and learn the s
 EQUAL, RISING, LOW = "equal amplitudes", "rising amplitudes", "one low frequency"
 FAINTEST = 0.1  # amplitude of the lowest frequency where amplitudes rise to 1
 THERE = 0.2  # a frequency has been learned where no more than this share of it is missing, its phase included
-FEWEST = 4  # frequencies that a network must learn for an order to be told
+FEWEST = 4  # frequencies that a network must have learned for claims on what it has learned
+WEAK = 1 / 8  # share of networks that may have learned fewer
 CLEAN, WHITE, WAVE = "no noise", "white noise", "wave"
-CIRCLE = "circle as long"  # as the flower with the most petals
+CIRCLE = "circle as long as "  # and a number of petals
 DIGITS = 3, 8
 Measure = Callable[[Snapshot], np.ndarray]
 
@@ -53,17 +54,17 @@ class Params(OneModel):
     frequencies: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
     highest: int = Field(12, ge=1)  # frequency that networks are read at
     looks: int = Field(40, ge=10)
-    displacements: tuple[float, ...] = (0.2, 0.5, 1.0, 2.0, 4.0)  # L2 norms
+    displacements: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)  # L2 norms
     directions: int = Field(10, ge=1)
     kick_times: Times = (0.0, 20.0)
-    size: float = Field(1e-3, gt=0)
+    size: float = Field(1e-6, gt=0)
     petal_setting: str = "petals"
     petal_steps: int | None = Field(200, gt=0)
     petals: tuple[int, ...] = (0, 4, 8, 16)
     petal_frequencies: tuple[int, ...] = (4, 12, 20, 28)
     noise_setting: str = "two-digits"
     noise_steps: int | None = Field(200, gt=0)
-    noise_frequencies: tuple[float, ...] = (0.05, 0.2, 1.0)  # turns by unit of distance, in normalised pixels
+    noise_frequencies: tuple[float, ...] = (0.15, 0.6, 3.0)  # turns by unit of distance, in normalised pixels
     noise_size: float = Field(0.7, gt=0)  # standard deviation; labels are -1 and 1
 
     @model_validator(mode="after")
@@ -179,7 +180,7 @@ def learn(bench: Bench) -> Arrays:
 
 @study.shard
 def wind(bench: Bench) -> Arrays:
-    """Train networks on the same waves along curves: flowers, and a circle as long as the one with the most petals.
+    """Train networks on the same waves along curves: flowers, and circles that are as long.
 
     Over curves, looks and seeds, the share of the values' power that is missing `[C, T, S]`; over curves, seeds and
     frequencies, the share of each that is missing at the end `[C, S, K]`; the length of each curve `[C]`.
@@ -214,7 +215,7 @@ def disturb(bench: Bench) -> Arrays:
     validation, learned = [], []
     for kind, frequency in kinds:
         noise = torch.stack([noise_of(task.x, kind, frequency, seed) for seed in bench.seeds])
-        measures = {"validation": _error(task.x_test, task.y_test[:, 0], 1.0), "learned": _along(task, noise)}
+        measures = {"validation": _error(task.x_test, task.y_test[:, 0], 1.0), "learned": along(task, noise)}
         values = task.y[:, 0] + bench["size"] * noise
         run = _fit(bench, task, values, bench.seeds, looks, measures)
         validation.append([error for _, error in run.recorded("validation")])
@@ -281,10 +282,15 @@ def _error(x: Tensor, aim: Tensor, unit: Tensor | float) -> Measure:
     return lambda now: ((outputs(now.model, now.theta, x) - aim).square().mean(1) / unit).cpu().numpy()
 
 
-def _along(task: Data, noise: Tensor) -> Measure:
-    """What measures how much of the noise `[M, N]` (mean 0, standard deviation 1, or none) there is in the outputs."""
-    aim, own = task.y[:, 0], noise.to(task.x)
-    return lambda now: ((outputs(now.model, now.theta, task.x) - aim) * own).mean(1).cpu().numpy()
+def along(task: Data, noise: Tensor) -> Measure:
+    """What measures how much of the noise `[M, N]` there is in the outputs: 0 in those that depend on the label alone,
+    1 in label and noise."""
+    own = noise.clone()
+    for label in task.y.unique():
+        some = task.y[:, 0] == label
+        own[:, some] -= own[:, some].mean(1, keepdim=True)
+    power = own.square().mean(1).clamp_min(1e-12)
+    return lambda now: ((outputs(now.model, now.theta, task.x) * own).mean(1) / power).cpu().numpy()
 
 
 def spectral_norms(layout: Layout, theta: Tensor) -> np.ndarray:
@@ -312,12 +318,14 @@ def displaced(
 
 
 def _curves(bench: Bench) -> dict[str, Data]:
-    """Flowers by their number of petals, and the circle that is as long as the last of them."""
+    """Flowers by their number of petals, of which 0 is the circle; and circles as long as each of the others."""
     name = bench.setting.data.rpartition("-")[0]
     found = {str(count): bench.load(f"{name}-{count}petals").to(bench["device"]) for count in bench["petals"]}
-    first, last = found[str(bench["petals"][0])], found[str(bench["petals"][-1])]
-    wider = waves.length(last.x) / waves.length(first.x)
-    return found | {CIRCLE: replace(first, x=first.x * wider, x_test=first.x_test * wider)}
+    circle = found["0"]
+    for count in bench["petals"][1:]:
+        wider = waves.length(found[str(count)].x) / waves.length(circle.x)
+        found[CIRCLE + str(count)] = replace(circle, x=circle.x * wider, x_test=circle.x_test * wider)
+    return found
 
 
 def pair(task: Data) -> Data:
@@ -414,13 +422,11 @@ def _of_kicks(shard: Shard) -> dict[str, pd.DataFrame]:
 
 
 def with_halves(components: pd.DataFrame, kept: pd.DataFrame) -> pd.DataFrame:
-    """Beside each frequency of the sum of equal amplitudes the displacement that leaves half of it, by modulus and by
-    the part along what was there; infinite where none did."""
-    rows = []
-    for (seed, frequency), own in kept.sort_values("displacement").groupby(["seed", "frequency"]):
-        halves = {f"half_{name}": half(own.displacement, own[name]) for name in ("modulus", "along")}
-        rows.append({"sum": EQUAL, "seed": seed, "frequency": frequency} | halves)
-    return components.merge(pd.DataFrame(rows), "left", ["sum", "seed", "frequency"])
+    """Beside each frequency of the sum of equal amplitudes the displacement after which half of it is in its place;
+    infinite where none that was tried leaves so little."""
+    cells = kept.sort_values("displacement").groupby(["seed", "frequency"])
+    rows = [(EQUAL, *key, half(own.displacement, own.along)) for key, own in cells]
+    return components.merge(pd.DataFrame(rows, columns=["sum", "seed", "frequency", "half"]), "left")
 
 
 def half(displacements: Sequence[float], kept: Sequence[float]) -> float:
@@ -471,16 +477,19 @@ TOLD = {"origin": Origin.PAPER, "place": "second hand: notes of the full text"}
 
 
 def _learned(t: Tables, name: str) -> pd.DataFrame:
-    return t["components"][(t["components"]["sum"] == name) & (t["components"].learned < math.inf)]
+    """The frequencies of a sum that networks have learned, of the networks that learned four or more."""
+    some = t["components"][(t["components"]["sum"] == name) & (t["components"].learned < math.inf)]
+    return some[some.groupby("seed").learned.transform("size") >= FEWEST]
 
 
 @study.unless
 def unlearned(t: Tables) -> str:
-    """Claims are void where a network has learned fewer than four frequencies of a sum of many."""
+    """Claims are void where more than one in eight networks have learned fewer than four frequencies of a sum of many.
+    (Those that have are left out of claims on what was learned.)
+    """
     some = t["components"][t["components"]["sum"].isin([EQUAL, RISING])]
-    count = (some.learned < math.inf).groupby([some["sum"], some.seed]).sum()
-    weak = int((count < FEWEST).sum())
-    return f"{weak} of {len(count)} networks learned fewer than {FEWEST} frequencies" if weak else ""
+    weak = (some.learned < math.inf).groupby([some["sum"], some.seed]).sum() < FEWEST
+    return f"{weak.sum()} of {len(weak)} networks learned fewer than {FEWEST} frequencies" if weak.mean() > WEAK else ""
 
 
 def _order(t: Tables, name: str) -> Interval:
@@ -502,11 +511,12 @@ def _power(table: pd.DataFrame, column: str) -> Interval:
     return intervals.mean(lines)
 
 
-# Chance is 0; one swap of neighbours among six is 0.94, so that 0.8 leaves room for two or three.
+# Chance is 0, perfect order 1; the bound is halfway. (16 seeds that agree in perfect order exclude less than 0.58.)
+BOUND, HALFWAY = 0.5, 0.25  # and effects are planted halfway from there to perfect order
 ORDER = "rank correlation over frequencies of the frequency and the update at which 80 % of it are there"
 
 
-@study.claim("SB01", by=ORDER, region=above(0.8), figure="a", **TOLD)
+@study.claim("SB01", by=ORDER, region=above(BOUND), margin=HALFWAY, figure="a", **TOLD)
 def low_first(t: Tables) -> Interval:
     """Of a sum of waves of equal amplitude, networks learn the lower frequencies first."""
     return _order(t, EQUAL)
@@ -521,7 +531,7 @@ def more_than_in_proportion(t: Tables) -> Interval:
     return _power(_learned(t, EQUAL).query("learned > 0"), "learned")
 
 
-@study.claim("SB02", by=ORDER, region=above(0.8), figure="a", **TOLD)
+@study.claim("SB02", by=ORDER, region=above(BOUND), margin=HALFWAY, figure="a", **TOLD)
 def low_first_though_faint(t: Tables) -> Interval:
     """Networks learn the lower frequencies first even where the higher ones have larger amplitudes."""
     return _order(t, RISING)
@@ -531,43 +541,56 @@ def low_first_though_faint(t: Tables) -> Interval:
 
 
 def _fragile(t: Tables, column: str) -> Interval:
-    """Rank correlation, over the frequencies that a network learned, of frequency and displacement."""
-    return intervals.correlation([_ranked(own.frequency, own[column]) for _, own in _learned(t, EQUAL).groupby("seed")])
+    """Rank correlation, over the frequencies that a network learned, of frequency and what a displacement leaves of it,
+    mean over displacements."""
+    kept = t["kept"].merge(_learned(t, EQUAL)[["seed", "frequency"]])
+    each = [(seed, _ranked(own.frequency, own[column])) for (seed, _), own in kept.groupby(["seed", "displacement"])]
+    return intervals.correlation(pd.DataFrame(each).groupby(0)[1].mean())
 
 
-FRAGILE = "rank correlation, over frequencies learned, of the frequency and the displacement that leaves half of"
+FRAGILE = "rank correlation, over frequencies learned, of the frequency and the share of"
 
 
 @study.claim(
-    "SB03", by=f"{FRAGILE} its amplitude", region=below(-0.8), origin=Origin.ABSTRACT,
-    place="direction: abstract; statistic: authors' notebook ICML_Robustness", figure="b",
+    "SB03", by=f"{FRAGILE} its amplitude that a displacement leaves, mean over displacements", region=below(-BOUND),
+    margin=HALFWAY, origin=Origin.ABSTRACT, figure="b",
+    place="direction: abstract; statistic: authors' notebook ICML_Robustness",
 )  # fmt: skip
 def high_is_fragile(t: Tables) -> Interval:
-    """Of the frequencies learned, the higher ones survive a smaller random displacement of the weights."""
-    return _fragile(t, "half_modulus")
+    """Of the frequencies learned, a random displacement of the weights leaves less of the amplitude of higher ones."""
+    return _fragile(t, "modulus")
 
 
-@study.claim("SB03b", by=f"{FRAGILE} what was there", region=below(-0.8), origin=Origin.OURS, figure="b")
-def high_is_fragile_in_place(t: Tables) -> Interval:
-    """The higher a frequency learned, the smaller the displacement after which half of it is no longer in its place."""
-    return _fragile(t, "half_along")
-
-
-def halves_beyond(t: Tables) -> str:
-    """Claims are void by the rule for all, or where a frequency learned was not halved by any displacement tried."""
-    beyond = int(np.isinf(_learned(t, EQUAL).half_modulus).sum())
-    return "; ".join(filter(None, [unlearned(t), f"{beyond} frequencies were never halved" if beyond else ""]))
-
-
-# As read off the authors' figure: 20 Hz are half lost at 3 to 4, 50 Hz at 1.3, an exponent of about -1.
 @study.claim(
-    "SB03c", by="exponent of the displacement that leaves half of a frequency's amplitude, as a power of the frequency",
-    region=between(-1.5, -0.67), unless=halves_beyond, figure="b",
-    **TOLD | {"place": "second hand: notes of the robustness heat map; the bounds are ours"},
+    "SB03b", by=f"{FRAGILE} it that a displacement leaves in its place, mean over displacements", region=below(-BOUND),
+    margin=HALFWAY, origin=Origin.OURS, figure="b",
+)  # fmt: skip
+def high_is_fragile_in_place(t: Tables) -> Interval:
+    """Of the frequencies learned, a random displacement of the weights leaves less in its place of higher ones."""
+    return _fragile(t, "along")
+
+
+def few_halves(t: Tables) -> str:
+    """Claims are void by the rule for all, or where in more than one in eight networks fewer than three of the
+    frequencies learned were halved by a displacement that was tried. (Those networks are left out.)
+    """
+    halved = np.isfinite(_learned(t, EQUAL).half).groupby(_learned(t, EQUAL).seed).sum() < 3
+    weak = f"in {halved.sum()} networks fewer than 3 frequencies were halved" if halved.mean() > WEAK else ""
+    return "; ".join(filter(None, [unlearned(t), weak]))
+
+
+# As read off the authors' figure, of amplitudes: 20 Hz are half lost at 3 to 4, 50 Hz at 1.3, an exponent of about -1.
+# Amplitudes of low frequencies are not halved here, since a displacement adds some; what is in its place is.
+@study.claim(
+    "SB03c", by="exponent of the displacement that leaves half of a frequency in its place, as a power of the "
+    "frequency",
+    region=between(-1.5, -0.67), unless=few_halves, origin=Origin.OURS, figure="b",
 )  # fmt: skip
 def in_inverse_proportion(t: Tables) -> Interval:
-    """The displacement that leaves half of a frequency is about inversely proportional to it."""
-    return _power(_learned(t, EQUAL), "half_modulus")
+    """The displacement that leaves half of a frequency in its place is about inversely proportional to the
+    frequency."""
+    found = _learned(t, EQUAL).query("half < inf")
+    return _power(found[found.groupby("seed").half.transform("size") >= 3], "half")
 
 
 # --- claims: noise ---------------------------------------------------------------------------------------------------
@@ -616,7 +639,7 @@ def high_noise_makes_a_dip(t: Tables) -> Interval:
 
 @study.claim(
     "SB04c", by="rank correlation over frequencies of the noise's frequency and the depth of the dip",
-    region=above(0.5), unless=confused, **TOLD, **DISTURBED,
+    region=above(BOUND), margin=HALFWAY, unless=confused, **TOLD, **DISTURBED,
 )  # fmt: skip
 def the_higher_the_deeper(t: Tables) -> Interval:
     """The higher the frequency of the noise, the deeper the dip of the error on clean test images."""
@@ -667,12 +690,12 @@ def _ends(t: Tables) -> pd.DataFrame:
 
 
 def _flowers(ends: pd.DataFrame) -> list[str]:
-    return sorted((name for name in ends if name != CIRCLE), key=int)
+    return sorted((name for name in ends if not name.startswith(CIRCLE)), key=int)
 
 
 @study.claim(
     "SB05", by="rank correlation over curves of the number of petals and the share of the power missing at the end",
-    region=below(-0.8), unless=unwound, origin=Origin.ABSTRACT, **AROUND,
+    region=below(-BOUND), margin=HALFWAY, unless=unwound, origin=Origin.ABSTRACT, **AROUND,
 )  # fmt: skip
 def petals_help(t: Tables) -> Interval:
     """The more petals a curve has, the better a network learns the same high frequencies along it."""
@@ -683,7 +706,7 @@ def petals_help(t: Tables) -> Interval:
 
 @study.claim(
     "SB05b", by="ratio of the shares of the power missing at the end, most petals over the circle", region=below(0.5),
-    unless=unwound, **TOLD, **AROUND,
+    margin=2.0, unless=unwound, **TOLD, **AROUND,
 )  # fmt: skip
 def petals_halve_what_is_missing(t: Tables) -> Interval:
     """Around the flower with the most petals less than half as much is missing at the end as around the circle."""
@@ -692,15 +715,27 @@ def petals_halve_what_is_missing(t: Tables) -> Interval:
     return intervals.geometric_mean(ends[names[-1]] / ends[names[0]])
 
 
+@study.claim(
+    "SB05d", by="largest of the ratios of the shares of the power missing at the end, from each number of petals to "
+    "the next", region=below(1.0), margin=2.0, unless=unwound, **TOLD, **AROUND,
+)  # fmt: skip
+def every_step_helps(t: Tables) -> Interval:
+    """Each step to a flower with more petals leaves less missing at the end."""
+    ends = _ends(t)
+    shares = ends[_flowers(ends)].to_numpy()
+    return intervals.largest_ratio(shares[:, 1:] / shares[:, :-1])
+
+
 # A flower is longer than the circle, so that a wave along it is longer in the plane: is that all?
 @study.claim(
-    "SB05c", by="ratio of the shares of the power missing at the end, most petals over a circle as long",
-    region=below(1.0), unless=unwound, origin=Origin.OURS, **AROUND,
+    "SB05c", by="ratio of the shares of the power missing at the end, flower over a circle as long, geometric mean "
+    "over flowers", region=below(1.0), margin=2.0, unless=unwound, origin=Origin.OURS, **AROUND,
 )  # fmt: skip
 def petals_do_more_than_length(t: Tables) -> Interval:
-    """Around a flower less is missing at the end than around a circle of the same length."""
-    ends = _ends(t)
-    return intervals.geometric_mean(ends[_flowers(ends)[-1]] / ends[CIRCLE])
+    """Around flowers less is missing at the end than around circles of the same length."""
+    ends = np.log(_ends(t))
+    ratios = [ends[name] - ends[CIRCLE + name] for name in _flowers(ends)[1:]]
+    return intervals.geometric_mean(np.exp(sum(ratios) / len(ratios)))
 
 
 # --- claims: norms ---------------------------------------------------------------------------------------------------
@@ -714,7 +749,7 @@ def _size(t: Tables, name: str) -> pd.DataFrame:
 
 @study.claim(
     "SB06", by="rank correlation over looks of the spectral norm of the weights, geometric mean over layers, and the "
-    "number of frequencies learned so far", region=above(0.8), figure="e", **TOLD,
+    "number of frequencies learned so far", region=above(BOUND), margin=HALFWAY, figure="e", **TOLD,
 )  # fmt: skip
 def norms_grow_with_frequencies(t: Tables) -> Interval:
     """The spectral norms of the weights grow as one frequency after another is learned."""
@@ -746,42 +781,81 @@ def lost_twins(t: Tables) -> str:
     return "; ".join(filter(None, [unlearned(t), differing_controls(t["twins"])]))
 
 
-def _peaks(t: Tables, late: bool) -> pd.DataFrame:
-    """The largest distance of each twin from its parent, at each frequency of the sum, with the update at which the
-    parent learned it; of twins kicked at the start or later."""
-    kicked = t["peaks"].kicked
-    some = t["peaks"][(kicked > 0) if late else (kicked == 0)]
-    return some.merge(_learned(t, EQUAL)[["seed", "frequency", "learned"]], on=["seed", "frequency"])
+def _relative(t: Tables, look: pd.DataFrame) -> Interval:
+    """The exponent of the distance between twins over that of strangers, as a power of the frequency, over those of the
+    sum; at a look for every seed."""
+    some = t["parting"].merge(look)
+    some = some[some.frequency.isin(t["components"].frequency.unique())]
+    return _power(some.assign(ratio=some.twins / some.strangers), "ratio")
+
+
+SMALL = 0.01  # of the distance between strangers: until then a difference is small
+
+
+def _still_small(t: Tables) -> pd.DataFrame:
+    """For every seed the last look after a kick at the start at which the twins' distance has never been more than
+    small, over all frequencies."""
+    parting = t["parting"][t["parting"].kicked == 0]
+    squares = parting.assign(twins=parting.twins**2, strangers=parting.strangers**2)
+    sums_of = squares.groupby(["seed", "step"])[["twins", "strangers"]].sum()
+    small = (sums_of.twins <= SMALL**2 * sums_of.strangers).unstack().cummin(axis=1)
+    found = [(seed, 0, int(row.index[row][-1])) for seed, row in small.iterrows() if row.iloc[0]]
+    return pd.DataFrame(found, columns=["seed", "kicked", "step"])
+
+
+def never_small(t: Tables) -> str:
+    """Claims are void by the rule for twins, or where a kick at the start is not small at once."""
+    few = len(_still_small(t)) < t["parting"].seed.nunique()
+    return "; ".join(filter(None, [lost_twins(t), "kicks that are not small at the start" if few else ""]))
+
+
+EXPONENT = "exponent of the distance between twins over that of strangers, as a power of the frequency"
 
 
 @study.claim(
-    "SB07", by="rank correlation, over frequencies learned, of the frequency and the largest distance between twins at "
-    "it, over that of strangers", region=above(0.5), origin=Origin.OURS, unless=lost_twins, figure="f",
+    "SB07", by=f"{EXPONENT}, at the last look before a hundredth is reached", region=between(-0.5, 0.5),
+    origin=Origin.OURS, unless=never_small, figure="f",
 )  # fmt: skip
-def twins_part_at_high_frequencies(t: Tables) -> Interval:
-    """Twins kicked by a little at the start part more, compared with networks that started elsewhere, the higher the
+def small_differences_grow_alike(t: Tables) -> Interval:
+    """While they are small, differences between twins kicked at the start grow alike at all frequencies, as compared
+    with those between networks that started elsewhere."""
+    return _relative(t, _still_small(t))
+
+
+@study.claim(
+    "SB07b", by=f"{EXPONENT}, at the end, kicked amid training", region=below(0.0), margin=1.0, origin=Origin.OURS,
+    unless=lost_twins, figure="f",
+)  # fmt: skip
+def late_twins_part_at_low_frequencies(t: Tables) -> Interval:
+    """Twins kicked amid training end further apart, as compared with networks that started elsewhere, the lower the
     frequency."""
-    peaks = _peaks(t, late=False)
-    ratios = peaks.assign(ratio=peaks.twins / peaks.strangers)
-    return intervals.correlation([_ranked(own.frequency, own.ratio) for _, own in ratios.groupby("seed")])
+    late = t["parting"][t["parting"].kicked > 0]
+    return _relative(t, late.groupby(["seed", "kicked"]).step.max().reset_index())
+
+
+def _ahead(t: Tables) -> pd.Series:
+    """The largest distances of late twins from their parents, geometric means over the frequencies learned after the
+    kick, over that of those learned before, by seed; NaN where there are none."""
+    late = t["peaks"][t["peaks"].kicked > 0].merge(_learned(t, EQUAL)[["seed", "frequency", "learned"]])
+    logs = np.log(late.twins).groupby([late.seed, late.learned <= late.kicked]).mean().unstack()
+    return np.exp(logs.reindex(columns=[False, True])[False] - logs.reindex(columns=[False, True])[True])
 
 
 def one_sided(t: Tables) -> str:
-    """Claims are void by the rule for twins, or where a network had learned all or none of its frequencies when its
-    twin was kicked."""
-    peaks = _peaks(t, late=True)
-    before = (peaks.learned <= peaks.kicked).groupby(peaks.seed).mean()
-    bad = int(before.isin([0.0, 1.0]).sum())
-    return "; ".join(filter(None, [lost_twins(t), f"{bad} kicks came before or after all frequencies" if bad else ""]))
+    """Claims are void by the rule for twins, or where more than one in eight networks had learned all or none of their
+    frequencies when their twins were kicked. (Those are left out.)
+    """
+    bad = _ahead(t).isna()
+    sided = f"{bad.sum()} kicks came before or after all frequencies" if bad.mean() > WEAK else ""
+    return "; ".join(filter(None, [lost_twins(t), sided]))
 
 
 @study.claim(
     "SB08", by="ratio of the largest distances between twins, geometric mean over frequencies learned after the kick "
-    "over that of frequencies learned before", region=above(1.0), origin=Origin.OURS, unless=one_sided, figure="f",
+    "over that of frequencies learned before", region=above(1.0), margin=2.0, origin=Origin.OURS, unless=one_sided,
+    figure="f",
 )  # fmt: skip
 def twins_part_at_what_is_to_come(t: Tables) -> Interval:
     """Twins kicked amid training part more at the frequencies that are still to be learned than at those that have been
     learned."""
-    peaks = _peaks(t, late=True)
-    logs = np.log(peaks.twins).groupby([peaks.seed, peaks.learned <= peaks.kicked]).mean().unstack()
-    return intervals.geometric_mean(np.exp(logs.get(False, np.nan) - logs.get(True, np.nan)))
+    return intervals.geometric_mean(_ahead(t).dropna())

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from butterfly.data import waves
 from butterfly.papers.rahaman2019.frequencies import CIRCLE, CLEAN, EQUAL, LOW, RISING, WAVE, WHITE
 from butterfly.study import Tables, intervals
-from butterfly.study.figures import LOG_BAND, Drawn, legend, panels, root_axis, scope
+from butterfly.study.figures import LOG_BAND, Drawn, panels, root_axis, scope
 
 COLOURS = "viridis"
 
@@ -33,33 +33,32 @@ def heat_maps(tables: Tables) -> Drawn:
 
 
 def robustness(tables: Tables) -> Drawn:
-    """What a random displacement of all weights and biases leaves of each frequency. Left: amplitude after over before,
-    mean over directions and seeds. Right: the displacement that leaves half of a frequency, by its amplitude and by the
-    part in its place; small dots are seeds, lines geometric means over seeds in which it was learned and halved;
-    dotted: inverse proportion. Only frequencies that a network learned."""
+    """What a random displacement of all weights and biases leaves of the frequencies that a network learned, means over
+    directions and seeds. Left: amplitude after over before. Middle: the part along what was there. Right: the
+    displacement after which half of a frequency is in its place; small dots are seeds, large ones geometric means over
+    the seeds in which it was halved; dotted: inverse proportion."""
     components = tables["components"]
     own = components[(components["sum"] == EQUAL) & np.isfinite(components.learned)]
-    kept = tables["kept"].merge(own[["seed", "frequency"]], on=["seed", "frequency"])
-    figure, axes = panels(2, width=5.4)
-    picture = _heat(axes[0], kept.pivot_table("modulus", "frequency", "displacement").clip(upper=1.0), (0, 1))
-    figure.colorbar(picture, ax=axes[0], label="amplitude after over before")
-    axes[0].set(xlabel="displacement (L2)", ylabel="frequency (waves in the interval)", title="amplitude that is left")
-    palette = sns.color_palette("colorblind")
-    for color, column, label in ((palette[0], "half_modulus", "of amplitude"), (palette[1], "half_along", "in place")):
-        found = own[np.isfinite(own[column])]
-        axes[1].scatter(found.frequency, found[column], color=color, s=10, alpha=0.4)
-        mean = np.exp(np.log(found[column]).groupby(found.frequency).mean())
-        axes[1].plot(mean.index, mean, color=color, marker="o", label=label)
-        if column == "half_modulus" and len(mean):
-            middle = mean.index[len(mean) // 2]
-            axes[1].plot(mean.index, mean[middle] * middle / mean.index, color="black", linestyle=":", linewidth=1)
-    axes[1].set(xscale="log", yscale="log", xlabel="frequency (waves in the interval)", title="what halves it")
-    axes[1].set_xticks(sorted(own.frequency.unique()), sorted(own.frequency.unique()))
-    axes[1].minorticks_off()
-    axes[1].set_ylabel("displacement that leaves half (L2)")
-    legend(axes[1], "half")
-    figure.suptitle(f"High frequencies are fragile? ({scope(components)})")
-    return figure, own[["seed", "frequency", "learned", "half_modulus", "half_along"]]
+    kept = tables["kept"].merge(own[["seed", "frequency"]])
+    figure, axes = panels(3, width=4.6)
+    for axis, column, label in ((axes[0], "modulus", "amplitude"), (axes[1], "along", "in its place")):
+        mean = kept.pivot_table(column, "frequency", "displacement")
+        picture = _heat(axis, mean.clip(0, 1), (0, 1))
+        axis.set(xlabel="displacement (L2; square-root axis)", ylabel="frequency (waves in the interval)", title=label)
+    figure.colorbar(picture, ax=axes[:2], label="share that is left")
+    found = own[np.isfinite(own.half)]
+    axes[2].scatter(found.frequency, found.half, color="gray", s=10, alpha=0.5)
+    mean = np.exp(np.log(found.half).groupby(found.frequency).mean())
+    axes[2].scatter(mean.index, mean, color="black", s=40)
+    # Laid through the middle of the points.
+    level = np.exp((np.log(found.half) + np.log(found.frequency)).mean())
+    axes[2].plot(mean.index, level / mean.index, color="black", linestyle=":", linewidth=1)
+    axes[2].set(xscale="log", yscale="log", xlabel="frequency (waves in the interval)", title="halved in its place")
+    axes[2].set_xticks(mean.index, mean.index)
+    axes[2].minorticks_off()
+    axes[2].set_ylabel("displacement that leaves half (L2)")
+    figure.suptitle(f"What a displacement of the weights leaves ({scope(components)})")
+    return figure, own[["seed", "frequency", "learned", "half"]]
 
 
 def noise(tables: Tables) -> Drawn:
@@ -107,31 +106,32 @@ def _against_frequency(axis: Axes, dips: pd.DataFrame, column: str, frequencies:
 
 def petals(tables: Tables) -> Drawn:
     """The same waves along curves with more or fewer petals. Left: the curves. Middle: the share of the values' power
-    that the network misses, against updates (mean over seeds, bands are 95 % bootstrap intervals); dashed: a circle as
-    long as the flower with the most petals. Right: the share of each frequency that is missing at the end, mean over
-    seeds (1: all of it)."""
+    that the network misses, against updates (geometric mean over seeds, bands are 95 % bootstrap intervals); dashed:
+    circles as long as the flower of the colour. Right: the share of each frequency that is missing at the end, mean
+    over seeds (1: all of it)."""
     curves, left = tables["curves"], tables["left"]
-    names = [name for name in dict.fromkeys(curves.curve) if name != CIRCLE]
-    palette = dict(zip(names, sns.color_palette(COLOURS, len(names)), strict=True)) | {CIRCLE: "gray"}
-    figure, axes = panels(3, width=4.4, height=4.0)
-    along = waves.places(1000)
+    names = list(dict.fromkeys(curves.curve))
+    flowers = [name for name in names if not name.startswith(CIRCLE)]
+    palette = dict(zip(flowers, sns.color_palette(COLOURS, len(flowers)), strict=True))
+    figure, axes = panels(3, width=4.6, height=4.2)
+    for name in flowers:
+        axes[0].plot(*waves.flower(waves.places(1000), int(name)).T, color=palette[name], linewidth=1.5)
+    axes[0].set(aspect="equal", xlabel="first input", ylabel="second input", title="the curves")
     for name in names:
-        points = waves.flower(along, int(name))
-        axes[0].plot(*points.T, color=palette[name], linewidth=1.5, label=name)
-    axes[0].set(aspect="equal", xlabel="first input", ylabel="second input", title="curves by number of petals")
-    for name, color in palette.items():
-        some = curves[(curves.curve == name) & (curves.step > 0)]
-        line = "--" if name == CIRCLE else "-"
-        sns.lineplot(some, x="step", y="missing", color=color, linestyle=line, label=name, ax=axes[1], **LOG_BAND)
+        some, label = curves[(curves.curve == name) & (curves.step > 0)], name if name in flowers else None
+        line, color = "-" if name in flowers else "--", palette[name.removeprefix(CIRCLE)]
+        sns.lineplot(some, x="step", y="missing", color=color, linestyle=line, label=label, ax=axes[1], **LOG_BAND)
     root_axis(axes[1], curves.step)
     axes[1].set(yscale="log", xlabel="updates (square-root axis)", ylabel="share of the power missing")
     axes[1].legend(title="petals", fontsize="x-small", title_fontsize="x-small")
-    mean = left.pivot_table("missing", "curve", "frequency").loc[[*names, CIRCLE]]
+    mean = left.pivot_table("missing", "curve", "frequency").loc[names]
     picture = axes[2].imshow(mean.clip(upper=1.0), cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
     axes[2].grid(False)
     axes[2].set_xticks(range(mean.shape[1]), mean.columns)
-    axes[2].set_yticks(range(len(mean)), [*names, "circle\nas long"])
-    axes[2].set(xlabel="frequency (waves around)", ylabel="petals", title="missing at the end")
+    axes[2].set_yticks(
+        range(len(mean)), [f"{n} petals" if n in flowers else f"circle as {n.split()[-1]}" for n in names]
+    )
+    axes[2].set(xlabel="frequency (waves around)", title="missing at the end")
     figure.colorbar(picture, ax=axes[2], label="share missing")
     figure.suptitle(f"The same waves around flowers ({scope(left)})")
     return figure, left[["curve", "seed", "frequency", "missing"]]
@@ -170,9 +170,9 @@ def twins(tables: Tables) -> Drawn:
     """Kicked twins read in Fourier space. Left and middle: distance between twin and parent at each frequency (of the
     target or not), over that between networks that started elsewhere and learn the same, both root mean squares over
     seeds; one panel a kick time; white lines are the median updates at which the frequencies of the target are learned.
-    Right: the largest distance of twins over that of strangers, by frequency; bands are 95 % bootstrap intervals over
-    seeds."""
-    parting, components, peaks = tables["parting"], tables["components"], tables["peaks"]
+    Right: distances at the end, of twins by the update of their kick, and of strangers; dotted: the highest frequency
+    of the target; bands are 95 % bootstrap intervals over seeds."""
+    parting, components = tables["parting"], tables["components"]
     times = sorted(parting.kicked.unique())
     figure, axes = panels(len(times) + 1, width=4.6)
     learned = components[components["sum"] == EQUAL].groupby("frequency").learned.median()
@@ -186,12 +186,15 @@ def twins(tables: Tables) -> Drawn:
             axis.plot([at, at], [place - 0.5, place + 0.5], color="white", linewidth=2.5)
         axis.set(title=f"kicked at update {kicked:g}", xlabel="updates (square-root axis)", ylabel="frequency")
     figure.colorbar(picture, ax=axes[: len(times)], label="log10 of distance of twins over strangers")
-    shown = peaks.assign(ratio=peaks.twins / peaks.strangers, when=[f"update {k:g}" for k in peaks.kicked])
-    sns.lineplot(shown, x="frequency", y="ratio", hue="when", palette="colorblind", marker="o", ax=axes[-1], **LOG_BAND)
-    axes[-1].set(yscale="log", xlabel="frequency of the target", ylabel="largest distance, twins over strangers")
-    axes[-1].legend(title="kicked at", fontsize="small")
+    last = parting[parting.step == parting.step.max()]
+    strange = last[last.kicked == times[0]].assign(distance=lambda own: own.strangers, who="strangers")
+    ends = pd.concat([last.assign(distance=last.twins, who=[f"update {k:g}" for k in last.kicked]), strange])
+    sns.lineplot(ends, x="frequency", y="distance", hue="who", palette="colorblind", ax=axes[-1], **LOG_BAND)
+    axes[-1].axvline(components.frequency.max(), color="black", linestyle=":", linewidth=1)
+    axes[-1].set(yscale="log", xlabel="frequency", ylabel="distance at the end (amplitude)", title="at the end")
+    axes[-1].legend(title="kicked at, or", fontsize="small")
     figure.suptitle(f"At which frequencies do twins part? ({scope(components)})")
-    return figure, shown[["seed", "kicked", "frequency", "twins", "strangers", "ratio"]]
+    return figure, ends[["who", "seed", "frequency", "distance"]]
 
 
 def _heat(axis: Axes, table: pd.DataFrame, limits: tuple[float, float]):

@@ -10,9 +10,9 @@ _ADAM = {"schedule": "constant", "warmup": 0.0, "optimizer": "adam"}
 SETTINGS = {
     "waves": Setting(
         title="waves on an interval",
-        data="waves-200",
+        data="waves-100",
         model="mlp-4x64",
-        recipe=Recipe(steps=5000, batch_size=200, lr=1e-3, **_ADAM),
+        recipe=Recipe(steps=3000, batch_size=100, lr=1e-3, **_ADAM),
     ),
     "waves-paper": Setting(
         title="waves on an interval, the paper's network",
@@ -22,9 +22,9 @@ SETTINGS = {
     ),
     "petals": Setting(
         title="waves around a flower",
-        data="waves-256-0petals",
+        data="waves-160-0petals",
         model="mlp-4x64",
-        recipe=Recipe(steps=2000, batch_size=256, lr=1e-3, **_ADAM),
+        recipe=Recipe(steps=1500, batch_size=160, lr=1e-3, **_ADAM),
     ),
     "petals-paper": Setting(
         title="waves around a flower, the paper's network",
@@ -36,7 +36,7 @@ SETTINGS = {
         title="digits 3 against 8",
         data="digits",
         model="mlp-4x64",
-        recipe=Recipe(steps=1000, batch_size=200, lr=3e-4, **_ADAM),
+        recipe=Recipe(steps=600, batch_size=200, lr=3e-4, **_ADAM),
     ),
     "two-digits-paper": Setting(
         title="MNIST 3 against 8, the paper's network",
