@@ -33,7 +33,7 @@ from butterfly.papers.rahaman2019.frequencies import (
 )
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
-from butterfly.study import setting
+from butterfly.study import Tables, setting
 from butterfly.train import Snapshot
 from tests.conftest import verdicts
 
@@ -193,6 +193,22 @@ def test_ranks_take_what_never_came_as_last():
     assert frequencies._ranked([1, 2, 3], [5, 7, np.inf]) == pytest.approx(1)
     assert frequencies._ranked([1, 2, 3, 4], [5, 4, np.inf, np.inf]) == pytest.approx(3.5 / 22.5**0.5)
     assert math.isnan(frequencies._ranked([1, 2, 3], [np.inf] * 3))
+
+
+def test_the_power_law_leaves_out_what_lies_below_a_frequency_that_was_not_halved():
+    halves = {1: 3.0, 2: np.inf, 3: 5.0, 4: 4.0, 5: 3.0}
+    rows = [{"sum": EQUAL, "seed": 0, "frequency": k, "learned": 1.0, "half": v} for k, v in halves.items()]
+    rows += [{"sum": EQUAL, "seed": 1, "frequency": k, "learned": 1.0, "half": 1.0} for k in halves]
+    found = frequencies._halved(Tables({"components": pd.DataFrame(rows)}, Params()))
+    assert found.groupby("seed").frequency.apply(list).to_dict() == {0: [3, 4, 5], 1: [1, 2, 3, 4, 5]}
+
+
+def test_differences_are_small_until_they_first_are_not():
+    rows = [(0, step, k, twins, 1.0) for step, twins in ((0, 1e-5), (1, 5e-3), (4, 0.1), (9, 1e-3)) for k in (1, 2)]
+    rows += [(1, step, k, 0.5, 1.0) for step in (0, 1, 4, 9) for k in (1, 2)]
+    table = pd.DataFrame(rows, columns=["seed", "step", "frequency", "twins", "strangers"]).assign(kicked=0)
+    found = frequencies._still_small(Tables({"parting": table}, Params()))
+    assert found.to_dict("records") == [{"seed": 0, "kicked": 0, "step": 1}]
 
 
 # --- curves and noise ------------------------------------------------------------------------------------------------

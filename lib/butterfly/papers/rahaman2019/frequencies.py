@@ -48,19 +48,19 @@ class Params(OneModel):
     """Parameters of notebook 32; times are in percent of the training steps."""
 
     setting: str = "waves"
-    steps: int | None = Field(800, gt=0)  # None: the setting's own
+    steps: int | None = Field(400, gt=0)  # None: the setting's own
     seeds: int = Field(3, ge=1)
     seeds_per_shard: int = Field(3, ge=1)
-    frequencies: tuple[int, ...] = (1, 2, 3, 4, 5, 6)
-    highest: int = Field(12, ge=1)  # frequency that networks are read at
-    looks: int = Field(40, ge=10)
+    frequencies: tuple[int, ...] = (1, 2, 3, 4)
+    highest: int = Field(8, ge=1)  # frequency that networks are read at
+    looks: int = Field(25, ge=10)
     displacements: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)  # L2 norms
     directions: int = Field(10, ge=1)
     kick_times: Times = (0.0, 20.0)
     size: float = Field(1e-6, gt=0)
     petal_setting: str = "petals"
-    petal_steps: int | None = Field(200, gt=0)
-    petals: tuple[int, ...] = (0, 4, 8, 16)
+    petal_steps: int | None = Field(100, gt=0)
+    petals: tuple[int, ...] = (0, 4, 8)
     petal_frequencies: tuple[int, ...] = (4, 12, 20, 28)
     noise_setting: str = "two-digits"
     noise_steps: int | None = Field(200, gt=0)
@@ -501,7 +501,7 @@ def _order(t: Tables, name: str) -> Interval:
 def _ranked(x: Sequence[float], y: Sequence[float]) -> float:
     """Rank correlation; infinite values are the last, all alike. Not a number where all are alike."""
     ranks = stats.rankdata(y)
-    return float(stats.spearmanr(x, ranks).statistic) if np.ptp(ranks) and len(ranks) > 1 else math.nan
+    return float(np.corrcoef(stats.rankdata(x), ranks)[0, 1]) if np.ptp(ranks) else math.nan
 
 
 def _power(table: pd.DataFrame, column: str) -> Interval:
@@ -570,13 +570,22 @@ def high_is_fragile_in_place(t: Tables) -> Interval:
     return _fragile(t, "along")
 
 
+def _halved(t: Tables) -> pd.DataFrame:
+    """The frequencies learned above the highest that no displacement halved, of each network: taking all that were
+    halved would prefer, of the low ones, those that happen to be fragile."""
+    own = _learned(t, EQUAL)
+    beyond = own.frequency.where(np.isinf(own.half), 0).groupby(own.seed).transform("max")
+    return own[own.frequency > beyond]
+
+
 def few_halves(t: Tables) -> str:
-    """Claims are void by the rule for all, or where in more than one in eight networks fewer than three of the
-    frequencies learned were halved by a displacement that was tried. (Those networks are left out.)
+    """Claims are void by the rule for all, or where in more than one in eight networks fewer than three frequencies lie
+    above the highest that was not halved. (Those networks are left out.)
     """
-    halved = np.isfinite(_learned(t, EQUAL).half).groupby(_learned(t, EQUAL).seed).sum() < 3
-    weak = f"in {halved.sum()} networks fewer than 3 frequencies were halved" if halved.mean() > WEAK else ""
-    return "; ".join(filter(None, [unlearned(t), weak]))
+    seeds = _learned(t, EQUAL).seed.unique()
+    weak = _halved(t).groupby("seed").size().reindex(seeds, fill_value=0) < 3
+    few = f"{weak.sum()} networks have fewer than 3 frequencies that were halved" if weak.mean() > WEAK else ""
+    return "; ".join(filter(None, [unlearned(t), few]))
 
 
 # As read off the authors' figure, of amplitudes: 20 Hz are half lost at 3 to 4, 50 Hz at 1.3, an exponent of about -1.
@@ -589,7 +598,7 @@ def few_halves(t: Tables) -> str:
 def in_inverse_proportion(t: Tables) -> Interval:
     """The displacement that leaves half of a frequency in its place is about inversely proportional to the
     frequency."""
-    found = _learned(t, EQUAL).query("half < inf")
+    found = _halved(t)
     return _power(found[found.groupby("seed").half.transform("size") >= 3], "half")
 
 

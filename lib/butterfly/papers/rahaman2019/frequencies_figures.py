@@ -1,9 +1,13 @@
 """The figures of notebook 32. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import NullLocator
 
 from butterfly.data import waves
 from butterfly.papers.rahaman2019.frequencies import CIRCLE, CLEAN, EQUAL, LOW, RISING, WAVE, WHITE
@@ -35,27 +39,34 @@ def heat_maps(tables: Tables) -> Drawn:
 def robustness(tables: Tables) -> Drawn:
     """What a random displacement of all weights and biases leaves of the frequencies that a network learned, means over
     directions and seeds. Left: amplitude after over before. Middle: the part along what was there. Right: the
-    displacement after which half of a frequency is in its place; small dots are seeds, large ones geometric means over
-    the seeds in which it was halved; dotted: inverse proportion."""
+    displacement after which half of a frequency is in its place; small dots are seeds (triangles: more than was tried),
+    large ones medians; dotted: inverse proportion, laid through the highest."""
     components = tables["components"]
     own = components[(components["sum"] == EQUAL) & np.isfinite(components.learned)]
+    own = own if len(own) else components[components["sum"] == EQUAL]  # where nothing was learned, what there is
     kept = tables["kept"].merge(own[["seed", "frequency"]])
     figure, axes = panels(3, width=4.6)
     for axis, column, label in ((axes[0], "modulus", "amplitude"), (axes[1], "along", "in its place")):
         mean = kept.pivot_table(column, "frequency", "displacement")
         picture = _heat(axis, mean.clip(0, 1), (0, 1))
         axis.set(xlabel="displacement (L2; square-root axis)", ylabel="frequency (waves in the interval)", title=label)
-    figure.colorbar(picture, ax=axes[:2], label="share that is left")
-    found = own[np.isfinite(own.half)]
+        axis.set_xticks([0.5, 2, 4, 8, 16], ["0.5", "2", "4", "8", "16"])
+        axis.set_xlim(kept.displacement.min(), kept.displacement.max())
+    figure.colorbar(picture, ax=axes[:2], label="share that is left (1: all or more)")
+    found, ceiling = own[np.isfinite(own.half)], 1.3 * kept.displacement.max()
     axes[2].scatter(found.frequency, found.half, color="gray", s=10, alpha=0.5)
-    mean = np.exp(np.log(found.half).groupby(found.frequency).mean())
-    axes[2].scatter(mean.index, mean, color="black", s=40)
-    # Laid through the middle of the points.
-    level = np.exp((np.log(found.half) + np.log(found.frequency)).mean())
-    axes[2].plot(mean.index, level / mean.index, color="black", linestyle=":", linewidth=1)
+    beyond = own[np.isinf(own.half)]
+    axes[2].scatter(beyond.frequency, np.full(len(beyond), ceiling), color="gray", s=14, marker="^", alpha=0.5)
+    middle = own.groupby("frequency").half.median()
+    middle = middle[np.isfinite(middle)]
+    axes[2].scatter(middle.index, middle, color="black", s=40)
+    if len(middle):
+        line = middle.iloc[-1] * middle.index[-1] / middle.index
+        axes[2].plot(middle.index, line, color="black", linestyle=":", linewidth=1)
     axes[2].set(xscale="log", yscale="log", xlabel="frequency (waves in the interval)", title="halved in its place")
-    axes[2].set_xticks(mean.index, mean.index)
-    axes[2].minorticks_off()
+    _ticks(axes[2].xaxis, sorted(own.frequency.unique()))
+    _ticks(axes[2].yaxis, [0.5, 1, 2, 4, 8, 16])
+    axes[2].set_ylim(kept.displacement.min(), 1.5 * ceiling)
     axes[2].set_ylabel("displacement that leaves half (L2)")
     figure.suptitle(f"What a displacement of the weights leaves ({scope(components)})")
     return figure, own[["seed", "frequency", "learned", "half"]]
@@ -84,7 +95,7 @@ def noise(tables: Tables) -> Drawn:
     ):
         _against_frequency(axis, dips, column, frequencies)
         axis.set(xlabel="frequency of the noise (turns by unit of distance)", ylabel=label)
-    axes[2].legend(loc="upper left", fontsize="x-small")
+    axes[2].legend(loc="lower right", bbox_to_anchor=(1, 0.12), fontsize="x-small")
     figure.suptitle(f"Noise of low and of high frequency ({scope(dips)})")
     return figure, dips[["kind", "frequency", "seed", "lowest", "at", "depth", "half"]]
 
@@ -99,9 +110,9 @@ def _against_frequency(axis: Axes, dips: pd.DataFrame, column: str, frequencies:
         own = intervals.geometric_mean(dips[dips.kind == kind][column])
         axis.axhline(own.estimate, color=color, linestyle="--", label=kind)
         axis.axhspan(own.low, own.high, color=color, alpha=0.15, linewidth=0)
-    axis.set(xscale="log", yscale="log")
-    axis.set_xticks(frequencies, [f"{k:g}" for k in frequencies])
-    axis.minorticks_off()
+    axis.set_xscale("log")
+    _ticks(axis.xaxis, frequencies)
+    axis.set_ylim(bottom=0)
 
 
 def petals(tables: Tables) -> Drawn:
@@ -123,9 +134,10 @@ def petals(tables: Tables) -> Drawn:
         sns.lineplot(some, x="step", y="missing", color=color, linestyle=line, label=label, ax=axes[1], **LOG_BAND)
     root_axis(axes[1], curves.step)
     axes[1].set(yscale="log", xlabel="updates (square-root axis)", ylabel="share of the power missing")
+    axes[1].plot([], [], color="gray", linestyle="--", label="circle as long")
     axes[1].legend(title="petals", fontsize="x-small", title_fontsize="x-small")
     mean = left.pivot_table("missing", "curve", "frequency").loc[names]
-    picture = axes[2].imshow(mean.clip(upper=1.0), cmap=COLOURS, vmin=0, vmax=1, aspect="auto")
+    picture = axes[2].imshow(mean, cmap=COLOURS, vmin=0, aspect="auto")
     axes[2].grid(False)
     axes[2].set_xticks(range(mean.shape[1]), mean.columns)
     axes[2].set_yticks(
@@ -133,7 +145,7 @@ def petals(tables: Tables) -> Drawn:
     )
     axes[2].set(xlabel="frequency (waves around)", title="missing at the end")
     figure.colorbar(picture, ax=axes[2], label="share missing")
-    figure.suptitle(f"The same waves around flowers ({scope(left)})")
+    figure.suptitle(f"More petals, the same values along the curve ({scope(left)})")
     return figure, left[["curve", "seed", "frequency", "missing"]]
 
 
@@ -159,6 +171,7 @@ def norms(tables: Tables) -> Drawn:
         root_axis(axis, table.step)
         axis.set(xlabel="updates (square-root axis)", ylabel=label)
     axes[0].set_yscale("log")
+    _ticks(axes[0].yaxis, [0.5, 1, 2, 4, 8])
     axes[0].legend(title="layer", fontsize="x-small", title_fontsize="x-small")
     axes[1].legend(title="")
     figure.suptitle(f"Norms grow as frequencies are learned? ({scope(table)})")
@@ -195,6 +208,12 @@ def twins(tables: Tables) -> Drawn:
     axes[-1].legend(title="kicked at, or", fontsize="small")
     figure.suptitle(f"At which frequencies do twins part? ({scope(components)})")
     return figure, ends[["who", "seed", "frequency", "distance"]]
+
+
+def _ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Ticks of a logarithmic axis at these values, as plain numbers."""
+    axis.set_ticks(values, labels=[f"{value:g}" for value in values])
+    axis.set_minor_locator(NullLocator())
 
 
 def _heat(axis: Axes, table: pd.DataFrame, limits: tuple[float, float]):
