@@ -423,8 +423,7 @@ def needed(enough: pd.DataFrame, widest: bool = False) -> pd.DataFrame:
 def best_width(t: Tables, kind: str, fraction: float, value: str) -> pd.DataFrame:
     """The smallest width whose accuracy comes near the best of all, as bounds by draw."""
     table = _widths(t, kind, fraction, value)
-    found = needed(table.ge(table.max(axis=1) - NEAR_BEST, axis=0), widest=True)
-    return found.assign(lower=found.lower.where(found.lower > 0, float(table.columns[0])))
+    return needed(table.ge(table.max(axis=1) - NEAR_BEST, axis=0), widest=True)
 
 
 def fitting_width(t: Tables, kind: str) -> pd.DataFrame:
@@ -563,9 +562,9 @@ def _seeds_apart(t: Tables) -> pd.Series:
 KRUEGER = "Krueger et al. 2017 (OpenReview rJv6ZgHYg)"
 
 
-def said(figure: str, **about: Any) -> dict[str, Any]:
+def said(where: str, **about: Any) -> dict[str, Any]:
     """What is told of claims of the paper whose text is known at second hand."""
-    return {"origin": Origin.PAPER, "place": f"second hand: {figure}", **about}
+    return {"origin": Origin.PAPER, "place": f"second hand: {where}", **about}
 
 
 FORERUNNER = {"origin": Origin.ABSTRACT, "source": KRUEGER}
