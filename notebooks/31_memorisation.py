@@ -70,7 +70,7 @@ examples = 200
 noise = 0.4
 many = 10
 ease_epochs = 10
-level = 0.5
+levels = [0.5, 0.8]
 small = "mlp-2x16"
 unrolled_examples = 100
 unrolled_epochs = 10
@@ -80,6 +80,7 @@ patience = [20, 30, 60]
 loss = 0.1
 iterations = 10
 dimensions = [64, 256]
+gaussian_patience = 30
 widths = [4, 16, 64]
 capacity_epochs = 20
 dropouts = [0.4]
@@ -91,9 +92,10 @@ epochs = 30
 critical_epochs = [1, 30]
 points = 100
 score_epochs = [1, 3, 10, 30]
-kick = 0.01
+kick_sizes = [0.01]
 kick_times = [0, 5]
 kick_epochs = 30
+kicked_runs = 3
 
 # %% [markdown]
 # ## Train

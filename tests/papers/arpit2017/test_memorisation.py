@@ -1,6 +1,7 @@
 """Notebook 31: statistics against closed forms and plain programs, and claims that can come out either way."""
 
 import math
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from butterfly import data, models
 from butterfly.papers.arpit2017 import curves, ease, fitting, influence, kicked, memorisation
 from butterfly.papers.arpit2017.draws import KINDS, NOISES, RANDX, RANDY, REAL, drawn, lasting, networks, together
-from butterfly.papers.arpit2017.kicked import CONTROL, ORDER
+from butterfly.papers.arpit2017.kicked import CONTROL, KICKED, ORDER
 from butterfly.papers.arpit2017.memorisation import AS_IT_IS, FIXED, Params, needed, reached, study
 from butterfly.score import LOGGED
 from butterfly.strict import ParameterError
@@ -23,8 +24,9 @@ from tests.conftest import verdicts
 TINY = Params(
     seeds=2, runs=2, examples=100, many=6, ease_epochs=4, unrolled_examples=50, unrolled_epochs=4, small="mlp-1x8",
     sizes=(50, 100), patience=(4, 5, 6), loss=1.5, iterations=5, dimensions=(16, 32), widths=(2, 8, 16),
-    capacity_epochs=3, regularised_epochs=3, fractions=(0.4,), epochs=6, critical_epochs=(1, 6), points=30,
-    score_epochs=(1, 6), kick_times=(0, 1), kick_epochs=4, recipe={"batch_size": 25},
+    gaussian_patience=4, capacity_epochs=3, regularised_epochs=3, fractions=(0.4,), epochs=6, critical_epochs=(1, 6),
+    points=30, score_epochs=(1, 6), kick_times=(0, 1), kick_sizes=(1e-3, 1e-2), kick_epochs=4, kicked_runs=2,
+    recipe={"batch_size": 25},
 )  # fmt: skip
 SETTING = plain("digits-memory").changed(batch_size=25)
 
@@ -44,12 +46,12 @@ def results(own_store):
 
 def test_every_cell_is_there_once(results):
     keys = {
-        "ease": (["seed", "kind", "when"], 2 * 3 * 2),
+        "ease": (["seed", "kind", "when"], 2 * 3 * 3),
         "shares": (["seed", "kind", "rank"], 2 * 3 * 101),
         "influence": (["seed", "kind", "epoch"], 2 * 3 * 2),
         "classes": (["seed", "kind", "of", "on"], 2 * 3 * 100),
         "times": (["seed", "kind", "examples"], 2 * 3 * 2),
-        "sharpness": (["seed", "kind"], 2 * 3),
+        "sharpness": (["seed", "kind", "when"], 2 * 3 * 2),
         "dimensions": (["seed", "dimension", "inputs"], 2 * 2 * 2),
         "capacity": (["seed", "width", "kind", "fraction"], 2 * 3 * 5),
         "regularised": (["seed", "how", "strength"], 2 * 4),
@@ -57,7 +59,7 @@ def test_every_cell_is_there_once(results):
         "critical": (["seed", "kind", "fraction", "epoch"], 2 * 3 * 2),
         "radii": (["seed"], 2),
         "scores": (["seed", "kind", "epoch", "score"], 2 * 2 * 2 * len(LOGGED)),
-        "kicks": (["seed", "kind", "time"], 2 * 4),
+        "kicks": (["seed", "kind", "time", "size"], 2 * 5),
     }
     assert set(results) == set(keys)
     for name, (key, count) in keys.items():
@@ -153,11 +155,21 @@ def test_area_and_agreement_are_those_of_scikit_learn():
 
 
 def test_the_width_needed_is_a_bound_where_all_or_none_suffice():
-    table = pd.DataFrame(
-        [[0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 0, 1], [0, 1, 0, 1]], columns=[4, 8, 16, 32], dtype=bool
-    )
-    assert needed(table).to_numpy().tolist() == [[16, 16], [0, 4], [32, math.inf], [32, 32], [8, 8]]
-    assert needed(table, widest=True).to_numpy().tolist()[3] == [32, math.inf]
+    rows = [
+        [0.1, 0.5, 0.9, 0.9],
+        [0.8, 0.9, 0.9, 0.9],
+        [0.1, 0.2, 0.3, 0.4],
+        [0.0, 0.4, 0.4, 1.0],
+        [0.2, 0.8, 0.2, 0.9],
+    ]
+    table = pd.DataFrame(rows, columns=[4, 8, 16, 32])
+    half = 8 * 2**0.5
+    expected = [[half, half], [0, 4], [32, math.inf], [2 * half, 2 * half], [2 * half, 2 * half]]
+    level = pd.Series([0.7, 0.7, 0.7, 0.7, 0.7])
+    expected[4] = [4 * 2 ** (5 / 6)] * 2
+    np.testing.assert_allclose(needed(table, level), expected)
+    assert needed(table, level, widest=True).to_numpy().tolist()[3] == [pytest.approx(2 * half), math.inf]
+    assert needed(table, pd.Series([0.5] * 5)).to_numpy().tolist()[0] == pytest.approx([8, 8])
 
 
 def test_levels_are_reached_between_looks():
@@ -223,6 +235,7 @@ def test_accuracies_on_real_examples_and_noise_make_up_the_whole(results):
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
+        ({"levels": [0.5, 1.0]}, "training accuracies below 1"),
         ({"noise": 0.3}, "noise = 0.3 among them"),
         ({"dropout": 0.5}, "give one of dropouts"),
         ({"widths": [4, 8]}, "give 3 or more"),
@@ -249,23 +262,26 @@ def test_what_the_data_cannot_give_is_refused_before_training():
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
-PARAMS = Params(seeds=8, sizes=(100, 200, 400), examples=400, widths=(4, 16, 64, 256), dimensions=(64, 256))
+WIDTHS = (4, 8, 16, 32, 64, 128, 256)
+PARAMS = Params(seeds=8, sizes=(100, 200, 400), examples=400, widths=WIDTHS, kick_sizes=(1e-4, 1e-2))
 SEEDS, EPOCHS = range(8), range(31)
-RANDOM = np.random.default_rng(0)
 WORLD = {
     "spread": {REAL: 20.0, RANDX: 1.0, RANDY: 1.0},
     "level": {REAL: 10.0, RANDX: 2.0, RANDY: 2.0},
+    "higher": {REAL: 10.0, RANDX: 2.0, RANDY: 2.0},  # at the second level
     "shuffled": 1.0,
     "gini": {REAL: 0.6, RANDX: 0.4, RANDY: 0.4},
+    "gini_end": {REAL: 0.7, RANDX: 0.3, RANDY: 0.3},
     "others": {REAL: 0.6, RANDX: 0.3, RANDY: 0.3},
-    "need": {(REAL, 0.0): 16, (RANDY, 0.4): 64, (RANDX, 0.4): 64, (RANDY, 1.0): 64, (RANDX, 1.0): 64},
-    "need_best": 64,  # of random labels, where training is stopped
+    "need": {(REAL, 0.0): 12, (RANDY, 0.4): 48, (RANDX, 0.4): 48, (RANDY, 1.0): 48, (RANDX, 1.0): 48},
+    "need_best": 48,  # of random labels, where training is stopped
     "speed": {REAL: -0.1, RANDX: -0.5, RANDY: -0.5},  # slope of log time on log width
     "time": {REAL: 8.0, RANDX: 4.0, RANDY: 20.0},
     "growth": {REAL: 0.1, RANDX: 0.3, RANDY: 0.5},
     "dimension": {AS_IT_IS: -0.5, FIXED: -0.3},
     "gaussian": 6.0,
     "sharp": {REAL: 10.0, RANDX: 20.0, RANDY: 20.0},
+    "sharp_end": {REAL: 5.0, RANDX: 20.0, RANDY: 20.0},
     "peak": 5,
     "drop": 0.1,
     "drop_real": 0.0,
@@ -278,13 +294,13 @@ WORLD = {
     "area": {"el2n.mean": 0.97, "el2n.last": 0.7, "forgetting": 0.6, "iteration_learned": 0.97},
     "early": 0.97,  # of one look at EL2N, in epoch 3
     "area_inputs": 0.97,
-    "agree": {("kicked", 0): 0.2, ("kicked", 5): 0.6, (ORDER, 0): 0.2},
+    "agree": {(KICKED, 0, 1e-4): 0.5, (KICKED, 0, 1e-2): 0.25, (KICKED, 5, 1e-2): 0.6, (ORDER, 0, 0.0): 0.15},
     "seeds_agree": 0.2,
 }
 
 
-def near(by=0.02):
-    return 1 + by * RANDOM.normal()
+def near(w, by=0.02):
+    return 1 + by * w["random"].normal()
 
 
 def line(half):
@@ -292,82 +308,101 @@ def line(half):
     return np.minimum(np.array(EPOCHS) / (2 * half), 1.0)
 
 
-def course(w, seed, kind, fraction):
+def course(w, kind, fraction):
     """The curves of one arm: real data rise at once; noise falls from its peak."""
     epochs = np.array(EPOCHS)
     top, drop, peak = (0.95, w["drop_real"], 3) if kind == REAL else (0.9, w["drop"], w["peak"])
-    test = np.where(epochs <= peak, top * epochs / peak, top - drop * (epochs - peak) / (30 - peak)) * near(0.002)
-    real, noise = line(w["half"][0]), line(w["half"][1])
+    top, drop = top * near(w, 0.002), drop + 0.002 * w["random"].normal()
+    test = np.where(epochs <= peak, top * epochs / peak, top - drop * (epochs - peak) / (30 - peak))
+    real, noise = (line(half * near(w)) for half in w["half"])
     table = {"epoch": epochs, "picks": test - 1e-4 * (epochs > peak), "test": test, "real": real, "noise": noise}
-    return pd.DataFrame(table | {"train": 0.6 * real + 0.4 * noise}).assign(seed=seed, kind=kind, fraction=fraction)
+    return pd.DataFrame(table | {"train": 0.6 * real + 0.4 * noise}).assign(kind=kind, fraction=fraction)
+
+
+def rising(width, need, by=0.0):
+    """An accuracy that rises with the width and levels off where it suffices."""
+    return 0.9 + by - 0.1 * max(np.log2(need / width), 0.0)
 
 
 def bounds(value):
     return {"lower": value, "upper": value}
 
 
-def of_seed(w, seed):
-    """The rows of one draw by table."""
-    rows = {name: [] for name in ("ease", "influence", "classes", "times", "sharpness", "dimensions", "capacity",
-                                  "curves", "critical", "radii", "scores", "regularised", "kicks")}  # fmt: skip
+def of_kinds(w):
+    """The rows of tables that have one for each kind of data."""
+    rows = {name: [] for name in ("ease", "influence", "classes", "times", "sharpness")}
     for kind in KINDS:
-        for when, by in ((memorisation.EPOCH, "spread"), (memorisation.LEVEL, "level")):
-            more = {"when": when, "dispersion": w[by][kind] * near(), "shuffled": w["shuffled"] * near()}
+        moments = {"spread": memorisation.EPOCH, "level": "at accuracy 0.5", "higher": "at accuracy 0.8"}
+        for by, when in moments.items():
+            more = {"when": when, "dispersion": w[by][kind] * near(w), "shuffled": w["shuffled"] * near(w)}
             rows["ease"].append({"kind": kind, "accuracy": 0.5, "crossed": 1.0} | more)
-        rows["influence"] += [{"kind": kind, "epoch": e, "gini": w["gini"][kind] * near()} for e in (5, 10)]
-        rows["classes"] += [
-            {"kind": kind, "of": i, "on": j, "sensitivity": (1 if i == j else w["others"][kind]) * near()}
-            for i in range(3) for j in range(3)
-        ]  # fmt: skip
+        for epoch, gini in ((5, w["gini"][kind]), (10, w["gini_end"][kind])):
+            rows["influence"].append({"kind": kind, "epoch": epoch, "gini": gini * near(w)})
+        for i, j in np.ndindex(3, 3):
+            size = (1 if i == j else w["others"][kind]) * near(w)
+            rows["classes"].append({"kind": kind, "of": i, "on": j, "sensitivity": size})
         for count in PARAMS.sizes:
-            time = w["time"][kind] * (count / 100) ** w["growth"][kind] * near()
+            time = w["time"][kind] * (count / 100) ** w["growth"][kind] * near(w)
             rows["times"].append({"kind": kind, "examples": count} | bounds(time))
-        rows["sharpness"].append({"kind": kind, "sharpness": w["sharp"][kind] * near()})
+        for when, by in ((memorisation.AT_LOSS, "sharp"), (memorisation.AT_FIT, "sharp_end")):
+            rows["sharpness"].append({"kind": kind, "when": when, "sharpness": w[by][kind] * near(w)})
+    return rows
+
+
+def of_sizes(w):
+    """The rows by dimension and by width."""
+    rows = {"dimensions": [], "capacity": []}
     for inputs, slope in w["dimension"].items():
-        rows["dimensions"] += [
-            {"dimension": d, "inputs": inputs} | bounds(w["gaussian"] * (d / 64) ** slope * near()) for d in (64, 256)
-        ]
+        for dimension in PARAMS.dimensions:
+            time = w["gaussian"] * (dimension / 64) ** slope * near(w)
+            rows["dimensions"].append({"dimension": dimension, "inputs": inputs} | bounds(time))
     for (kind, fraction), need in w["need"].items():
+        own = need * near(w, 0.1)
+        best = w["need_best"] * near(w, 0.1) if (kind, fraction) == (RANDY, 0.4) else own
         for width in PARAMS.widths:
-            best_need = w["need_best"] if (kind, fraction) == (RANDY, 0.4) else need
-            values = {
-                "test": 0.9 - 0.1 * (width < need),
-                "best": 0.9 - 0.1 * (width < best_need),
-                "train": float(width >= need),
-            }
-            time = 10 * width ** w["speed"][kind] * near()
+            values = {"test": rising(width, own), "best": rising(width, best), "train": rising(width, own, 0.1)}
+            time = 10 * width ** w["speed"][kind] * near(w)
             rows["capacity"].append({"kind": kind, "fraction": fraction, "width": width} | values | bounds(time))
+    return rows
+
+
+def of_arms(w):
+    """Curves and critical samples by kind and fraction of noise."""
     arms = [(REAL, 0.0), *((kind, fraction) for kind in NOISES for fraction in PARAMS.fractions)]
+    rows = {"critical": [], "radii": [{"radius": 0.1}]}
     for kind, fraction in arms:
-        slope = 0 if kind == REAL else w["busy"][kind] * fraction
-        first = 0.2 + (0 if kind == REAL else w["rises"] * fraction)
-        ratios = {1: first * near(), 30: (0.2 + w["rise"] + slope) * near()}
+        busy, rises = (w["busy"].get(kind, 0) * fraction, w["rises"] * fraction)
+        ratios = {1: (0.2 + rises) * near(w), 30: (0.2 + w["rise"] + busy) * near(w)}
         rows["critical"] += [{"kind": kind, "fraction": fraction, "epoch": e, "ratio": v} for e, v in ratios.items()]
-    rows["radii"].append({"radius": 0.1})
-    for kind in NOISES:
-        for epoch in PARAMS.score_epochs:
-            for score, area in w["area"].items():
-                found = w["area_inputs"] if (kind, score) == (RANDX, "el2n.mean") else area
-                found = w["early"] if (score, epoch) == ("el2n.last", 3) else found
-                rows["scores"].append({"kind": kind, "epoch": epoch, "score": score, "area": found * near(0.002)})
+    return rows | {"curves": pd.concat([course(w, *arm) for arm in arms])}
+
+
+def of_scores(w):
+    """How well scores find noise, what regularisers do, and kicks."""
+    rows = {"scores": [], "regularised": [], "kicks": []}
+    for kind, epoch, (score, area) in product(NOISES, PARAMS.score_epochs, w["area"].items()):
+        found = w["area_inputs"] if (kind, score) == (RANDX, "el2n.mean") else area
+        found = w["early"] if (score, epoch) == ("el2n.last", 3) else found
+        rows["scores"].append({"kind": kind, "epoch": epoch, "score": score, "area": found * near(w, 0.002)})
     at = {("dropout", 0.0): (1.0, 0.97), ("dropout", 0.4): w["dropout"], ("weight_decay", 1e-3): (0.9, 0.965),
           ("weight_decay", 1e-2): (0.4, w["decay"])}  # fmt: skip
     for (how, strength), (noise, real) in at.items():
-        more = {"noise": noise * near(0.002), "real": real * near(0.001)}
+        more = {"noise": noise * near(w, 0.002), "real": real * near(w, 0.001)}
         rows["regularised"].append({"how": how, "strength": strength} | more)
-    for (kind, time), agreement in ({(CONTROL, 0): 1.0} | w["agree"]).items():
-        more = {"agreement": 1 - (1 - agreement) * near(), "others": 1 - (1 - w["seeds_agree"]) * near()}
+    for (kind, time, size), agreement in ({(CONTROL, 0, 0.0): 1.0} | w["agree"]).items():
+        more = {"agreement": 1 - (1 - agreement) * near(w), "others": 1 - (1 - w["seeds_agree"]) * near(w)}
         more |= {"crossed": 1.0, "parted": True, "largest_difference": 0.0}
-        rows["kicks"].append({"kind": kind, "time": time} | more)
-    found = {name: pd.DataFrame(own).assign(seed=seed) for name, own in rows.items() if own}
-    return found | {"curves": pd.concat([course(w, seed, *arm) for arm in arms])}
+        rows["kicks"].append({"kind": kind, "time": time, "size": size} | more)
+    return rows
 
 
 def world(**changes):
-    global RANDOM  # noqa: PLW0603
-    RANDOM = np.random.default_rng(0)
     w = {k: v | changes[k] if isinstance(v, dict) and k in changes else changes.get(k, v) for k, v in WORLD.items()}
-    parts = [of_seed(w, seed) for seed in SEEDS]
+    w |= {"random": np.random.default_rng(0)}
+    parts = []
+    for seed in SEEDS:
+        rows = of_kinds(w) | of_sizes(w) | of_arms(w) | of_scores(w)
+        parts.append({name: pd.DataFrame(own).assign(seed=seed) for name, own in rows.items()})
     return {name: pd.concat([part[name] for part in parts], ignore_index=True) for name in parts[0]}
 
 
@@ -376,6 +411,7 @@ def judged(tables):
 
 
 CLAIMS = [question.id for question in study.questions]
+MEMORY = {id for id in CLAIMS if id.startswith("ME12")}
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
@@ -388,17 +424,19 @@ CHANGES = [
     ("ME01c", {"spread": {RANDX: 2.0}}, set()),
     ("ME01d", {"spread": {RANDY: 2.0}}, set()),
     ("ME01e", {"level": {RANDY: 15.0}}, set()),
+    ("ME01g", {"higher": {RANDX: 15.0}}, set()),
     ("ME01f", {"shuffled": 2.0}, set()),
     ("ME02", {"gini": {RANDX: 0.7}}, set()),
     ("ME02b", {"gini": {RANDY: 0.7}}, set()),
+    ("ME02c", {"gini_end": {RANDY: 0.8}}, {"ME02b"}),
     ("ME03", {"others": {RANDX: 0.8}}, {"ME03c"}),
     ("ME03b", {"others": {RANDY: 0.8}}, {"ME03c"}),
     ("ME03c", {"others": {REAL: 0.9, RANDY: 0.7}}, set()),
-    ("ME04", {"need": {(RANDY, 0.4): 8}}, set()),
-    ("ME04b", {"need": {(RANDX, 0.4): 8}}, set()),
-    ("ME04c", {"need_best": 8}, set()),
-    ("ME04d", {"need": {(RANDY, 1.0): 8}}, set()),
-    ("ME04e", {"need": {(RANDX, 1.0): 8}}, set()),
+    ("ME04", {"need": {(RANDY, 0.4): 7}}, set()),
+    ("ME04b", {"need": {(RANDX, 0.4): 7}}, set()),
+    ("ME04c", {"need_best": 7}, set()),
+    ("ME04d", {"need": {(RANDY, 1.0): 7}}, set()),
+    ("ME04e", {"need": {(RANDX, 1.0): 7}}, set()),
     ("ME05", {"growth": {RANDY: 0.0}}, set()),
     ("ME05b", {"growth": {RANDX: 0.0}}, set()),
     ("ME05c", {"speed": {RANDY: 0.1}}, set()),
@@ -409,7 +447,7 @@ CHANGES = [
     ("ME06d", {"half": (10.0, 12.0)}, set()),
     ("ME07", {"busy": {RANDY: -0.1}}, {"ME07c", "ME07d"}),
     ("ME07b", {"busy": {RANDX: -0.1}}, set()),
-    ("ME07c", {"rises": 1.0}, {"ME07d"}),
+    ("ME07c", {"rises": 0.9}, {"ME07d"}),
     ("ME07d", {"rises": 0.6}, {"ME07c"}),
     ("ME08", {"dropout": (0.85, 0.968)}, set()),
     ("ME08b", {"dropout": (0.6, 0.945)}, set()),
@@ -421,36 +459,45 @@ CHANGES = [
     ("ME09e", {"gaussian": 30.0}, set()),
     ("ME10", {"sharp": {RANDX: 8.0}}, set()),
     ("ME10b", {"sharp": {RANDY: 8.0}}, set()),
+    ("ME10c", {"sharp_end": {RANDX: 4.0}}, set()),
+    ("ME10d", {"sharp_end": {RANDY: 4.0}}, set()),
     ("ME11", {"area": {"el2n.mean": 0.8, "iteration_learned": 0.8}}, set()),
     ("ME11b", {"area": {"el2n.last": 0.99}}, {"ME11c"}),
     ("ME11c", {"half": (1.0, 2.5)}, {"ME06", "ME06d"}),
     ("ME11d", {"area_inputs": 0.8}, set()),
     ("ME11e", {"area": {"forgetting": 0.99}}, set()),
     ("ME11f", {"area": {"iteration_learned": 0.9}}, set()),
-    ("ME12", {"agree": {("kicked", 0): 0.5}}, set()),
-    ("ME12b", {"agree": {("kicked", 5): 0.1}}, set()),
+    ("ME12", {"agree": {(KICKED, 0, 1e-2): 0.5}}, {"ME12g"}),
+    ("ME12b", {"agree": {(KICKED, 5, 1e-2): 0.1}}, set()),
     ("ME12c", {"seeds_agree": -0.1}, {"ME12", "ME12d"}),
-    ("ME12d", {"agree": {(ORDER, 0): 0.7}}, set()),
+    ("ME12d", {"agree": {(ORDER, 0, 0.0): 0.7}}, {"ME12f"}),
+    ("ME12e", {"agree": {(KICKED, 0, 1e-2): 0.9, (KICKED, 0, 1e-4): 0.95, (KICKED, 5, 1e-2): 0.95}}, {"ME12"}),
+    ("ME12f", {"agree": {(ORDER, 0, 0.0): 0.32}}, set()),
+    ("ME12g", {"agree": {(KICKED, 0, 1e-4): 0.1}}, set()),
 ]
 
 
-@pytest.mark.parametrize(("id", "change", "related"), CHANGES)
-def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change, related):
-    found = verdicts(judged(world(**change)))
-    assert found[id] == "contradicted"
-    assert {other for other, verdict in found.items() if verdict != "supported"} - {id} <= related
+@pytest.mark.parametrize("some", [CHANGES[start::8] for start in range(8)])  # few worlds, since each takes its time
+def test_every_claim_can_be_contradicted_by_its_own_change_only(some):
+    whole, ids, related = {}, {id for id, _, _ in some}, set().union(*(more for _, _, more in some))
+    for _, change, _ in some:
+        for name, value in change.items():
+            whole[name] = whole.get(name, {}) | value if isinstance(value, dict) else value
+    found = verdicts(judged(world(**whole)))
+    assert {id: found[id] for id in ids} == dict.fromkeys(ids, "contradicted")
+    assert {id for id, verdict in found.items() if verdict != "supported"} - ids <= related
 
 
 def test_the_list_of_changes_has_every_claim():
-    assert [id for id, _, _ in CHANGES] == CLAIMS
+    assert sorted(id for id, _, _ in CHANGES) == sorted(CLAIMS)
 
 
 def test_estimates_are_what_was_planted():
     found = {c.id: c.estimate for c in judged(world())}
     planted = {"ME01": 20, "ME01e": 0.2, "ME02": -0.2, "ME03": 2, "ME03c": 0.3, "ME04": 4, "ME04d": 4, "ME05": 0.4,
-               "ME05c": 16**-0.4, "ME06b": 0.1, "ME06d": 1 / 15, "ME07": 0.5, "ME07c": 0.3, "ME08": 0.4,
-               "ME09b": 4.35, "ME09c": -0.5, "ME10": 2, "ME11b": -0.27, "ME11c": 0.2, "ME12": 1, "ME12b": 0.5,
-               "ME12c": 0.2}  # fmt: skip
+               "ME05c": 4**-0.4, "ME06b": 0.1, "ME06d": 1 / 15, "ME07": 0.5, "ME07c": 0.3, "ME08": 0.4,
+               "ME09b": 4.35, "ME09c": -0.5, "ME10": 2, "ME11b": -0.27, "ME11c": 0.2, "ME12": 0.94,
+               "ME12b": 0.53, "ME12c": 0.2, "ME12g": 0.67}  # fmt: skip
     for id, value in planted.items():
         assert found[id] == pytest.approx(value, rel=0.05, abs=0.02), id
     assert {c.n for c in judged(world())} == {8}
@@ -473,16 +520,16 @@ def test_what_did_not_learn_voids_everything():
 @pytest.mark.parametrize(
     ("table", "column", "value", "ids"),
     [
-        ("ease", "crossed", 0.9, {"ME01e"}),
+        ("ease", "crossed", 0.9, {"ME01e", "ME01g"}),
         ("times", "upper", math.inf, {"ME05", "ME05b"}),
         ("dimensions", "upper", math.inf, {"ME09c", "ME09d"}),
         ("critical", "ratio", 0.99, {"ME07", "ME07b", "ME07c", "ME07d"}),
         ("radii", "radius", 10.0, {"ME07", "ME07b", "ME07c", "ME07d"}),
         ("regularised", "noise", 0.5, {"ME08", "ME08b", "ME08c"}),
-        ("sharpness", "sharpness", math.nan, {"ME10", "ME10b"}),
-        ("kicks", "crossed", 0.9, {"ME12", "ME12b", "ME12c", "ME12d"}),
-        ("kicks", "parted", False, {"ME12", "ME12b", "ME12c", "ME12d"}),
-        ("kicks", "largest_difference", 1e-3, {"ME12", "ME12b", "ME12c", "ME12d"}),
+        ("sharpness", "sharpness", math.nan, {"ME10", "ME10b", "ME10c", "ME10d"}),
+        ("kicks", "crossed", 0.9, MEMORY),
+        ("kicks", "parted", False, MEMORY),
+        ("kicks", "largest_difference", 1e-3, MEMORY),
     ],
 )
 def test_what_cannot_be_judged_is_void(table, column, value, ids):

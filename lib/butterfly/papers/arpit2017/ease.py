@@ -1,5 +1,7 @@
 """Are the examples that are learned first the same in all runs?"""
 
+from functools import partial
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -9,15 +11,15 @@ from butterfly.papers.arpit2017.draws import KINDS, REAL, drawn, gathered, lasti
 from butterfly.study import Arrays, Bench
 from butterfly.train import Crossing, Observer, Snapshot, train
 
-LOOKS = 10  # an epoch, for runs that reach a level
+LOOKS = 2  # an epoch, for runs on noise that reach a level; on real data they look at every update
 
 
 def measure_ease(bench: Bench) -> Arrays:
-    """Which examples runs are right on after one epoch and, second, when they first reach a level: by draw and kind.
+    """Which examples runs are right on after one epoch and when they first reach each level, by draw and kind.
 
-    `dispersion [S, kinds, 2]` over examples against chance, `shuffled [S, kinds, 2]` the same with the answers of every
-    run dealt anew, `accuracy [S, kinds, 2]`, `crossed [S, kinds]`, the share of runs that reached the level, and
-    `share [S, kinds, N]`, of runs that are right after one epoch.
+    `dispersion [S, kinds, 1 + levels]` over examples against chance, `shuffled` the same with the answers of every run
+    dealt anew, `accuracy`, `crossed`, the share of runs that came so far, all of that shape; and `share [S, kinds, N]`,
+    of runs that are right after one epoch.
     """
     return gathered([gathered([_of_draw(bench, seed, kind) for kind in KINDS]) for seed in bench.seeds])
 
@@ -28,25 +30,28 @@ def _of_draw(bench: Bench, seed: int, kind: str) -> Arrays:
     # Real data reach the level in the first epochs.
     epochs = max(2, bench["ease_epochs"] // 5) if kind == REAL else bench["ease_epochs"]
     recipe, epoch = lasting(bench.recipe, epochs, count), count // bench.recipe.batch_size
-    level, crossed = torch.zeros(runs, count, dtype=torch.bool), torch.zeros(runs, dtype=torch.bool)
+    every, levels = 1 if kind == REAL else max(1, epoch // LOOKS), bench["levels"]
+    answers = torch.zeros(1 + len(levels), runs, count, dtype=torch.bool)
+    crossed = torch.zeros(1 + len(levels), runs, dtype=torch.bool)
 
-    def right(theta: Tensor) -> Tensor:
-        return (predictions(model, theta, task.x) == task.y).cpu()
+    def keep(place: int, now: Snapshot, rows: Tensor) -> None:
+        answers[place, rows] = (predictions(model, now.theta[rows], task.x) == task.y).cpu()
+        crossed[place, rows] = True
 
-    def reach(now: Snapshot, rows: Tensor) -> None:
-        level[rows], crossed[rows] = right(now.theta[rows]), True
-
-    first = Observer("epoch", lambda now: right(now.theta), frozenset({epoch}))
-    half = Crossing("level", reach, "accuracy", bench["level"], max(1, epoch // LOOKS))
-    run = train(model, task, recipe, networks(seed, runs), observers=[first, half])
-    both = [run.recorded("epoch")[0][1].numpy(), level.numpy()]
-    dealt = [np.random.default_rng(seed).permuted(right, axis=1) for right in both]
+    observers = [Observer("epoch", lambda now: keep(0, now, torch.arange(runs)), frozenset({epoch}))]
+    observers += [
+        Crossing(f"level {place}", partial(keep, place), "accuracy", level, every)
+        for place, level in enumerate(levels, start=1)
+    ]
+    train(model, task, recipe, networks(seed, runs), observers=observers)
+    right = answers.numpy()
+    dealt = [np.random.default_rng(seed).permuted(own, axis=1) for own in right]
     return {
-        "dispersion": np.array([dispersion(right) for right in both]),
-        "shuffled": np.array([dispersion(right) for right in dealt]),
-        "accuracy": np.array([right.mean() for right in both]),
-        "crossed": crossed.double().mean().numpy(),
-        "share": both[0].mean(0),
+        "dispersion": np.array([dispersion(own) for own in right]),
+        "shuffled": np.array([dispersion(own) for own in dealt]),
+        "accuracy": right.mean((1, 2)),
+        "crossed": crossed.double().mean(1).numpy(),
+        "share": right[0].mean(0),
     }
 
 

@@ -1,6 +1,7 @@
 """How long, and how large a network, does it take to fit? How sharp is where it ends? What keeps it from fitting?"""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -26,26 +27,27 @@ CLEAN = (REAL, 0.0)
 def measure_fitting(bench: Bench) -> Arrays:
     """Epochs until all training examples are right, by draw, kind and number of examples; infinity if never.
 
-    `epochs [S, kinds, sizes, R]`; of the most examples, `sharpness [S, kinds, R]` where the training loss first falls
-    to the level, NaN if it does not.
+    `epochs [S, kinds, sizes, R]`; of the most examples, `sharpness [S, kinds, 2, R]` where the training loss first
+    falls to the level, and where all examples are first right; NaN if that does not come.
     """
     return gathered([gathered([_fitting(bench, seed, *row) for row in enumerate(KINDS)]) for seed in bench.seeds])
 
 
 def _fitting(bench: Bench, seed: int, place: int, kind: str) -> Arrays:
     model, seeds, sizes = bench.model, networks(seed, bench["runs"]), bench["sizes"]
-    epochs, sharpness = [], np.full(len(seeds), np.nan)
+    epochs, sharpness = [], np.full((2, len(seeds)), np.nan)
     for size in sizes:
         task, _ = drawn(bench.task, seed, size, kind)
         recipe = lasting(bench.recipe, bench["patience"][place], size)
 
-        def measure(now: Snapshot, rows: Tensor, task: Data = task) -> None:
-            theta = now.theta[rows]
-            sharpness[rows.numpy()] = extreme_eigenvalues(model, theta, task.x, task.y, bench["iterations"])[1].numpy()
+        def measure(place: int, now: Snapshot, rows: Tensor, task: Data = task) -> None:
+            found = extreme_eigenvalues(model, now.theta[rows], task.x, task.y, bench["iterations"])[1]
+            sharpness[place, rows.numpy()] = found.numpy()
 
         every = max(1, size // recipe.batch_size // 2)
-        level = Crossing("sharpness", measure, "loss", bench["loss"], every)
-        epochs.append(epochs_to_fit(model, task, recipe, seeds, [level] if size == sizes[-1] else []))
+        levels = ("loss", bench["loss"]), ("accuracy", 1.0)
+        looks = [Crossing(of, partial(measure, k), of, level, every) for k, (of, level) in enumerate(levels)]
+        epochs.append(epochs_to_fit(model, task, recipe, seeds, looks if size == sizes[-1] else []))
     return {"epochs": np.stack(epochs), "sharpness": sharpness}
 
 
@@ -76,7 +78,7 @@ def _of_inputs(bench: Bench, seed: int, size: int, fixed: bool) -> Arrays:
     length = bench["dimensions"][0] ** 0.5 if fixed else size**0.5
     task = gaussian(seed, bench["examples"], size, length, bench.task.classes).to(bench["device"])
     model = models.build(bench.setting.model, task.input_shape, task.classes)
-    recipe = lasting(bench.recipe, bench["patience"][KINDS.index(RANDX)], len(task.y))
+    recipe = lasting(bench.recipe, bench["gaussian_patience"], len(task.y))
     return {"epochs": epochs_to_fit(model, task, recipe, networks(seed, bench["runs"]))}
 
 

@@ -1,5 +1,6 @@
 """Does a kick change what is memorised?"""
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -10,16 +11,20 @@ from butterfly.evaluate import predictions
 from butterfly.papers.arpit2017.draws import RANDY, drawn, gathered, lasting, networks
 from butterfly.perturb import Kick
 from butterfly.study import Arrays, Bench
-from butterfly.train import Crossing, Fork, Snapshot, parent_rows, train
+from butterfly.train import Crossing, Fork, Member, Snapshot, parent_rows, train
 
-CONTROL, ORDER = "control", "other minibatches"
+CONTROL, KICKED, ORDER = "control", "kicked", "other minibatches"
 
 
-def arms(times: list[int]) -> list[tuple[str, int]]:
-    """Twins of every network, by name and the epoch in which they part: kicked at each time; and with other minibatches
-    from the start, without a kick.
+Arm = tuple[str, int, float]  # a kind of twin, the epoch in which it parts, and the size of the kick
+
+
+def arms(times: Sequence[int], sizes: Sequence[float]) -> list[Arm]:
+    """Twins of every network: kicked at the start at each size, and later at the largest; and without a kick, one that
+    sees other minibatches from the start.
     """
-    return [(CONTROL, 0), *(("kicked", time) for time in times), (ORDER, 0)]
+    early = [(KICKED, times[0], size) for size in sizes]
+    return [(CONTROL, 0, 0.0), *early, *((KICKED, time, sizes[-1]) for time in times[1:]), (ORDER, 0, 0.0)]
 
 
 def measure_kicked(bench: Bench) -> Arrays:
@@ -36,10 +41,10 @@ def measure_kicked(bench: Bench) -> Arrays:
 def _of_draw(bench: Bench, seed: int) -> Arrays:
     task, _ = drawn(bench.task, seed, bench["examples"], RANDY, bench["noise"])
     wrong = task.y != drawn(bench.task, seed, len(task.y))[0].y
-    seeds, model = networks(seed, bench["runs"]), bench.model
+    seeds, model = networks(seed, bench["kicked_runs"]), bench.model
     recipe = lasting(bench.recipe, bench["kick_epochs"], len(task.y))
-    epoch, own = len(task.y) // recipe.batch_size, arms(bench["kick_times"])
-    forks = [_fork(network, name, time * epoch, bench["kick"]) for name, time in own for network in seeds]
+    epoch, own = len(task.y) // recipe.batch_size, arms(bench["kick_times"], bench["kick_sizes"])
+    forks = [_fork(network, arm, epoch) for arm in own for network in seeds]
     members = len(seeds) + len(forks)
     fitted = torch.zeros(members, int(wrong.sum()), dtype=torch.bool)
     when = np.full(members, np.inf)
@@ -52,35 +57,30 @@ def _of_draw(bench: Bench, seed: int) -> Arrays:
     look = Crossing("half", half, "accuracy", 1 - float(wrong.double().mean()) / 2, max(1, epoch // 2))
     run = train(model, task, recipe, seeds, forks, [look])
     parents = parent_rows(run.members).numpy()
-    rows = {name_time: _rows(run.members, name_time, epoch) for name_time in own}
+    rows = {arm: _rows(run.members, forks, own.index(arm), len(seeds)) for arm in own}
     answers = fitted.numpy()
     twins = {arm: [agreement(answers[parents[r - len(seeds)]], answers[r]) for r in at] for arm, at in rows.items()}
-    control = rows[CONTROL, 0]
+    control = rows[own[0]]
     difference = run.theta[control] - run.theta[parents[np.array(control) - len(seeds)]]
     return {
         "agreement": np.array([np.mean(twins[arm]) for arm in own]),
         "others": np.array(np.mean([agreement(*pair) for pair in combinations(answers[: len(seeds)], 2)])),
         "epochs": np.array([when[: len(seeds)].mean(), *(when[rows[arm]].mean() for arm in own)]),
-        "parted": np.array([[time < when[parents[r - len(seeds)]] for r in rows[name, time]] for name, time in own]),
+        "parted": np.array([[arm[1] < when[parents[r - len(seeds)]] for r in rows[arm]] for arm in own]),
         "crossed": np.array(np.isfinite(when).mean()),
         "largest_difference": np.array(float(difference.abs().max())),
     }
 
 
-def _fork(seed: int, name: str, step: int, size: float) -> Fork:
-    if name == ORDER:
-        return Fork(seed, step, Kick(), unmatched="order")
-    return Fork(seed, step, Kick(size=0.0 if name == CONTROL else size))
+def _fork(seed: int, arm: Arm, epoch: int) -> Fork:
+    kind, time, size = arm
+    return Fork(seed, time * epoch, Kick(size=size), unmatched="order" if kind == ORDER else "")
 
 
-def _rows(members: tuple, arm: tuple[str, int], epoch: int) -> list[int]:
-    """The rows of the twins of one arm."""
-    return [row for row, member in enumerate(members) if member.fork and _arm(member.fork, epoch) == arm]
-
-
-def _arm(fork: Fork, epoch: int) -> tuple[str, int]:
-    kind = ORDER if fork.unmatched else "kicked" if fork.kick.size else CONTROL
-    return kind, fork.step // epoch
+def _rows(members: Sequence[Member], forks: Sequence[Fork], place: int, count: int) -> list[int]:
+    """The rows of the twins of one arm, from the place of the arm and how many twins each has."""
+    own = forks[place * count : (place + 1) * count]
+    return [row for row, member in enumerate(members) if any(member.fork is fork for fork in own)]
 
 
 def agreement(a: np.ndarray, b: np.ndarray) -> float:

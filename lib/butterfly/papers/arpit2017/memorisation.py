@@ -21,7 +21,7 @@ from butterfly.papers.arpit2017.fitting import (
     CLEAN, FITS, measure_capacity, measure_dimension, measure_fitting, measure_regularised,
 )  # fmt: skip
 from butterfly.papers.arpit2017.influence import measure_influence
-from butterfly.papers.arpit2017.kicked import CONTROL, ORDER, measure_kicked
+from butterfly.papers.arpit2017.kicked import CONTROL, KICKED, ORDER, measure_kicked
 from butterfly.score import LOGGED
 from butterfly.strict import ParameterError
 from butterfly.study import Arrays, Interval, OneModel, Origin, Shard, Study, Tables, above, below, between, by_place
@@ -30,11 +30,15 @@ from butterfly.study.claims import Kind, differing_controls
 from butterfly.study.intervals import CORRELATION, SHARE
 from butterfly.study.runs import Compute
 
-EPOCH, LEVEL = "after one epoch", "at equal accuracy"
+EPOCH = "after one epoch"
 AS_IT_IS, FIXED = "as they are", "of equal length"
+AT_LOSS, AT_FIT = "at equal loss", "when all are right"
 RANKS = 101  # examples that the figure shows, from the hardest to the easiest
 SNAPSHOT, AVERAGE = "el2n.last", "el2n.mean"
 NEAR_BEST = 0.01  # of accuracy: a width this near the best is large enough
+# Parameters that are lists of rising numbers above 0, and how many some of them need.
+RISING = ("levels", "sizes", "dimensions", "widths", "fractions", "critical_epochs", "score_epochs", "kick_sizes")
+LEAST = {"levels": 2, "sizes": 2, "dimensions": 2, "widths": 3, "critical_epochs": 2, "kick_times": 2}
 
 
 class Params(OneModel):
@@ -48,7 +52,7 @@ class Params(OneModel):
     noise: float = Field(0.4, gt=0, lt=1)  # fraction of noise, where there is one
     many: int = Field(10, ge=2, le=500)  # networks of which it is asked whether the same examples are easy
     ease_epochs: int = Field(10, ge=2)
-    level: float = Field(0.5, gt=0, lt=1)  # training accuracy at which they are compared
+    levels: tuple[float, ...] = (0.5, 0.8)  # training accuracies at which they are compared
     small: str = "mlp-2x16"  # the network that is unrolled
     unrolled_examples: int = Field(100, ge=50)
     unrolled_epochs: int = Field(10, ge=2)
@@ -58,6 +62,7 @@ class Params(OneModel):
     loss: float = Field(0.1, gt=0)  # training loss at which sharpness is compared
     iterations: int = Field(10, ge=5)  # of Lanczos
     dimensions: tuple[int, ...] = (64, 256)  # of Gaussian inputs
+    gaussian_patience: int = Field(30, ge=1)  # epochs for them
     widths: tuple[int, ...] = (4, 16, 64)
     capacity_epochs: int = Field(20, ge=1)
     dropouts: tuple[float, ...] = (0.4,)
@@ -69,19 +74,22 @@ class Params(OneModel):
     critical_epochs: tuple[int, ...] = (1, 30)
     points: int = Field(100, ge=20)  # test inputs near which critical samples are looked for
     score_epochs: tuple[int, ...] = (1, 3, 10, 30)
-    kick: float = Field(1e-2, gt=0)  # size, in norms of the initial weights
+    kick_sizes: tuple[float, ...] = (1e-2,)  # in norms of the initial weights; all at the start, the largest also later
     kick_times: tuple[int, ...] = (0, 5)
     kick_epochs: int = Field(30, ge=2)
+    kicked_runs: int = Field(3, ge=2, le=100)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        for name in ("sizes", "dimensions", "widths", "fractions", "critical_epochs", "score_epochs", "kick_times"):
+        for name in (*RISING, "kick_times"):
             values = list(getattr(self, name))
-            if not values or values != sorted(set(values)) or values[0] < (0 if name == "kick_times" else 1e-9):
+            if not values or values != sorted(set(values)) or (name in RISING and values[0] <= 0):
                 raise ValueError(f"{name} = {values}: give rising numbers above 0")
-        for name, least in (("sizes", 2), ("dimensions", 2), ("widths", 3), ("critical_epochs", 2), ("kick_times", 2)):
+        for name, least in LEAST.items():
             if len(getattr(self, name)) < least:
                 raise ValueError(f"{name} = {list(getattr(self, name))}: give {least} or more")
+        if self.levels[-1] >= 1:
+            raise ValueError(f"levels = {list(self.levels)}: give training accuracies below 1")
         if self.noise not in self.fractions or self.fractions[-1] > 1:
             given = list(self.fractions)
             raise ValueError(f"fractions = {given}: give shares up to 1, noise = {self.noise:g} among them")
@@ -119,6 +127,16 @@ class Params(OneModel):
         return self.kick_times[-1]
 
     @property
+    def smallest(self) -> float:
+        """The smallest kick."""
+        return self.kick_sizes[0]
+
+    @property
+    def largest(self) -> float:
+        """The largest kick."""
+        return self.kick_sizes[-1]
+
+    @property
     def most(self) -> int:
         """The largest number of examples."""
         return self.sizes[-1]
@@ -148,14 +166,14 @@ study = Study("31_memorisation", Params, PAPER, origin=Origin.OURS)
 
 # Each computation, and the parameters that decide it.
 PARTS: dict[Compute, set[str]] = {
-    measure_ease: {"examples", "many", "ease_epochs", "level"},
+    measure_ease: {"examples", "many", "ease_epochs", "levels"},
     measure_influence: {"unrolled_examples", "small", "unrolled_epochs", "looks", "runs"},
     measure_fitting: {"sizes", "patience", "loss", "iterations", "runs"},
-    measure_dimension: {"dimensions", "patience", "examples", "runs"},
+    measure_dimension: {"dimensions", "gaussian_patience", "examples", "runs"},
     measure_capacity: {"widths", "noise", "capacity_epochs", "examples", "runs"},
     measure_regularised: {"regularised_epochs", "examples", "runs"},
     measure_curves: {"fractions", "noise", "epochs", "critical_epochs", "points", "score_epochs", "examples", "runs"},
-    measure_kicked: {"kick", "kick_times", "kick_epochs", "noise", "examples", "runs"},
+    measure_kicked: {"kick_sizes", "kick_times", "kick_epochs", "noise", "examples", "kicked_runs"},
 }
 for part in PARTS:
     study.shard(part)
@@ -209,13 +227,17 @@ def _columns(arrays: Arrays, names: Sequence[str], axes: dict[str, Sequence]) ->
     return first.assign(**{name: arrays[name].ravel() for name in names[1:]})
 
 
+def at_level(level: float) -> str:
+    """When runs first reach a training accuracy, in words."""
+    return f"at accuracy {level:g}"
+
+
 def _ease(params: Params, seeds: list[int], arrays: Arrays) -> Found:
-    by = {"seed": seeds, "kind": KINDS}
-    table = _columns(arrays, ("dispersion", "shuffled", "accuracy"), by | {"when": (EPOCH, LEVEL)})
+    by, when = {"seed": seeds, "kind": KINDS}, (EPOCH, *map(at_level, params.levels))
     ordered, ranks = np.sort(arrays["share"], axis=2), np.linspace(0, 1, RANKS)
     places = np.round(ranks * (ordered.shape[2] - 1)).astype(int)
     return {
-        "ease": table.merge(grid(arrays["crossed"], by, "crossed")),
+        "ease": _columns(arrays, ("dispersion", "shuffled", "accuracy", "crossed"), by | {"when": when}),
         "shares": grid(ordered[:, :, places], by | {"rank": ranks}, "right"),
     }
 
@@ -240,14 +262,13 @@ def _fitting(params: Params, seeds: list[int], arrays: Arrays) -> Found:
     by, most = {"seed": seeds, "kind": KINDS}, np.array(params.patience)[:, None, None]
     return {
         "times": _bounds(arrays["epochs"], most, by | {"examples": params.sizes}),
-        "sharpness": grid(np.exp(np.log(arrays["sharpness"]).mean(2)), by, "sharpness"),
+        "sharpness": grid(np.exp(np.log(arrays["sharpness"]).mean(3)), by | {"when": (AT_LOSS, AT_FIT)}, "sharpness"),
     }
 
 
 def _dimensions(params: Params, seeds: list[int], arrays: Arrays) -> Found:
-    most = params.patience[KINDS.index(RANDX)]
     axes = {"seed": seeds, "dimension": params.dimensions, "inputs": (AS_IT_IS, FIXED)}
-    return {"dimensions": _bounds(arrays["epochs"], most, axes)}
+    return {"dimensions": _bounds(arrays["epochs"], params.gaussian_patience, axes)}
 
 
 def _arms(table: pd.DataFrame, arms: Sequence[tuple[str, float]]) -> pd.DataFrame:
@@ -285,12 +306,12 @@ def _curves(params: Params, seeds: list[int], arrays: Arrays) -> Found:
 
 
 def _kicked(params: Params, seeds: list[int], arrays: Arrays) -> Found:
-    own = kicked.arms(params.kick_times)
-    table = grid(arrays["agreement"], {"seed": seeds, "arm": None}, "agreement")
+    kinds, times, sizes = map(list, zip(*kicked.arms(params.kick_times, params.kick_sizes), strict=True))
+    table = grid(arrays["agreement"], {"seed": seeds, "kind": kinds}, "agreement")
+    table = table.assign(time=times * len(seeds), size=sizes * len(seeds))
     table = table.assign(epoch=arrays["epochs"][:, 1:].ravel(), parted=arrays["parted"].all(2).ravel())
     whole = {name: arrays[name] for name in ("others", "crossed", "largest_difference")}
-    named = _arms(table, own).rename(columns={"fraction": "time"})
-    return {"kicks": named.merge(pd.DataFrame({"seed": seeds, **whole}))}
+    return {"kicks": table.merge(pd.DataFrame({"seed": seeds, **whole}))}
 
 
 _TABLES: dict[str, Callable[[Any, list[int], Arrays], Found]] = {
@@ -330,8 +351,8 @@ def unless(reason: Callable[[Tables], str], when: str) -> Callable[[Tables], str
 
 
 def _below_level(t: Tables) -> str:
-    missing = int((t["ease"].crossed < 1).sum() / 2)
-    return f"in {missing} draws of a kind some runs did not reach the level" if missing else ""
+    missing = int((t["ease"].crossed < 1).sum())
+    return f"in {missing} cases some runs did not reach a level" if missing else ""
 
 
 def _censored(table: str, of: str) -> Callable[[Tables], str]:
@@ -363,10 +384,10 @@ def _other_twins(t: Tables) -> str:
 
 
 def _lost_sharpness(t: Tables) -> str:
-    return lost(t["sharpness"][["sharpness"]], "draws of a kind did not reach the loss")
+    return lost(t["sharpness"][["sharpness"]], "means of networks did not come so far")
 
 
-REACHED = unless(_below_level, "a run does not reach the level")
+REACHED = unless(_below_level, "a run does not reach a level")
 FITTED = unless(_censored("times", "times"), "a network takes longer than the epochs it is given")
 FITTED_ANY = unless(_censored("dimensions", "times"), "a network takes longer than the epochs it is given")
 SPREAD = unless(_saturated, "on average over draws more than 95 % of test inputs are critical, or no radius was found")
@@ -374,7 +395,7 @@ MEMORISED = unless(_not_memorised, "in any draw less than 90 % of random labels 
 TWINS = unless(
     _other_twins, "a control twin differs, a twin parts too late, or a network never fits half of the wrong labels"
 )
-SHARP = unless(_lost_sharpness, "a network does not reach the loss at which sharpness is compared")
+SHARP = unless(_lost_sharpness, "a network does not come so far that its sharpness is measured")
 
 
 # --- claims: numbers of a draw ---------------------------------------------------------------------------------------
@@ -384,6 +405,13 @@ def _spread(t: Tables, kind: str, when: str = EPOCH) -> pd.Series:
     """How much more the ease of examples differs than by chance, by draw."""
     table = t["ease"]
     return table[(table.kind == kind) & (table.when == when)].set_index("seed").dispersion
+
+
+def _noise_over_real(t: Tables, level: int) -> Interval:
+    """The same when runs first reach a level: the largest of both noises over real data."""
+    when = at_level(t.params.levels[level])
+    real = _spread(t, REAL, when)
+    return intervals.largest_ratio(np.stack([_spread(t, kind, when) / real for kind in NOISES], 1))
 
 
 def _gini(t: Tables, kind: str) -> pd.DataFrame:
@@ -408,27 +436,34 @@ def _widths(t: Tables, kind: str, fraction: float, value: str) -> pd.DataFrame:
     return _arm(t["capacity"], kind, fraction).pivot(index="seed", columns="width", values=value)
 
 
-def needed(enough: pd.DataFrame, widest: bool = False) -> pd.DataFrame:
-    """The smallest width that is `enough [draws, widths]`, as bounds by draw.
+def needed(table: pd.DataFrame, level: pd.Series, widest: bool = False) -> pd.DataFrame:
+    """The width at which accuracies `[draws, widths]` reach the level of their draw, as bounds.
 
-    Where none is, or with `widest` only the last, it may be any from there on; where the first is, any up to it.
+    Between two widths it is read off a straight line on the log width. Where no width suffices, or with `widest` only
+    the last, it may be any from there on; where the first does, any up to it.
     """
-    widths, any_is = enough.columns.to_numpy(dtype=float), enough.any(axis=1)
-    first = widths[enough.to_numpy().argmax(1)]
-    open_end = ~any_is | (widest & (first == widths[-1]))
-    lower = np.where(any_is, np.where(first == widths[0], 0.0, first), widths[-1])
-    return pd.DataFrame({"lower": lower, "upper": np.where(open_end, math.inf, first)}, index=enough.index)
+    widths, rows = table.columns.to_numpy(dtype=float), []
+    for curve, least in zip(table.to_numpy(), level, strict=True):
+        enough = np.flatnonzero(curve >= least)
+        if not len(enough) or enough[0] == 0:
+            rows.append((widths[-1], math.inf) if not len(enough) else (0.0, widths[0]))
+            continue
+        ends = slice(enough[0] - 1, enough[0] + 1)
+        at = float(np.exp(np.interp(least, curve[ends], np.log(widths[ends]))))
+        rows.append((at, math.inf if widest and enough[0] == len(widths) - 1 else at))
+    return pd.DataFrame(rows, columns=["lower", "upper"], index=table.index)
 
 
 def best_width(t: Tables, kind: str, fraction: float, value: str) -> pd.DataFrame:
     """The smallest width whose accuracy comes near the best of all, as bounds by draw."""
     table = _widths(t, kind, fraction, value)
-    return needed(table.ge(table.max(axis=1) - NEAR_BEST, axis=0), widest=True)
+    return needed(table, table.max(axis=1) - NEAR_BEST, widest=True)
 
 
 def fitting_width(t: Tables, kind: str) -> pd.DataFrame:
     """The smallest width at which nearly all training examples are right, as bounds by draw."""
-    return needed(_widths(t, kind, 0.0 if kind == REAL else 1.0, "train") >= FITS)
+    table = _widths(t, kind, 0.0 if kind == REAL else 1.0, "train")
+    return needed(table, pd.Series(FITS, table.index))
 
 
 def _ratio(above: pd.DataFrame, below: pd.DataFrame) -> Interval:
@@ -547,10 +582,12 @@ def area(t: Tables, score: str, epoch: int | None = None, kind: str = RANDY) -> 
     return table[(table.kind == kind) & (table.score == score) & (table.epoch == when)].set_index("seed").area
 
 
-def apart(t: Tables, kind: str, time: int = 0) -> pd.Series:
-    """How far what is memorised falls short of being the same for twin and parent, by draw."""
-    table = t["kicks"]
-    return 1 - table[(table.kind == kind) & (table.time == time)].set_index("seed").agreement
+def apart(t: Tables, kind: str, time: int = 0, size: float | None = None) -> pd.Series:
+    """How far what is memorised falls short of being the same for twin and parent, by draw; by default, the largest
+    kick.
+    """
+    table = t["kicks"][(t["kicks"].kind == kind) & (t["kicks"].time == time)]
+    return 1 - table[table["size"] == (table["size"].max() if size is None else size)].set_index("seed").agreement
 
 
 def _seeds_apart(t: Tables) -> pd.Series:
@@ -603,14 +640,23 @@ def chance_for_labels(t: Tables) -> Interval:
 
 
 @study.claim(
-    "ME01e", by=f"{DISPERSION}, when runs first reach the level: largest of randX and randY over real",
+    "ME01e", by=f"{DISPERSION}, when runs first reach accuracy {{levels[0]:g}}: largest of randX and randY over real",
     region=below(1.0), unless=REACHED, figure="a",
 )  # fmt: skip
 def shared_ease_at_equal_accuracy(t: Tables) -> Interval:
-    """Runs that have just become right on a share of {level:g} agree more on which examples those are for real data
+    """Runs that have just become right on a share of {levels[0]:g} agree more on which examples those are for real data
     than for either noise."""
-    real = _spread(t, REAL, LEVEL)
-    return intervals.largest_ratio(np.stack([_spread(t, kind, LEVEL) / real for kind in NOISES], 1))
+    return _noise_over_real(t, 0)
+
+
+@study.claim(
+    "ME01g", by=f"{DISPERSION}, when runs first reach accuracy {{levels[1]:g}}: largest of randX and randY over real",
+    region=below(1.0), unless=REACHED, figure="a",
+)  # fmt: skip
+def shared_ease_at_higher_accuracy(t: Tables) -> Interval:
+    """Runs that have just become right on a share of {levels[1]:g} agree more on which examples those are for real data
+    than for either noise."""
+    return _noise_over_real(t, 1)
 
 
 @study.claim(
@@ -640,6 +686,16 @@ def few_matter_for_labels(t: Tables) -> Interval:
     return intervals.largest_mean((_gini(t, RANDY) - _gini(t, REAL)).to_numpy(), DIFFERENCE)
 
 
+@study.claim(
+    "ME02c", by="Gini coefficient of the sensitivity of the loss to examples at the last look, larger of randX and "
+    "randY minus real", reach=DIFFERENCE, **UNROLLED,
+)  # fmt: skip
+def few_matter_at_the_end(t: Tables) -> Interval:
+    """Over all of training the loss depends more on a few examples where data are real than where they are noise."""
+    last = [_gini(t, kind).iloc[:, -1].to_numpy() for kind in (REAL, *NOISES)]
+    return intervals.largest_mean(np.stack([noise - last[0] for noise in last[1:]], 1), DIFFERENCE)
+
+
 ACROSS = "sensitivity of the loss of a class to examples of another over that to its own: "
 CLASSES = {"scope": "{params.unrolled}", **said("Figure 4", figure="c")}
 
@@ -667,7 +723,12 @@ def own_class_only(t: Tables) -> Interval:
 
 
 WIDTH = "smallest width within a point of the best test accuracy {}: {} over real data"
-WIDER = {"region": above(1.0), "scope": "{params.wide}", "figure": "d"}
+WIDER = {
+    "region": above(1.0),
+    "margin": 2.0,
+    "scope": "{params.wide}",
+    "figure": "d",
+}  # twice as wide, as the widths are
 
 
 @study.claim("ME04", by=WIDTH.format("at the end", "{params.percent:g} % randY"), **WIDER | said("Figure 5"))
@@ -706,8 +767,8 @@ def wider_to_fit_inputs(t: Tables) -> Interval:
     return _ratio(fitting_width(t, RANDX), fitting_width(t, REAL))
 
 
-# 0.1: over the range of sizes, eightfold, a quarter more time than for real data.
-LONGER = {"region": above(0.0), "margin": 0.1, "unless": FITTED, "figure": "e"}
+# 0.2: over the range of sizes, eightfold, half as much time again as for real data.
+LONGER = {"region": above(0.0), "margin": 0.2, "unless": FITTED, "figure": "e"}
 GROWTH = "slope of log epochs to fit on log number of examples: {} minus real"
 
 
@@ -896,15 +957,17 @@ def sooner_than_real(t: Tables) -> Interval:
     return _ratio(table, real) if len(real) else intervals.nothing()
 
 
-SHARPER = {"region": above(1.0), "unless": SHARP, "figure": "e", **FORERUNNER}
+SHARPER = {"region": above(1.0), "unless": SHARP, "figure": "e"}
 CURVATURE = "largest eigenvalue of the Hessian where the training loss first falls to {loss:g}: "
+CONVERGED = "largest eigenvalue of the Hessian where all training examples are first right: "
 
 
-def _sharper(t: Tables, kind: str) -> Interval:
-    table = t["sharpness"].pivot(index="seed", columns="kind", values="sharpness")
+def _sharper(t: Tables, kind: str, when: str = AT_LOSS) -> Interval:
+    table = t["sharpness"][t["sharpness"].when == when].pivot(index="seed", columns="kind", values="sharpness")
     return intervals.geometric_mean(table[kind] / table[REAL])
 
 
+# Of the networks at the end the abstract speaks; equal loss is ours, since the Hessian shrinks with the loss.
 @study.claim("ME10", by=CURVATURE + "randX over real", **SHARPER)
 def sharper_for_inputs(t: Tables) -> Interval:
     """At equal training loss, networks that fit noise in the place of inputs lie in sharper places than networks that
@@ -917,6 +980,20 @@ def sharper_for_labels(t: Tables) -> Interval:
     """At equal training loss, networks that fit random labels lie in sharper places than networks that fit real
     ones."""
     return _sharper(t, RANDY)
+
+
+@study.claim("ME10c", by=CONVERGED + "randX over real", **SHARPER | FORERUNNER)
+def sharper_inputs_at_the_end(t: Tables) -> Interval:
+    """When they are first right on all training examples, networks that fit noise in the place of inputs lie in sharper
+    places than networks that fit real data."""
+    return _sharper(t, RANDX, AT_FIT)
+
+
+@study.claim("ME10d", by=CONVERGED + "randY over real", **SHARPER | FORERUNNER)
+def sharper_labels_at_the_end(t: Tables) -> Interval:
+    """When they are first right on all training examples, networks that fit random labels lie in sharper places than
+    networks that fit real ones."""
+    return _sharper(t, RANDY, AT_FIT)
 
 
 # --- claims: which scores find what is memorised ---------------------------------------------------------------------
@@ -985,35 +1062,61 @@ def learning_time_finds_as_much(t: Tables) -> Interval:
 # --- claims: does a kick change what is memorised? -------------------------------------------------------------------
 
 SHORT = "1 - Cohen's kappa of which wrong labels are fitted when half are: "
-KICKED = {"unless": TWINS, "figure": "j"}
+MEMORY = {"unless": TWINS, "figure": "j"}
 
 
-@study.claim("ME12", by=SHORT + "kicked at the start over other seeds", region=SAME, **KICKED)
+@study.claim("ME12", by=SHORT + "kicked at the start over other seeds", region=SAME, **MEMORY)
 def as_far_as_seeds(t: Tables) -> Interval:
     """A network kicked at the start memorises wrong labels that differ from those of its twin as much as those of
     another seed do."""
-    return intervals.ratio(apart(t, "kicked"), _seeds_apart(t))
+    return intervals.ratio(apart(t, KICKED), _seeds_apart(t))
 
 
 @study.claim(
-    "ME12b", by=SHORT + "kicked in epoch {params.latest} over kicked at the start", region=below(1.0), **KICKED
+    "ME12b", by=SHORT + "kicked in epoch {params.latest} over kicked at the start", region=below(1.0), **MEMORY
 )
 def later_changes_less(t: Tables) -> Interval:
     """A kick in epoch {params.latest} changes less which wrong labels are memorised than one at the start."""
-    return intervals.ratio(apart(t, "kicked", t.params.latest), apart(t, "kicked"))
+    return intervals.ratio(apart(t, KICKED, t.params.latest), apart(t, KICKED))
 
 
 @study.claim(
     "ME12c", by="Cohen's kappa of which wrong labels are fitted when half are: other seeds", region=above(0.0),
-    margin=0.1, **KICKED,
+    margin=0.1, **MEMORY,
 )  # fmt: skip
 def seeds_share_it(t: Tables) -> Interval:
     """Networks of different seeds memorise the same wrong labels first more often than by chance."""
     return intervals.mean(1 - _seeds_apart(t), CORRELATION)
 
 
-@study.claim("ME12d", by=SHORT + "other minibatches, same start, over other seeds", region=SAME, **KICKED)
+@study.claim("ME12d", by=SHORT + "other minibatches, same start, over other seeds", region=SAME, **MEMORY)
 def the_order_suffices(t: Tables) -> Interval:
     """Networks from one start that see other minibatches memorise wrong labels that differ as much as those of another
     seed do."""
     return intervals.ratio(apart(t, ORDER), _seeds_apart(t))
+
+
+# A quarter: as in `SAME`, more than a figure hardly shows.
+@study.claim("ME12e", by=SHORT + "kicked at the start over other seeds", region=above(0.25), **MEMORY)
+def a_kick_changes_it(t: Tables) -> Interval:
+    """A kick at the start changes which wrong labels are memorised, by more than a quarter of what another seed
+    changes."""
+    return intervals.ratio(apart(t, KICKED), _seeds_apart(t))
+
+
+@study.claim("ME12f", by=SHORT + "kicked at the start over other minibatches, same start", region=below(1.0), **MEMORY)
+def less_than_the_order(t: Tables) -> Interval:
+    """A kick at the start changes less which wrong labels are memorised than other minibatches do."""
+    return intervals.ratio(apart(t, KICKED), apart(t, ORDER))
+
+
+@study.claim(
+    "ME12g", by=SHORT + "kicked at the start by {params.smallest:g} over kicked by {params.largest:g}",
+    region=below(1.0), **MEMORY,
+)  # fmt: skip
+def smaller_changes_less(t: Tables) -> Interval:
+    """A kick of {params.smallest:g} at the start changes less which wrong labels are memorised than one of
+    {params.largest:g}."""
+    if len(t.params.kick_sizes) < 2:
+        return intervals.nothing()
+    return intervals.ratio(apart(t, KICKED, size=t.params.smallest), apart(t, KICKED))

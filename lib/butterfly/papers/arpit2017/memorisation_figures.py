@@ -10,8 +10,8 @@ from matplotlib.ticker import PercentFormatter
 from scipy import stats
 
 from butterfly.papers.arpit2017.draws import KINDS, NOISES, RANDX, RANDY, REAL
-from butterfly.papers.arpit2017.kicked import CONTROL, ORDER
-from butterfly.papers.arpit2017.memorisation import AS_IT_IS, AVERAGE, EPOCH, FIXED, LEVEL, SNAPSHOT
+from butterfly.papers.arpit2017.kicked import CONTROL, KICKED, ORDER
+from butterfly.papers.arpit2017.memorisation import AS_IT_IS, AT_FIT, AT_LOSS, AVERAGE, EPOCH, FIXED, SNAPSHOT, at_level
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, legend, panels, title
 
@@ -35,8 +35,8 @@ def _draws(tables: Tables, table: pd.DataFrame) -> str:
 def ease(tables: Tables) -> Drawn:
     """Left: share of runs that are right on an example after one epoch, examples sorted by it; mean over draws. Thin
     lines: what it would be by chance, every example being as easy as any other. Right: variance over examples of that
-    share over the variance by chance (grey line), after one epoch and when each run first reaches the same training
-    accuracy. Small dots are draws of the data, large ones geometric means with 95 % intervals."""
+    share over the variance by chance (grey line), after one epoch and when each run first reaches a training accuracy.
+    Small dots are draws of the data, large ones geometric means with 95 % intervals."""
     shares, table = tables["shares"], tables["ease"]
     figure, (left, right) = panels(2, width=5.2, height=3.9)
     for kind in KINDS:
@@ -51,13 +51,14 @@ def ease(tables: Tables) -> Drawn:
     left.xaxis.set_major_formatter(PercentFormatter(1))
     left.yaxis.set_major_formatter(PercentFormatter(1))
     left.legend(fontsize="small", loc="upper left")
-    for place, when in enumerate((EPOCH, LEVEL)):
+    moments = (EPOCH, *map(at_level, tables.params.levels))
+    for place, when in enumerate(moments):
         for k, kind in enumerate(KINDS):
             own = table[(table.kind == kind) & (table.when == when)]
             _dots(right, place + 0.22 * (k - 1), own.dispersion, COLOURS[kind])
     right.axhline(1, color="grey", linewidth=1)
-    right.set(yscale="log", ylabel="variance of ease over chance", xlim=(-0.6, 1.6))
-    right.set_xticks([0, 1], [EPOCH, f"at accuracy {tables.params.level:g}"])
+    right.set(yscale="log", ylabel="variance of ease over chance", xlim=(-0.6, len(moments) - 0.4))
+    right.set_xticks(range(len(moments)), moments)
     figure.suptitle(f"Are the examples that are learned first the same in all runs? ({_draws(tables, table)})")
     return figure, table[["seed", "kind", "when", "accuracy", "dispersion", "shuffled", "crossed"]]
 
@@ -141,10 +142,10 @@ def capacity(tables: Tables) -> Drawn:
 def fitting(tables: Tables) -> Drawn:
     """Left: epochs until all training examples are right, by their number. Middle: the same for Gaussian inputs with
     random labels, by the dimension of the inputs, as they are and shrunk to the length that the smallest have; grey:
-    as many real examples. Right: largest eigenvalue of the Hessian where the training loss first falls to the level of
-    the claims. Lines are geometric means over draws with 95 % bootstrap bands; networks that take longer than they were
-    given count with the epochs they were given. Right: small dots are draws, large ones geometric means with 95 %
-    intervals."""
+    as many real examples. Right: largest eigenvalue of the Hessian where the training loss first falls to a level, and
+    where all training examples are first right. Lines are geometric means over draws with 95 % bootstrap bands;
+    networks that take longer than they were given count with the epochs they were given. Right: small dots are draws,
+    large ones geometric means with 95 % intervals."""
     times, dimensions, sharp = (tables[name] for name in ("times", "dimensions", "sharpness"))
     figure, (left, middle, right) = panels(3, width=4.2, height=3.8)
     for kind in KINDS:
@@ -164,14 +165,16 @@ def fitting(tables: Tables) -> Drawn:
         axis.minorticks_off()
         _plain_log(axis.yaxis)
         axis.legend(fontsize="small")
-    for place, kind in enumerate(KINDS):
-        _dots(right, place, sharp[sharp.kind == kind].sharpness, COLOURS[kind])
-    right.set(yscale="log", ylabel=f"sharpness at training loss {tables.params.loss:g}", xlim=(-0.5, 2.5))
-    right.set_xticks(range(3), [NAMES[kind].replace(" (", "\n(") for kind in KINDS], fontsize="small")
+    for place, when in enumerate((AT_LOSS, AT_FIT)):
+        for k, kind in enumerate(KINDS):
+            own = sharp[(sharp.kind == kind) & (sharp.when == when)]
+            _dots(right, place + 0.22 * (k - 1), own.sharpness, COLOURS[kind])
+    right.set(yscale="log", ylabel="sharpness", xlim=(-0.5, 1.5))
+    right.set_xticks([0, 1], [f"at training loss {tables.params.loss:g}", AT_FIT])
     _plain_log(right.yaxis)
     figure.suptitle(f"How long it takes to fit, and how sharp the place is ({_draws(tables, times)})")
     numbers = [times.assign(what="times"), dimensions.assign(what="dimensions"), sharp.assign(what="sharpness")]
-    columns = ["what", "seed", "kind", "examples", "dimension", "inputs", "lower", "upper", "sharpness"]
+    columns = ["what", "seed", "kind", "examples", "dimension", "inputs", "when", "lower", "upper", "sharpness"]
     return figure, pd.concat(numbers).reindex(columns=columns)
 
 
@@ -296,26 +299,25 @@ def finders(tables: Tables) -> Drawn:
 
 
 def kicks(tables: Tables) -> Drawn:
-    """Which of the wrong labels a network has fitted when it has fitted half of them: how far twins, kicked at several
-    epochs or seeing other minibatches from the start, fall short of agreeing; 0: the same labels, 1: as by chance. Line
-    and band: networks of different seeds, with the 95 % interval. Small dots are draws, large ones means with 95 %
-    intervals."""
+    """Which of the wrong labels a network has fitted when it has fitted half of them: how far twins, kicked by several
+    sizes and at several epochs or seeing other minibatches from the start, fall short of agreeing; 0: the same labels,
+    1: as by chance. Line and band: networks of different seeds, with the 95 % interval. Small dots are draws, large
+    ones means with 95 % intervals."""
     table = tables["kicks"].assign(apart=lambda t: 1 - t.agreement)
     seeds = intervals.mean(1 - table.drop_duplicates("seed").others, (0.0, 2.0))
     figure, (axis,) = panels(1, width=6.4, height=3.9)
-    arms = list(table.groupby(["kind", "time"], sort=False).groups)
-    for place, (kind, time) in enumerate(arms):
-        own = table[(table.kind == kind) & (table.time == time)].apart
-        _dots(axis, place, own, "black" if kind == "kicked" else "grey", logarithmic=False)
+    arms = list(table.groupby(["kind", "time", "size"], sort=False))
+    for place, ((kind, _, _), own) in enumerate(arms):
+        _dots(axis, place, own.apart, "black" if kind == KICKED else "grey", logarithmic=False)
     names = {CONTROL: "no kick", ORDER: "other\nminibatches"}
-    labels = [names.get(kind, f"kicked,\nepoch {time:g}") for kind, time in arms]
+    labels = [names.get(kind, f"epoch {time:g},\nsize {size:g}") for (kind, time, size), _ in arms]
     axis.set_xticks(range(len(arms)), labels)
     axis.axhline(seeds.estimate, color=COLOURS[RANDX], linewidth=1.5)
     axis.axhspan(seeds.low, seeds.high, color=COLOURS[RANDX], alpha=0.2, linewidth=0, label="other seeds")
     axis.set(ylabel="1 - kappa of the wrong labels fitted", xlim=(-0.5, len(arms) - 0.5), ylim=(-0.05, None))
     legend(axis, "")
     figure.suptitle(f"Does a kick change what is memorised? ({_draws(tables, table)})")
-    return figure, table[["seed", "kind", "time", "agreement", "others", "epoch"]]
+    return figure, table[["seed", "kind", "time", "size", "agreement", "others", "epoch"]]
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
