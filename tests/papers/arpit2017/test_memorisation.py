@@ -494,7 +494,7 @@ def test_the_list_of_changes_has_every_claim():
 
 def test_estimates_are_what_was_planted():
     found = {c.id: c.estimate for c in judged(world())}
-    planted = {"ME01": 20, "ME01e": 0.2, "ME02": -0.2, "ME03": 2, "ME03c": 0.3, "ME04": 4, "ME04d": 4, "ME05": 0.4,
+    planted = {"ME01": 20, "ME01e": 0.2, "ME02": -0.2, "ME03": 2, "ME03c": 0.3, "ME04": 4, "ME04d": 4, "ME05": 4**0.4,
                "ME05c": 4**-0.4, "ME06b": 0.1, "ME06d": 1 / 15, "ME07": 0.5, "ME07c": 0.3, "ME08": 0.4,
                "ME09b": 4.35, "ME09c": -0.5, "ME10": 2, "ME11b": -0.27, "ME11c": 0.2, "ME12": 0.94,
                "ME12b": 0.53, "ME12c": 0.2, "ME12g": 0.67}  # fmt: skip
@@ -521,7 +521,6 @@ def test_what_did_not_learn_voids_everything():
     ("table", "column", "value", "ids"),
     [
         ("ease", "crossed", 0.9, {"ME01e", "ME01g"}),
-        ("times", "upper", math.inf, {"ME05", "ME05b"}),
         ("dimensions", "upper", math.inf, {"ME09c", "ME09d"}),
         ("critical", "ratio", 0.99, {"ME07", "ME07b", "ME07c", "ME07d"}),
         ("radii", "radius", 10.0, {"ME07", "ME07b", "ME07c", "ME07d"}),

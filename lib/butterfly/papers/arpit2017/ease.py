@@ -11,8 +11,6 @@ from butterfly.papers.arpit2017.draws import KINDS, REAL, drawn, gathered, lasti
 from butterfly.study import Arrays, Bench
 from butterfly.train import Crossing, Observer, Snapshot, train
 
-LOOKS = 2  # an epoch, for runs on noise that reach a level; on real data they look at every update
-
 
 def measure_ease(bench: Bench) -> Arrays:
     """Which examples runs are right on after one epoch and when they first reach each level, by draw and kind.
@@ -30,7 +28,8 @@ def _of_draw(bench: Bench, seed: int, kind: str) -> Arrays:
     # Real data reach the level in the first epochs.
     epochs = max(2, bench["ease_epochs"] // 5) if kind == REAL else bench["ease_epochs"]
     recipe, epoch = lasting(bench.recipe, epochs, count), count // bench.recipe.batch_size
-    every, levels = 1 if kind == REAL else max(1, epoch // LOOKS), bench["levels"]
+    # Noise is learned slowly: an epoch makes little difference.
+    every, levels = 1 if kind == REAL else epoch, bench["levels"]
     answers = torch.zeros(1 + len(levels), runs, count, dtype=torch.bool)
     crossed = torch.zeros(1 + len(levels), runs, dtype=torch.bool)
 
