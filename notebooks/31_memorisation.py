@@ -115,9 +115,9 @@ study.open(globals())
 study.show("a", figures.ease)
 
 # %% [markdown]
-# Runs are right on far more real examples than random ones after an epoch, so the second comparison waits until each run is
-# right on the same share of the examples (ME01e). ME01c and ME01d ask whether noise leaves it to chance altogether, which is
-# more than that real data do not.
+# Runs are right on far more real examples than random ones after an epoch, so two more comparisons wait until each run is right
+# on the same share of the examples, low or high (ME01e, ME01g). ME01c and ME01d ask whether noise leaves it to chance
+# altogether, which is more than that real data do not.
 #
 # ## (b) On how many examples does the loss depend?
 #
@@ -131,8 +131,9 @@ study.show("a", figures.ease)
 study.show("b", figures.influence)
 
 # %% [markdown]
-# Here real data and noise are not at the same training accuracy (right panel): a network that is right on most examples has
-# little to learn from them. This is how the paper compares the two, and part of what it finds.
+# ME02 and ME02b ask for a difference at every look, as the paper shows it; ME02c over all of training. Real data and noise are
+# not at the same training accuracy at any look (right panel): a network that is right on most examples has little to learn from
+# them. This is how the paper compares the two, and may be part of what it finds.
 #
 # ## (c) Do classes help each other?
 #
@@ -172,8 +173,10 @@ study.show("d", figures.capacity)
 study.show("e", figures.fitting)
 
 # %% [markdown]
-# ME09 and ME10 hold noise against real data; sharpness is compared where the training loss first falls to the same level, since
-# the Hessian of cross-entropy shrinks with the loss.
+# ME05 asks for the factor by which the time grows with the number of examples, ME09 who is first. Sharpness is compared twice:
+# where the training loss first falls to the same level (ME10), since the Hessian of cross-entropy shrinks with the loss; and
+# where all training examples are first right, which is nearer to the convergence that the abstract speaks of (ME10c), but at
+# different losses.
 #
 # ## (f) Patterns before noise
 #
@@ -228,8 +231,9 @@ study.show("i", figures.finders)
 #
 # ## (j) Does a kick change what is memorised?
 #
-# Stop every network when it has fitted half of the wrong labels: which half? Twins are kicked once and see the same minibatches
-# as their parents; another twin is not kicked but sees other minibatches; and networks of other seeds share nothing but the data.
+# Stop every network when it has fitted half of the wrong labels: which half? Twins are kicked once, by a small or a large kick,
+# early or late, and see the same minibatches as their parents; another twin is not kicked but sees other minibatches; and networks
+# of other seeds share nothing but the data.
 #
 # ![How far twins and other seeds fall short of memorising the same, reference run](../figures/reference/laptop/31_j_kicks.png)
 
@@ -237,8 +241,9 @@ study.show("i", figures.finders)
 study.show("j", figures.kicks)
 
 # %% [markdown]
-# How many labels are fitted is the same for all by construction; ME12 asks whether a kick changes *which* as much as another
-# seed does, ME12b whether it matters when the kick comes, and ME12c whether there are wrong labels that are easy for every seed.
+# How many labels are fitted is the same for all by construction. ME12e asks whether a kick changes *which* at all, ME12 whether as
+# much as another seed does, ME12f whether less than other minibatches do; ME12b and ME12g whether it matters when the kick comes
+# and how large it is; and ME12c whether some wrong labels are easy for every seed.
 #
 # ## Claims
 #
