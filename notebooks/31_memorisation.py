@@ -28,16 +28,15 @@ from butterfly import data, models
 from butterfly.data import with_random_inputs, with_random_labels
 from butterfly.evaluate import predictions
 from butterfly.papers.arpit2017 import memorisation_figures as figures
-from butterfly.papers.arpit2017.ease import dispersion
+from butterfly.papers.arpit2017.ease import shared
 from butterfly.papers.arpit2017.memorisation import study
 from butterfly.train import Recipe, train
 
 # %% [markdown]
 # ## The idea in ten lines
 #
-# Twenty networks, one pass through the data: are they right on the same examples? 1 is what chance would give, 20 if all are
-# right on the same ones. (`dispersion` divides the variance over examples of how many networks are right by that of coin
-# flips.)
+# Twenty networks, one pass through the data: are they right on the same examples? `shared` is the share of the variance of their
+# answers, right or not, that the examples explain: 0 by chance, 1 if all networks are right on the same ones.
 
 # %% tags=["nbval-ignore-output"]
 digits = data.load("digits")
@@ -47,7 +46,7 @@ once = Recipe(steps=25, batch_size=50, lr=0.05, schedule="constant", warmup=0.0)
 for name, task in sets.items():
     theta = train(net, task, once, seeds=range(20)).theta
     right = (predictions(net, theta, task.x) == task.y).numpy()
-    print(f"{name}: {right.mean():.0%} right, dispersion {dispersion(right):.1f}")
+    print(f"{name}: {right.mean():.0%} right, shared {shared(right):.2f}")
 
 # %% [markdown]
 # ## Parameters
@@ -260,7 +259,7 @@ study.verdicts()
 # What holds on every machine, even at these defaults:
 
 # %%
-ease = study.results["ease"].query("when == 'after one epoch'").groupby("kind").dispersion.mean()
+ease = study.results["ease"].query("when == 'after one epoch'").groupby("kind").shared.mean()
 curve = study.results["curves"].query("kind == 'randY' and fraction == 0.4").groupby("epoch")[["real", "noise"]].mean()
 print("runs agree more on which real examples are easy:", bool(ease["real"] > ease.drop("real").max()))
 print("real labels are fitted before wrong ones:", bool((curve.real > curve.noise).loc[1:10].all()))

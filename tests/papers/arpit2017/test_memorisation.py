@@ -126,13 +126,16 @@ def test_data_that_differ_in_labels_are_trained_on_as_one(digits):
 # --- statistics ------------------------------------------------------------------------------------------------------
 
 
-def test_dispersion_is_one_by_chance_and_the_number_of_runs_where_all_agree():
+def test_nothing_is_shared_by_chance_and_all_where_all_are_right_on_the_same():
     random = np.random.default_rng(0)
     level = np.array([0.2, 0.5, 0.7, 0.9])[:, None]
-    chance = [ease.dispersion(random.permuted(np.arange(200) < 200 * level, axis=1)) for _ in range(400)]
-    assert np.mean(chance) == pytest.approx(1, abs=0.02)
-    assert ease.dispersion(np.tile(np.arange(200) < 60, (4, 1))) == pytest.approx(4)
-    assert math.isnan(ease.dispersion(np.ones((4, 200), dtype=bool)))
+    chance = [ease.shared(random.permuted(np.arange(200) < 200 * level, axis=1)) for _ in range(400)]
+    assert np.mean(chance) == pytest.approx(0, abs=0.01)
+    assert ease.shared(np.tile(np.arange(200) < 60, (4, 1))) == pytest.approx(1)
+    assert math.isnan(ease.shared(np.ones((4, 200), dtype=bool)))
+    # Half of the examples are easy (0.8), half are hard (0.2): of the variance 0.25, 0.09 is between them.
+    easy = np.where(np.arange(4000) < 2000, 0.8, 0.2)
+    assert ease.shared(random.random((6, 4000)) < easy) == pytest.approx(0.36, abs=0.03)
 
 
 def test_gini_of_equal_of_one_and_of_a_line():
@@ -266,10 +269,10 @@ WIDTHS = (4, 8, 16, 32, 64, 128, 256)
 PARAMS = Params(seeds=8, sizes=(100, 200, 400), examples=400, widths=WIDTHS, kick_sizes=(1e-4, 1e-2))
 SEEDS, EPOCHS = range(8), range(31)
 WORLD = {
-    "spread": {REAL: 20.0, RANDX: 1.0, RANDY: 1.0},
-    "level": {REAL: 10.0, RANDX: 2.0, RANDY: 2.0},
-    "higher": {REAL: 10.0, RANDX: 2.0, RANDY: 2.0},  # at the second level
-    "shuffled": 1.0,
+    "shared": {REAL: 0.3, RANDX: 0.0, RANDY: 0.0},
+    "level": {REAL: 0.3, RANDX: 0.1, RANDY: 0.1},
+    "higher": {REAL: 0.3, RANDX: 0.1, RANDY: 0.1},  # at the second level
+    "shuffled": 0.0,
     "gini": {REAL: 0.6, RANDX: 0.4, RANDY: 0.4},
     "gini_end": {REAL: 0.7, RANDX: 0.3, RANDY: 0.3},
     "others": {REAL: 0.6, RANDX: 0.3, RANDY: 0.3},
@@ -332,9 +335,10 @@ def of_kinds(w):
     """The rows of tables that have one for each kind of data."""
     rows = {name: [] for name in ("ease", "influence", "classes", "times", "sharpness")}
     for kind in KINDS:
-        moments = {"spread": memorisation.EPOCH, "level": "at accuracy 0.5", "higher": "at accuracy 0.8"}
+        moments = {"shared": memorisation.EPOCH, "level": "at accuracy 0.5", "higher": "at accuracy 0.8"}
         for by, when in moments.items():
-            more = {"when": when, "dispersion": w[by][kind] * near(w), "shuffled": w["shuffled"] * near(w)}
+            own, dealt = (value + near(w, 0.003) - 1 for value in (w[by][kind], w["shuffled"]))
+            more = {"when": when, "shared": own, "shuffled": dealt}
             rows["ease"].append({"kind": kind, "accuracy": 0.5, "crossed": 1.0} | more)
         for epoch, gini in ((5, w["gini"][kind]), (10, w["gini_end"][kind])):
             rows["influence"].append({"kind": kind, "epoch": epoch, "gini": gini * near(w)})
@@ -419,13 +423,13 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
 
 
 CHANGES = [
-    ("ME01", {"spread": {REAL: 0.9}}, {"ME01b"}),
-    ("ME01b", {"spread": {RANDX: 30.0}}, {"ME01c"}),
-    ("ME01c", {"spread": {RANDX: 2.0}}, set()),
-    ("ME01d", {"spread": {RANDY: 2.0}}, set()),
-    ("ME01e", {"level": {RANDY: 15.0}}, set()),
-    ("ME01g", {"higher": {RANDX: 15.0}}, set()),
-    ("ME01f", {"shuffled": 2.0}, set()),
+    ("ME01", {"shared": {RANDY: 0.4}}, {"ME01d"}),
+    ("ME01b", {"shared": {RANDX: 0.4}}, {"ME01c"}),
+    ("ME01c", {"shared": {RANDX: 0.03}}, set()),
+    ("ME01d", {"shared": {RANDY: 0.03}}, set()),
+    ("ME01e", {"level": {RANDY: 0.4}}, set()),
+    ("ME01g", {"higher": {RANDX: 0.4}}, set()),
+    ("ME01f", {"shuffled": 0.05}, set()),
     ("ME02", {"gini": {RANDX: 0.7}}, set()),
     ("ME02b", {"gini": {RANDY: 0.7}}, set()),
     ("ME02c", {"gini_end": {RANDY: 0.8}}, {"ME02b"}),
@@ -494,7 +498,7 @@ def test_the_list_of_changes_has_every_claim():
 
 def test_estimates_are_what_was_planted():
     found = {c.id: c.estimate for c in judged(world())}
-    planted = {"ME01": 20, "ME01e": 0.2, "ME02": -0.2, "ME03": 2, "ME03c": 0.3, "ME04": 4, "ME04d": 4, "ME05": 4**0.4,
+    planted = {"ME01": 0.3, "ME01e": -0.2, "ME02": -0.2, "ME03": 2, "ME03c": 0.3, "ME04": 4, "ME04d": 4, "ME05": 4**0.4,
                "ME05c": 4**-0.4, "ME06b": 0.1, "ME06d": 1 / 15, "ME07": 0.5, "ME07c": 0.3, "ME08": 0.4,
                "ME09b": 4.35, "ME09c": -0.5, "ME10": 2, "ME11b": -0.27, "ME11c": 0.2, "ME12": 0.94,
                "ME12b": 0.53, "ME12c": 0.2, "ME12g": 0.67}  # fmt: skip

@@ -15,9 +15,9 @@ from butterfly.train import Crossing, Observer, Snapshot, train
 def measure_ease(bench: Bench) -> Arrays:
     """Which examples runs are right on after one epoch and when they first reach each level, by draw and kind.
 
-    `dispersion [S, kinds, 1 + levels]` over examples against chance, `shuffled` the same with the answers of every run
-    dealt anew, `accuracy`, `crossed`, the share of runs that came so far, all of that shape; and `share [S, kinds, N]`,
-    of runs that are right after one epoch.
+    `shared [S, kinds, 1 + levels]`, the share of variance that runs have in common, `shuffled`, the same with the
+    answers of every run dealt anew, `accuracy`, `crossed`, the share of runs that came so far, all of that shape; and
+    `share [S, kinds, N]`, of runs that are right after one epoch.
     """
     return gathered([gathered([_of_draw(bench, seed, kind) for kind in KINDS]) for seed in bench.seeds])
 
@@ -46,21 +46,21 @@ def _of_draw(bench: Bench, seed: int, kind: str) -> Arrays:
     right = answers.numpy()
     dealt = [np.random.default_rng(seed).permuted(own, axis=1) for own in right]
     return {
-        "dispersion": np.array([dispersion(own) for own in right]),
-        "shuffled": np.array([dispersion(own) for own in dealt]),
+        "shared": np.array([shared(own) for own in right]),
+        "shuffled": np.array([shared(own) for own in dealt]),
         "accuracy": right.mean((1, 2)),
         "crossed": crossed.double().mean(1).numpy(),
         "share": right[0].mean(0),
     }
 
 
-def dispersion(right: np.ndarray) -> float:
-    """Variance over examples of the share of runs that are right `[R, N]`, over that of chance.
+def shared(right: np.ndarray) -> float:
+    """Share of the variance of answers, right or not, that the examples explain `[R, N]`; 1: all runs are right on the same.
 
-    By chance each run is right on as many examples as it is, whichever they are: the ratio is then 1 on average, and R
-    where all runs are right on the same examples.
+    Where each run is right on as many examples as it is, whichever they are, it is 0 on average. The variance over
+    examples of how many runs are right is then what coin flips give; otherwise it is `1 + (R - 1) * shared` times that.
     """
     runs, count = right.shape
     own = right.mean(1)
     chance = (own * (1 - own)).sum() / runs**2 * count / (count - 1)
-    return float(right.mean(0).var(ddof=1) / chance) if chance > 0 else np.nan
+    return float((right.mean(0).var(ddof=1) / chance - 1) / (runs - 1)) if chance > 0 else np.nan

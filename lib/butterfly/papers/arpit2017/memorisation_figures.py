@@ -34,9 +34,9 @@ def _draws(tables: Tables, table: pd.DataFrame) -> str:
 
 def ease(tables: Tables) -> Drawn:
     """Left: share of runs that are right on an example after one epoch, examples sorted by it; mean over draws. Thin
-    lines: what it would be by chance, every example being as easy as any other. Right: variance over examples of that
-    share over the variance by chance (grey line), after one epoch and when each run first reaches a training accuracy.
-    Small dots are draws of the data, large ones geometric means with 95 % intervals."""
+    lines: what it would be by chance, every example being as easy as any other. Right: share of the variance of answers
+    that the examples explain (0: chance; 1: all runs are right on the same ones), after one epoch and when each run
+    first reaches a training accuracy. Small dots are draws of the data, large ones means with 95 % intervals."""
     shares, table = tables["shares"], tables["ease"]
     figure, (left, right) = panels(2, width=5.2, height=3.9)
     for kind in KINDS:
@@ -55,12 +55,12 @@ def ease(tables: Tables) -> Drawn:
     for place, when in enumerate(moments):
         for k, kind in enumerate(KINDS):
             own = table[(table.kind == kind) & (table.when == when)]
-            _dots(right, place + 0.22 * (k - 1), own.dispersion, COLOURS[kind])
-    right.axhline(1, color="grey", linewidth=1)
-    right.set(yscale="log", ylabel="variance of ease over chance", xlim=(-0.6, len(moments) - 0.4))
+            _dots(right, place + 0.22 * (k - 1), own.shared, COLOURS[kind], logarithmic=False)
+    right.axhline(0, color="grey", linewidth=1)
+    right.set(ylabel="variance that the examples explain", xlim=(-0.6, len(moments) - 0.4))
     right.set_xticks(range(len(moments)), moments)
     figure.suptitle(f"Are the examples that are learned first the same in all runs? ({_draws(tables, table)})")
-    return figure, table[["seed", "kind", "when", "accuracy", "dispersion", "shuffled", "crossed"]]
+    return figure, table[["seed", "kind", "when", "accuracy", "shared", "shuffled", "crossed"]]
 
 
 def influence(tables: Tables) -> Drawn:
