@@ -55,10 +55,11 @@ def _of_draw(bench: Bench, seed: int, kind: str) -> Arrays:
 
 
 def shared(right: np.ndarray) -> float:
-    """Share of the variance of answers, right or not, that the examples explain `[R, N]`; 1: all runs are right on the same.
+    """Share of the variance of answers `[R, N]`, right or not, that the examples explain.
 
-    Where each run is right on as many examples as it is, whichever they are, it is 0 on average. The variance over
-    examples of how many runs are right is then what coin flips give; otherwise it is `1 + (R - 1) * shared` times that.
+    1 where all runs are right on the same examples; 0 on average where each run is right on as many as it is, whichever
+    they are. The variance over examples of how many runs are right is then that of coin flips; otherwise it is
+    `1 + (R - 1) * shared` times as large.
     """
     runs, count = right.shape
     own = right.mean(1)

@@ -210,7 +210,7 @@ def plan(params: Params) -> list[Shard]:
 def tabulate(params: Params, shards: list[Shard]) -> Tables:
     """Tidy tables, a row a draw (`seed`) and cell.
 
-    `ease` (how much of which examples are right runs share), `shares` (of runs that are right, from the hardest example to
+    `ease` (how far runs are right on the same examples), `shares` (of runs that are right, from the hardest example to
     the easiest), `influence` (Gini coefficients), `classes` (who depends on whom), `times` (to fit), `sharpness`,
     `dimensions` (times for Gaussian inputs), `capacity` (accuracies and times by width), `regularised`, `curves` (along
     training), `critical`, `radii`, `scores` (how well they find noise), `kicks`.
