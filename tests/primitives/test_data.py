@@ -197,6 +197,60 @@ def test_label_noise_moves_exactly_the_recorded_labels():
     assert not torch.equal(other.y, noisy.y)
 
 
+@pytest.mark.parametrize("make", [data.with_random_labels, data.with_random_inputs])
+def test_noise_is_recorded_repeatable_and_nested(make):
+    digits = data.load("digits")
+    before = digits.x.clone(), digits.y.clone()
+    noisy, mask = make(digits, 0.3, seed=1)
+    assert mask.sum() == round(0.3 * 1297)
+    changed = (noisy.x != digits.x).flatten(1).any(1) | (noisy.y != digits.y)
+    assert not changed[~mask].any()
+    assert torch.equal(noisy.x_test, digits.x_test)
+    assert torch.equal(noisy.ids, digits.ids)
+    again, more, other = (make(digits, fraction, seed) for fraction, seed in ((0.3, 1), (0.6, 1), (0.3, 2)))
+    assert torch.equal(again[1], mask)
+    assert torch.equal(again[0].x, noisy.x)
+    assert torch.equal(again[0].y, noisy.y)
+    assert more[1][mask].all()
+    assert torch.equal(more[0].x[mask], noisy.x[mask])
+    assert torch.equal(more[0].y[mask], noisy.y[mask])
+    assert not torch.equal(other[1], mask)
+    assert torch.equal(digits.x, before[0])
+    assert torch.equal(digits.y, before[1])
+    assert not make(digits, 0.0, seed=1)[1].any()
+    with pytest.raises(ValueError, match="give a share from 0 to 1"):
+        make(digits, 1.5, seed=1)
+
+
+def test_random_labels_are_drawn_from_all_classes_alike():
+    digits = data.load("digits")
+    noisy, mask = data.with_random_labels(digits, 1.0, seed=1)
+    assert mask.all()
+    assert torch.equal(noisy.x, digits.x)
+    assert 0.06 < (noisy.y == digits.y).double().mean() < 0.14  # one in ten is what it was
+    assert torch.bincount(noisy.y, minlength=10).min() > 90
+    with pytest.raises(ValueError, match="cannot be drawn anew"):
+        data.with_random_labels(replace(digits, targets=torch.rand(1297, 10)), 0.5, seed=1)
+
+
+def test_random_inputs_have_the_moments_of_each_pixel_or_of_all():
+    digits = data.load("digits")
+    noisy, _ = data.with_random_inputs(digits, 1.0, seed=1)
+    assert torch.equal(noisy.y, digits.y)
+    torch.testing.assert_close(noisy.x.mean(0), digits.x.mean(0), atol=0.15, rtol=0)
+    torch.testing.assert_close(noisy.x.std(0), digits.x.std(0), atol=0.1, rtol=0)
+    blank = (digits.x == digits.x[:1]).all(0)
+    assert blank.any()
+    torch.testing.assert_close(noisy.x[:, blank], digits.x[:, blank], atol=1e-4, rtol=0)
+    flat, _ = data.with_random_inputs(digits, 1.0, seed=1, like="channel")
+    torch.testing.assert_close(flat.x.mean(0), torch.zeros(1, 8, 8), atol=0.15, rtol=0)
+    torch.testing.assert_close(flat.x.std(0), torch.ones(1, 8, 8), atol=0.1, rtol=0)
+    # Pixels of an image go together, those of noise do not.
+    together = [torch.corrcoef(d.x.flatten(1)[:, [27, 28]].T)[0, 1].abs() for d in (digits, noisy)]
+    assert together[0] > 0.3
+    assert together[1] < 0.1
+
+
 # --- some classes ----------------------------------------------------------------------------------------------------
 
 

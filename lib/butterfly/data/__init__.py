@@ -4,9 +4,19 @@ import re
 from types import ModuleType
 
 from butterfly import registry
-from butterfly.data.base import Data, DataError, of_classes, with_label_noise
+from butterfly.data.base import Data, DataError, of_classes, with_label_noise, with_random_inputs, with_random_labels
 
-__all__ = ["Data", "DataError", "input_shape", "load", "of_classes", "provenance", "with_label_noise"]
+__all__ = [
+    "Data",
+    "DataError",
+    "input_shape",
+    "load",
+    "of_classes",
+    "provenance",
+    "with_label_noise",
+    "with_random_inputs",
+    "with_random_labels",
+]
 
 
 def load(name: str) -> Data:

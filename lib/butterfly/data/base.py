@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
+from typing import Literal
 
 import numpy as np
 import torch
@@ -88,6 +89,47 @@ def with_label_noise(data: Data, fraction: float, seed: int) -> tuple[Data, Tens
     shift = torch.randint(1, data.classes, (count,), generator=random)
     moved, shift = moved.to(data.y.device), shift.to(data.y.device)
     return replace(data, y=torch.where(moved, (data.y + shift) % data.classes, data.y)), moved
+
+
+def with_random_labels(data: Data, fraction: float, seed: int) -> tuple[Data, Tensor]:
+    """Draw the labels of a fraction of the training examples anew, from all classes alike (randY, Arpit et al. 2017).
+
+    Returns the data and the mask `[N]` of those examples. A label may be drawn that it had; the examples of a smaller
+    fraction are among those of a larger one.
+    """
+    if data.y.dim() != 1 or data.y.is_floating_point() or data.targets is not None:
+        raise ValueError(f"{data.name} has targets other than one label an example, which cannot be drawn anew")
+    random = generator("random-labels", seed)
+    chosen = _chosen(data, fraction, random)
+    labels = torch.randint(data.classes, (len(data.y),), generator=random).to(data.y.device)
+    return replace(data, y=torch.where(chosen, labels, data.y)), chosen
+
+
+def with_random_inputs(
+    data: Data, fraction: float, seed: int, like: Literal["pixel", "channel"] = "pixel"
+) -> tuple[Data, Tensor]:
+    """Put Gaussian noise in the place of a fraction of the training inputs; labels stay (randX, Arpit et al. 2017).
+
+    The noise has the mean and the standard deviation of each pixel over the training set, or those of each channel.
+    Returns the data and the mask `[N]` of those examples; those of a smaller fraction are among those of a larger one.
+    """
+    random = generator("random-inputs", seed)
+    chosen = _chosen(data, fraction, random)
+    noise = torch.randn(data.x.shape, generator=random).to(data.x)
+    over = (0,) if like == "pixel" else (0, *range(2, data.x.dim()))
+    mean, std = data.x.mean(over, keepdim=True), data.x.std(over, correction=0, keepdim=True)
+    place = chosen.view(-1, *[1] * (data.x.dim() - 1))
+    return replace(data, x=torch.where(place, mean + std * noise, data.x)), chosen
+
+
+def _chosen(data: Data, fraction: float, random: torch.Generator) -> Tensor:
+    """A random fraction of the training examples, as a mask `[N]`."""
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"fraction = {fraction}: give a share from 0 to 1")
+    count = len(data.y)
+    chosen = torch.zeros(count, dtype=torch.bool)
+    chosen[torch.randperm(count, generator=random)[: round(fraction * count)]] = True
+    return chosen.to(data.y.device)
 
 
 def assemble(
