@@ -18,8 +18,8 @@ ROLES = {BASE: "step and batch as they are", SAME: "both times 4", SQUARE: "batc
 
 
 def flatness(tables: Tables) -> Drawn:
-    """Curvature against the ratio of step to batch, all networks read when they first reach one training loss. Left: the
-    largest eigenvalue of the Hessian; right: its trace. A line joins settings of one step size; large dots are
+    """Curvature against the ratio of step to batch, all networks read when they first reach one training loss. Left:
+    the largest eigenvalue of the Hessian; right: its trace. A line joins settings of one step size; large dots are
     geometric means over seeds with their 95 % intervals, small dots single networks. If only the ratio counted, the
     lines would lie on one another."""
     table = tables["networks"].assign(step_size=tables["networks"].lr.map("{:g}".format))
@@ -37,10 +37,10 @@ def flatness(tables: Tables) -> Drawn:
 
 
 def generalisation(tables: Tables) -> Drawn:
-    """Left and middle: test accuracy and test loss against the largest eigenvalue; a small dot is a network, a large one
-    the mean of a setting, coloured by the ratio of step to batch. Right: sharpness that counts changes of a weight in
-    its own size, against the ordinary one; stars are the networks of the highest ratio, rewritten to compute the same
-    with a larger first layer and a smaller second one."""
+    """Left and middle: test accuracy and test loss against the largest eigenvalue; a small dot is a network, a large
+    one the mean of a setting, coloured by the ratio of step to batch. Right: sharpness that counts changes of a
+    weight in its own size, against the ordinary one; stars are the networks of the highest ratio, rewritten
+    to compute the same with a larger first layer and a smaller second one."""
     table = tables["networks"].assign(noise=tables["networks"].ratio.map("{:.2g}".format))
     palette = colours(table.sort_values("ratio").noise)
     figure, axes = panels(3, width=4.3)
@@ -118,10 +118,10 @@ def along(tables: Tables) -> Drawn:
 
 
 def schedules(tables: Tables) -> Drawn:
-    """Test accuracy at the ends of phases of equal numbers of epochs, and (right) at the end. Cyclic schedules alternate
-    between a high ratio of step to batch and a lower one, by their steps or by their batches; the others hold the lower
-    ratio, by a small step or a large batch, or the mean step. Bands and bars are 95 % intervals of the mean over seeds;
-    dots are seeds."""
+    """Test accuracy at the ends of phases of equal numbers of epochs, and (right) at the end. Cyclic schedules
+    alternate between a high ratio of step to batch and a lower one, by their steps or by their batches; the others
+    hold the lower ratio, by a small step or a large batch, or the mean step. Bands and bars are 95 % intervals of
+    the mean over seeds; dots are seeds."""
     table = tables["schedules"]
     palette = dict(zip(swaps.ARMS, sns.color_palette("colorblind"), strict=False))
     figure, axes = panels(2, share=False)
@@ -177,9 +177,9 @@ def wrong_labels(tables: Tables) -> Drawn:
 
 
 def breaking(tables: Tables) -> Drawn:
-    """Left: test accuracy after the same number of epochs with step and batch multiplied by one factor, for training sets
-    of several sizes; bands are 95 % bootstrap intervals of the mean over draws of the training set. Right: the factor
-    at which accuracy has dropped by a fixed amount; dots are draws, triangles draws that never drop as far, bars
+    """Left: test accuracy after the same number of epochs with step and batch multiplied by one factor, for training
+    sets of several sizes; bands are 95 % bootstrap intervals of the mean over draws of the training set. Right: the
+    factor at which accuracy has dropped by a fixed amount; dots are draws, triangles draws that never drop as far, bars
     geometric means with 95 % intervals (open above where some draws are only bounds)."""
     table = tables["breaking"].assign(size=tables["breaking"].examples.astype(str))
     palette = colours(table.sort_values("examples")["size"])
@@ -245,8 +245,8 @@ def regression(tables: Tables) -> Drawn:
 
 
 def kicks(tables: Tables) -> Drawn:
-    """Networks kicked where they reached the training loss, which then train on with their own step and batch. Left: the
-    distance of twins from their parents, over that at a small kick, against the sum of steps since; geometric means
+    """Networks kicked where they reached the training loss, which then train on with their own step and batch. Left:
+    the distance of twins from their parents, over that at a small kick, against the sum of steps since; geometric means
     over seeds with 95 % bootstrap bands. Middle and right: what is left at the end, and after one epoch, against the
     largest eigenvalue where the kick fell; a dot is a network, coloured by the ratio of step to batch."""
     small = min(tables.params.kick_sizes)
