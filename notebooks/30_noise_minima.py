@@ -90,7 +90,6 @@ noise = 0.4
 noisy_lrs = [0.1, 0.2]
 noisy_batches = [16, 128]
 noisy_time = 20.0
-fitted = 0.95
 noisy_seeds = 2
 subsets = [150, 300]
 base_lr = 0.025

@@ -52,7 +52,7 @@ def test_every_cell_is_there_once(results):
         assert len(results[name]) == count, name
         assert not results[name].duplicated(key).any(), name
         numbers = results[name].select_dtypes("number")
-        assert np.isfinite(numbers.drop(columns=["left", "left_epoch"], errors="ignore")).all(axis=None), name
+        assert np.isfinite(numbers.drop(columns=["left", "gap"], errors="ignore")).all(axis=None), name
     assert (results["kicks"].query("kind == 'control'").largest_difference == 0).all()
     assert (results["kicks"].query("kind != 'control'").largest_difference > 0).all()
     assert (results["left"].query("time == 0").left == 1).all()
@@ -223,7 +223,8 @@ def test_sgd_settles_where_the_closed_form_says_and_lower_with_shuffled_epochs()
         ({"batches": [16, 32]}, "with the last batch a quarter"),
         ({"lrs": [0.2, 0.1, 0.05]}, "lrs = .*rising numbers"),
         ({"factors": [2, 4]}, "factors = .*begin with 1"),
-        ({"factors": [1, 32]}, "no larger than the 150 examples"),
+        ({"factors": [1, 64]}, "no larger than the largest of the subsets"),
+        ({"base_batch": 200, "factors": [1]}, "rising numbers"),
         ({"setting": "digits"}, "'digits': give plain SGD"),
         ({"cycled": "mnist1d"}, "'mnist1d': give plain SGD"),
         ({"recipe": {"momentum": 0.9}}, "give plain SGD"),
@@ -245,7 +246,7 @@ def test_what_the_data_cannot_give_is_refused_before_training():
 
 def test_shards_hold_nothing_that_does_not_matter():
     few = study.shards(TINY)
-    more = study.shards(TINY.model_copy(update={"profile": "other", "drop": 0.1, "fitted": 0.9, "draws": 5}))
+    more = study.shards(TINY.model_copy(update={"profile": "other", "drop": 0.1, "draws": 5}))
     assert [shard for shard in few if shard.of != "breaking"] == [shard for shard in more if shard.of != "breaking"]
     assert all(isinstance(Bench(shard.config).seeds, list) for shard in few)
 
@@ -264,13 +265,15 @@ def world(
     accuracy=-0.02,  # slopes on the log of the eigenvalue, between settings
     test_loss=0.1,
     within=-0.02,  # slope of accuracy within a setting
-    kicks=(0.5, 0.5, 0.5),  # slopes on the log eigenvalue: left at the end, after an epoch, log barrier
+    kicks=(0.5, 0.5),  # slopes on the log eigenvalue of what is left: in the weights, in the outputs
+    grows=4.0,  # what is left in the weights where the eigenvalue is 1
+    barrier=0.001,
     rescaled=8.0,
     scaled=1.0,
     steep=(2.0, 2.0, 1.0),  # loss beyond the second network over that beyond the first, by pair
     gaps=(0.01, 0.1),  # between curves: linear, square root; between two seeds they are 0.03
     ends=None,
-    memory=(0.02, -0.03),  # slopes on log2 of the ratio: accuracy at half, wrong labels when the right are fitted
+    memory=(0.02, -0.03),  # slopes on log2 of the ratio: accuracy at half, wrong labels at one time
     breaks=(4.0, 12.0),  # factors at the smallest and the largest training set
     law=(1.03, 1.3),  # measured over the law of three, at small steps and at the large one
     wrong=(1.6, 1.02),  # over the laws of three and of four where noise grows with a feature
@@ -281,12 +284,12 @@ def world(
     random = np.random.default_rng(0)
 
     def noise(size=0.02):
-        return size * random.normal()
+        return size * random.normal(size=np.shape(size))
 
-    networks, twins = _landed(noise, powers, (trace, relative), (accuracy, test_loss, within), kicks)
+    networks, twins = _landed(noise, powers, (trace, relative), (accuracy, test_loss, within), (*kicks, grows, barrier))
     flattest = networks.query("lr == 0.2 and batch == 8").set_index("seed")
     other = {
-        "rescaled": rescaled * networks.groupby("seed").sharpness.max(),
+        "rescaled": rescaled * (1 + noise(np.full(N, 0.02))) * networks.groupby("seed").sharpness.max(),
         "rescaled_relative": scaled * flattest.relative,
     }
     tables = {
@@ -315,10 +318,9 @@ def _landed(noise, powers, curved, hits, kicks):
             "accuracy": 0.9 + hits[0] * mean + hits[2] * own + noise(1e-5), "test_loss": hits[1] * mean + noise(1e-3),
         })  # fmt: skip
         for size in (0.0, *PARAMS.kick_sizes):
-            left, left_epoch, high = (np.exp(slope * mean + noise(0.05)) for slope in kicks)
-            kind = "gaussian" if size else "control"
-            twin = {"size": size, "kind": kind, "largest_difference": float(size > 0), "left": left}
-            twins.append(key | twin | {"left_epoch": left_epoch, "twin_barrier": 0.1 * high})
+            left, gap = (np.exp(slope * mean + noise(0.05)) for slope in kicks[:2])
+            twin = {"size": size, "kind": "gaussian" if size else "control", "largest_difference": float(size > 0)}
+            twins.append(key | twin | {"left": kicks[2] * left, "gap": gap, "twin_barrier": kicks[3]})
     return pd.DataFrame(networks), pd.DataFrame(twins)
 
 
@@ -339,12 +341,12 @@ def _schedules(noise, ends):
 
 
 def _memory(noise, slopes):
-    """Most right labels are fitted at time 2, half of the wrong ones at time 3."""
+    """Wrong labels are counted at time 10, half of them are fitted at time 15."""
     for seed, (lr, batch), time in product(range(N), ((0.1, 8), (0.1, 32), (0.2, 128)), range(5)):
         doublings = np.log2(lr / batch) + 8
         wrong = (0.0, 0.1, 0.3 + slopes[1] * doublings + noise(0.005), 0.5, 0.9)[time]
         right, hit = (0.2, 0.5, 0.95, 0.99, 1.0)[time], 0.7 + slopes[0] * doublings + noise(0.005)
-        key = {"seed": seed, "lr": lr, "batch": batch, "ratio": lr / batch, "time": time}
+        key = {"seed": seed, "lr": lr, "batch": batch, "ratio": lr / batch, "time": 5 * time}
         yield key | {"wrong": wrong, "right": right, "accuracy": hit}
 
 
@@ -377,51 +379,31 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
     assert judge() == dict.fromkeys(CLAIMS, "supported")
 
 
-@pytest.mark.parametrize(
-    ("id", "change"),
-    [
-        ("FM01", {"powers": (0.5, -0.5)}),
-        ("FM01b", {"trace": -1.0}),
-        ("FM01c", {"steep": (0.5, 2.0, 1.0)}),
-        ("FM01d", {"steep": (2.0, 0.5, 1.0)}),
-        ("FM02", {"powers": (-0.5, -0.2)}),
-        ("FM02b", {"powers": (0.2, 0.5)}),
-        ("FM03", {"accuracy": 0.02}),
-        ("FM03b", {"test_loss": -0.1}),
-        ("FM03c", {"within": 0.02}),
-        ("FM04", {"powers": (-0.5, 0.02)}),
-        ("FM04b", {"powers": (-0.5, 0.25)}),
-        ("FM04c", {"steep": (2.0, 2.0, 2.0)}),
-        ("FM04c", {"steep": (2.0, 2.0, 0.5)}),
-        ("FM05", {"gaps": (0.1, 0.05)}),
-        ("FM05b", {"gaps": (0.06, 0.1)}),
-        ("FM05c", {"gaps": (0.002, 0.01)}),
-        ("FM06", {"ends": {"cyclic batch": 0.87}}),
-        ("FM06", {"ends": {"cyclic batch": 0.83}}),
-        ("FM06b", {"ends": {"small step": 0.87, "large batch": 0.87}}),
-        ("FM06c", {"ends": {"large batch": 0.82}}),
-        ("FM06d", {"ends": {"mean step": 0.87}}),
-        ("FM07", {"memory": (-0.02, -0.03)}),
-        ("FM07b", {"memory": (0.02, 0.03)}),
-        ("FM08", {"breaks": (4.0, 40.0)}),
-        ("FM08b", {"breaks": (12.0, 4.0)}),
-        ("FM09", {"law": (1.3, 1.3)}),
-        ("FM09", {"law": (0.7, 1.3)}),
-        ("FM09b", {"law": (1.03, 1.03)}),
-        ("FM09c", {"wrong": (1.0, 1.0)}),
-        ("FM09d", {"wrong": (1.6, 1.4)}),
-        ("FM09e", {"epochs": 1.3}),
-        ("FM09f", {"exact": 1.3}),
-        ("FM10", {"rescaled": 0.7}),
-        ("FM10b", {"scaled": 1.2}),
-        ("FM10c", {"relative": -1.0}),
-        ("FM11", {"kicks": (-0.5, 0.5, 0.5)}),
-        ("FM11b", {"kicks": (0.5, -0.5, 0.5)}),
-        ("FM11c", {"kicks": (0.5, 0.5, -0.5)}),
-    ],
-)
-def test_every_claim_can_be_contradicted(id, change):
-    assert judge(**change)[id] == "contradicted"
+# Worlds in which several claims fail at once, so that few have to be judged; none of the others is void.
+FAILING = {
+    "noise is sharp": ({"powers": (0.5, -0.5), "steep": (0.5, 0.5, 2.0)},
+                       {"FM01", "FM01b", "FM01c", "FM01d", "FM02", "FM02b", "FM04c", "FM10c"}),
+    "the step alone": ({"powers": (-0.5, -0.02), "steep": (2.0, 2.0, 0.5)}, {"FM02", "FM04", "FM04b", "FM04c"}),
+    "flat is bad": ({"trace": -1.0, "relative": -1.0, "accuracy": 0.02, "test_loss": -0.1, "within": 0.02},
+                    {"FM01b", "FM10c", "FM03", "FM03b", "FM03c"}),
+    "square root": ({"powers": (-0.5, 0.25), "gaps": (0.06, 0.01)}, {"FM04b", "FM05", "FM05b", "FM05c"}),
+    "schedules": ({"ends": {"cyclic batch": 0.83, "large batch": 0.88, "small step": 0.86, "mean step": 0.88}},
+                  {"FM06", "FM06b", "FM06c", "FM06d"}),
+    "other schedules": ({"ends": {"cyclic batch": 0.87}, "powers": (0.2, 0.5)}, {"FM06", "FM02b"}),
+    "noise memorises": ({"memory": (-0.02, 0.03), "breaks": (12.0, 4.0)}, {"FM07", "FM07b", "FM08b"}),
+    "other laws": ({"law": (1.3, 1.03), "wrong": (1.0, 1.4), "epochs": 1.3, "exact": 1.3, "breaks": (4.0, 40.0)},
+                   {"FM09", "FM09b", "FM09c", "FM09d", "FM09e", "FM09f", "FM08"}),
+    "lower laws": ({"law": (0.7, 1.3), "rescaled": 0.7, "scaled": 1.2}, {"FM09", "FM10", "FM10b"}),
+    "kicks": ({"kicks": (-0.5, -0.5), "grows": 0.05, "barrier": 0.5}, {"FM11", "FM11b", "FM11c", "FM11d"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAILING)
+def test_every_claim_can_be_contradicted(name):
+    change, failing = FAILING[name]
+    found = judge(**change)
+    assert {id: found[id] for id in failing} == dict.fromkeys(failing, "contradicted")
+    assert set.union(*(ids for _, ids in FAILING.values())) == set(CLAIMS)
 
 
 def test_estimates_are_what_was_planted():
@@ -430,7 +412,7 @@ def test_estimates_are_what_was_planted():
     planted = {"FM01c": 2.0, "FM02": 2**-0.5, "FM02b": 2**-0.5, "FM04b": 1.0, "FM05": 10.0, "FM05b": 1 / 3, "FM06": 0.0}
     planted |= {"FM06b": 0.05, "FM06d": 0.03, "FM07": 0.02, "FM07b": -0.03, "FM08": 1.0, "FM09": 1.03, "FM09b": 1.3}
     planted |= {"FM09c": 1.6, "FM09d": 1.02, "FM09e": 0.6, "FM10": 8.0}
-    assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.06, abs=0.005)
+    assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.1, abs=0.005)
     assert {c.n for c in study.judge(tables.params, tables)} == {N}
 
 
@@ -441,34 +423,24 @@ def test_a_factor_that_no_training_set_reaches_is_a_bound():
     assert claims["FM08b"].bound == ">"
 
 
-@pytest.mark.parametrize(
-    ("table", "column", "void"),
-    [
-        ("networks", "trace", "FM01"),
-        ("kicks", "left", "FM11"),
-        ("curves", "accuracy", "FM05"),
-        ("schedules", "loss", "FM06"),
-        ("regression", "measured", "FM09"),
-    ],
-)
-def test_claims_are_void_where_something_was_lost(table, column, void):
-    tables = world()
-    tables[table].loc[tables[table].index[-1], column] = np.nan
-    found = {c.id: c for c in study.judge(tables.params, tables)}
-    assert found[void].void
-    assert all(c.verdict == "inconclusive" for c in found.values() if c.void)
-    assert any(not c.void for c in found.values())
+def test_claims_are_void_where_something_was_lost():
+    tables, columns = world(), {"networks": "trace", "kicks": "left", "schedules": "loss", "regression": "measured"}
+    for table, column in (columns | {"curves": "accuracy"}).items():
+        tables[table].loc[tables[table].index[-1], column] = np.nan
+    found = study.judge(tables.params, tables)
+    assert {c.id for c in found if not c.void} == {"FM07", "FM07b", "FM08", "FM08b"}
+    assert all(c.verdict == "inconclusive" for c in found if c.void)
 
 
 def test_what_did_not_learn_or_was_not_fitted_is_void():
     tables = world(breaks=(4.0, 12.0))
     tables["breaking"]["accuracy"] -= 0.5
     tables["memory"]["wrong"] = tables["memory"].wrong.where(tables["memory"].batch != 8, 0.1)
+    tables["memory"]["right"] = 0.4
     tables["schedules"]["accuracy"] -= 0.5
-    tables["kicks"]["twin_barrier"] = 1e-5
+    tables["kicks"].loc[tables["kicks"].kind == "control", "largest_difference"] = 1e-9
     found = {c.id: c.void for c in study.judge(tables.params, tables)}
     assert {id for id, reason in found.items() if reason} == {
-        "FM08", "FM08b", "FM07", "FM07b", "FM06", "FM06b", "FM06c", "FM06d", "FM11c",
+        "FM08", "FM08b", "FM07", "FM07b", "FM06", "FM06b", "FM06c", "FM06d", "FM11", "FM11b", "FM11c", "FM11d",
     }  # fmt: skip
-    tables["kicks"].loc[tables["kicks"].kind == "control", "largest_difference"] = 1e-9
-    assert "control twins differ" in {c.id: c.void for c in study.judge(tables.params, tables)}["FM11"]
+    assert "control twins differ" in found["FM11"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from butterfly.curvature import hessian_trace, largest_eigenvalue
 from butterfly.data import Data
-from butterfly.evaluate import evaluate
+from butterfly.evaluate import evaluate, logits
 from butterfly.interpolate import barriers, path
 from butterfly.models import Model
 from butterfly.perturb import Kick
@@ -147,30 +147,34 @@ def _line(model: Model, task: Data, a: Tensor, b: Tensor, points: int) -> np.nda
 def _forget(model: Model, task: Data, recipe: Recipe, seeds: Sequence[int], theta: Tensor, bench: Bench) -> Arrays:
     """Kick the networks `theta [S, P]`, train on with other batches, and see what is left of the kick.
 
-    `left [kicks, T, S]` is the distance from the parent over that at the kick, at even sums of steps; `left_epoch
-    [kicks, S]` after one epoch; `twin_barrier` and `largest_difference` `[kicks, S]` at the end. The first is no kick.
+    `left [kicks, T, S]` is the distance from the parent over that at the kick, at even sums of steps, and `gap` the same
+    for the outputs on test examples; `twin_barrier` and `largest_difference` `[kicks, S]` at the end. The first is no
+    kick.
     """
     own, sizes = [seed + OTHER for seed in seeds], (0.0, *bench["kick_sizes"])
-    epoch = len(task.y) // recipe.batch_size
-    even = [round(share * bench["kick_time"] / recipe.lr) for share in np.linspace(0, 1, WATCHED)]
-    apart = Observer("apart", _apart, frozenset([*even, epoch]))
+    looks = [round(share * bench["kick_time"] / recipe.lr) for share in np.linspace(0, 1, WATCHED)]
     forks = [Fork(seed, 0, Kick(size=size)) for size in sizes for seed in own]
-    steps = max(even[-1], epoch)
-    run = train(model, task, recipe.changed(steps=steps), own, forks, [apart], init=theta)
-    seen = {step: far.reshape(len(sizes), len(own)) for step, far in run.recorded("apart")}
+    apart = Observer("apart", _apart, frozenset(looks))
+    run = train(model, task, recipe.changed(steps=looks[-1]), own, forks, [apart], init=theta)
+    far = np.stack([value for _, value in run.recorded("apart")], 1)  # [2, T, K]
+    with np.errstate(invalid="ignore"):  # what was not kicked is 0 / 0
+        left, gap = np.moveaxis((far / far[:, :1]).reshape(2, len(looks), len(sizes), len(own)), 2, 1)
     parents, twins = run.theta[parent_rows(run.members)], run.theta[len(own) :]
     line = barriers(model, parents, twins, task.x, task.y, points=9).of_loss.numpy()
-    with np.errstate(invalid="ignore"):  # what was not kicked is 0 / 0
-        left = {step: far / seen[0] for step, far in seen.items()}
-    return {
-        "left": np.stack([left[step] for step in even], 1),
-        "left_epoch": left[epoch],
-        "twin_barrier": line.reshape(len(sizes), len(own)),
-        "largest_difference": (twins - parents).abs().amax(1).cpu().numpy().reshape(len(sizes), len(own)),
-    }
+    largest = (twins - parents).abs().amax(1).cpu().numpy()
+    shape = (len(sizes), len(own))
+    return {"left": left, "gap": gap, "twin_barrier": line.reshape(shape), "largest_difference": largest.reshape(shape)}
 
 
 def _apart(now: Snapshot) -> np.ndarray:
-    """Distance of each twin from its parent `[K]`."""
+    """Distance of each twin from its parent, and of their outputs on the test examples, root mean square `[2, K]`.
+
+    Outputs are centred over the classes, since what all share changes no answer.
+    """
     parents = parent_rows(now.members)
-    return (now.theta[len(now.members) - len(parents) :] - now.theta[parents]).double().norm(dim=1).cpu().numpy()
+    first = len(now.members) - len(parents)
+    outputs = logits(now.model, now.theta, now.data.x_test).double()
+    outputs = (outputs - outputs.mean(2, keepdim=True)).flatten(1)
+    weights = now.theta.double()
+    gaps = [(values[first:] - values[parents]).norm(dim=1).cpu().numpy() for values in (weights, outputs)]
+    return np.stack([gaps[0], gaps[1] / len(now.data.x_test) ** 0.5])

@@ -143,30 +143,29 @@ def schedules(tables: Tables) -> Drawn:
 
 
 def wrong_labels(tables: Tables) -> Drawn:
-    """Training with wrong labels. Left: test accuracy against the share of the wrong labels that are fitted, over
-    training, mean over seeds, coloured by the ratio of step to batch; dotted: half of them. Middle: test accuracy there
-    against the ratio. Right: share of wrong labels fitted when most of the right ones are. Dots are seeds, bars means
-    with 95 % intervals; settings that never get there are left out."""
+    """Training with wrong labels. Left: share of the wrong labels that are fitted against the sum of steps, mean over
+    seeds, coloured by the ratio of step to batch; dotted: where FM07b reads it. Middle: test accuracy against that
+    share; dotted: half of them. Right: test accuracy there against the ratio; dots are seeds, bars means with 95 %
+    intervals; settings in which a seed never gets there are left out."""
     table = tables["memory"].assign(noise=tables["memory"].ratio.map("{:.2g}".format))
     palette = colours(table.sort_values("ratio").noise)
     figure, axes = panels(3, width=4.2)
-    means = table.groupby(["lr", "batch", "noise", "time"], sort=True)[["wrong", "accuracy"]].mean().reset_index()
+    columns = ["wrong", "accuracy"]
+    means = table.groupby(["lr", "batch", "noise", "time"], sort=True)[columns].mean().reset_index()
     for (_, _, noise), own in means.groupby(["lr", "batch", "noise"]):
-        axes[0].plot(own.wrong, own.accuracy, marker=".", color=palette[noise], label=noise)
-    axes[0].axvline(HALF, color="black", linestyle=":", linewidth=1)
-    axes[0].set(xlabel="wrong labels that are fitted", ylabel="test accuracy (right labels)")
-    axes[0].xaxis.set_major_formatter(WHOLE)
-    read = (
-        (axes[1], at_crossing(tables, "wrong", HALF, "accuracy"), "test accuracy"),
-        (axes[2], at_crossing(tables, "right", tables.params.fitted, "wrong"), "wrong labels that are fitted"),
-    )
-    for axis, found, label in read:
-        for place, (ratio, column) in enumerate(zip(found.columns, found.to_numpy().T, strict=True)):
-            shift = 0.25 * (list(found.columns[:place]).count(ratio))  # settings of one ratio stand side by side
-            _column(axis, ratio + shift, column, palette[f"{2.0**ratio:.2g}"], log=False)
-        axis.set(xlabel=f"log2({RATIO})", ylabel=label)
-    axes[1].set_title(f"when {HALF:.0%} of the wrong labels are fitted")
-    axes[2].set_title(f"when {tables.params.fitted:.0%} of the right labels are fitted")
+        axes[0].plot(own.time, own.wrong, color=palette[noise], label=noise)
+        axes[1].plot(own.wrong, own.accuracy, marker=".", color=palette[noise])
+    axes[0].axvline(tables.params.noisy_half, color="black", linestyle=":", linewidth=1)
+    axes[1].axvline(HALF, color="black", linestyle=":", linewidth=1)
+    found = at_crossing(tables, "wrong", HALF, "accuracy")
+    for place, (ratio, column) in enumerate(zip(found.columns, found.to_numpy().T, strict=True)):
+        shift = 0.3 * list(found.columns[:place]).count(ratio)  # settings of one ratio stand side by side
+        _column(axes[2], ratio + shift, column, palette[f"{2.0**ratio:.2g}"], log=False)
+    axes[0].set(xlabel="sum of steps", ylabel="wrong labels that are fitted")
+    axes[1].set(xlabel="wrong labels that are fitted", ylabel="test accuracy (right labels)")
+    axes[2].set(xlabel=f"log2({RATIO})", ylabel="test accuracy (right labels)")
+    axes[1].xaxis.set_major_formatter(WHOLE)
+    axes[2].set_title(f"when {HALF:.0%} of the wrong labels are fitted")
     for axis in axes:
         axis.yaxis.set_major_formatter(WHOLE)
     handles, names = axes[0].get_legend_handles_labels()
@@ -246,9 +245,10 @@ def regression(tables: Tables) -> Drawn:
 
 def kicks(tables: Tables) -> Drawn:
     """Networks kicked where they reached the training loss, which then train on with their own step and batch. Left:
-    the distance of twins from their parents, over that at a small kick, against the sum of steps since; geometric means
-    over seeds with 95 % bootstrap bands. Middle and right: what is left at the end, and after one epoch, against the
-    largest eigenvalue where the kick fell; a dot is a network, coloured by the ratio of step to batch."""
+    distance of twins from their parents, over that at a small kick, against the sum of steps since; geometric means
+    over seeds with 95 % bootstrap bands. Middle: what is left at the end, against the largest eigenvalue where the kick
+    fell; right: the same for the outputs on test examples. A dot is a network, coloured by the ratio of step to batch;
+    dotted: as far apart as at the kick."""
     small = min(tables.params.kick_sizes)
     over = tables["left"][tables["left"]["size"] == small]
     over = over.assign(noise=over.ratio.map("{:.2g}".format))
@@ -257,17 +257,18 @@ def kicks(tables: Tables) -> Drawn:
     palette = colours(table.sort_values("ratio").noise)
     figure, axes = panels(3, width=4.3)
     sns.lineplot(over, x="time", y="left", hue="noise", palette=palette, ax=axes[0], legend=False, **LOG_BAND)
-    axes[0].set(xlabel="sum of steps since the kick", ylabel="share of the kick that is left")
-    for axis, column, title in ((axes[1], "left", f"after a sum of steps of {tables.params.kick_time:g}"),
-                                (axes[2], "left_epoch", "after one epoch")):  # fmt: skip
+    axes[0].set(xlabel="sum of steps since the kick", ylabel="share that is left, weights", yscale="log")
+    for axis, column, label in ((axes[1], "left", "share that is left, weights"),
+                                (axes[2], "gap", "share that is left, outputs")):  # fmt: skip
         sns.scatterplot(table, x="sharpness", y=column, hue="noise", palette=palette, s=25, ax=axis)
-        axis.set(xscale="log", yscale="log", xlabel=SHARP, ylabel="share of the kick that is left", title=title)
-    axes[0].set_yscale("log")
+        axis.set(xscale="log", yscale="log", xlabel=SHARP, ylabel=label)
+    for axis in axes:
+        axis.axhline(1, color="black", linestyle=":", linewidth=1)
     legend(axes[2], RATIO, remove=axes[1])
     figure.suptitle(
-        f"How kicks of {small:g} are forgotten, from a training loss of {tables.params.level:g} ({scope(table)})"
+        f"What is left of a kick of {small:g}, from a training loss of {tables.params.level:g} ({scope(table)})"
     )
-    columns = ["seed", "lr", "batch", "ratio", "size", "sharpness", "left", "left_epoch", "twin_barrier"]
+    columns = ["seed", "lr", "batch", "ratio", "size", "sharpness", "left", "gap", "twin_barrier"]
     large = kicked_by(tables, max(tables.params.kick_sizes))
     return figure, pd.concat([table[columns], large[columns]], ignore_index=True)
 

@@ -129,24 +129,27 @@ def breaking(bench: Bench) -> Arrays:
     """Test accuracy and training loss `[sizes, factors, S, networks]`: step and batch multiplied by the same factor.
 
     Each seed draws training sets of its own, the smaller ones part of the larger ones, and trains a few networks on
-    each for the same number of epochs.
+    each for the same number of epochs. NaN where a batch would be larger than the training set.
     """
     found = [[_factors(bench, seed, size) for size in bench["subsets"]] for seed in bench.seeds]
     accuracy, loss = np.moveaxis(np.array(found), (3, 0), (0, 3))
     return {"accuracy": accuracy, "loss": loss}
 
 
-def _factors(bench: Bench, seed: int, size: int) -> list[list[np.ndarray]]:
+def _factors(bench: Bench, seed: int, size: int) -> list[np.ndarray]:
     """Accuracy and loss `[factors, 2, networks]` on the first `size` examples of a seed's own order."""
     order = torch.randperm(len(bench.task.y), generator=generator("subset", seed))[:size]
     task, networks = bench.task.subset(order), [seed + number * OTHER for number in range(bench["networks"])]
     found = []
     for factor in bench["factors"]:
         batch = bench["base_batch"] * factor
+        if batch > size:
+            found.append(np.full((2, len(networks)), np.nan))
+            continue
         steps = bench["base_epochs"] * (size // batch)
         recipe = bench.recipe.changed(lr=bench["base_lr"] * factor, batch_size=batch, steps=steps)
         theta = train(bench.model, task, recipe, networks).theta
         loss, _ = evaluate(bench.model, theta, task.x, task.y)
         _, error = evaluate(bench.model, theta, task.x_test, task.y_test)
-        found.append([1 - error.cpu().numpy(), loss.cpu().numpy()])
+        found.append(np.stack([1 - error.cpu().numpy(), loss.cpu().numpy()]))
     return found
