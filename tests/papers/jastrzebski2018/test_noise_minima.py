@@ -13,7 +13,7 @@ from butterfly.evaluate import evaluate, predictions
 from butterfly.papers.jastrzebski2018 import landing, noise_minima, regression, swaps
 from butterfly.papers.jastrzebski2018.noise_minima import BASE, SAME, SQUARE, Params, icc, study
 from butterfly.strict import ParameterError
-from butterfly.study import Bench, Tables, setting
+from butterfly.study import Bench, Tables, intervals, setting
 from butterfly.train import Crossing, Recipe, train
 from tests.conftest import verdicts
 
@@ -274,7 +274,7 @@ def world(
     gaps=(0.01, 0.1),  # between curves: linear, square root; between two seeds they are 0.03
     ends=None,
     memory=(0.02, -0.03),  # slopes on log2 of the ratio: accuracy at half, wrong labels at one time
-    breaks=(4.0, 12.0),  # factors at the smallest and the largest training set
+    breaks=(8.0, 10.0),  # factors at the smallest and the largest training set
     law=(1.03, 1.3),  # measured over the law of three, at small steps and at the large one
     wrong=(1.6, 1.02),  # over the laws of three and of four where noise grows with a feature
     epochs=0.6,
@@ -352,7 +352,7 @@ def _memory(noise, slopes):
 
 def _breaking(noise, breaks):
     for seed, (examples, at) in product(range(N), zip((150, 300), breaks, strict=True)):
-        own = np.log2(at * np.exp(noise(0.1)))
+        own = np.log2(at * np.exp(noise(0.02)))
         for factor in PARAMS.factors:
             drop = 0.02 * (np.log2(factor) / own) ** 3
             yield {"seed": seed, "examples": examples, "factor": factor, "accuracy": 0.9 - drop}
@@ -365,6 +365,12 @@ def _regression(noise, law, wrong, epochs, exact):
         measured, four = over * (epochs if way == "epochs" else 1), wrong[0] / wrong[1] if place == "wrong" else 1
         key = {"seed": seed, "lr": lr, "batch": batch, "world": place, "way": way}
         yield key | {"three": 1.0, "four": four, "measured": measured, "exact": measured / exact}
+
+
+@pytest.fixture(autouse=True)
+def _fewer_draws(monkeypatch):
+    """Of a bootstrap; claims are judged many times here."""
+    monkeypatch.setattr(intervals, "DRAWS", 200)
 
 
 CLAIMS = [q.id for q in study.questions]
@@ -386,11 +392,12 @@ FAILING = {
     "the step alone": ({"powers": (-0.5, -0.02), "steep": (2.0, 2.0, 0.5)}, {"FM02", "FM04", "FM04b", "FM04c"}),
     "flat is bad": ({"trace": -1.0, "relative": -1.0, "accuracy": 0.02, "test_loss": -0.1, "within": 0.02},
                     {"FM01b", "FM10c", "FM03", "FM03b", "FM03c"}),
-    "square root": ({"powers": (-0.5, 0.25), "gaps": (0.06, 0.01)}, {"FM04b", "FM05", "FM05b", "FM05c"}),
+    "square root": ({"powers": (-0.5, 0.2), "gaps": (0.06, 0.01)}, {"FM04b", "FM04d", "FM05", "FM05b", "FM05c"}),
     "schedules": ({"ends": {"cyclic batch": 0.83, "large batch": 0.88, "small step": 0.86, "mean step": 0.88}},
                   {"FM06", "FM06b", "FM06c", "FM06d"}),
     "other schedules": ({"ends": {"cyclic batch": 0.87}, "powers": (0.2, 0.5)}, {"FM06", "FM02b"}),
     "noise memorises": ({"memory": (-0.02, 0.03), "breaks": (12.0, 4.0)}, {"FM07", "FM07b", "FM08b"}),
+    "growth": ({"breaks": (4.0, 14.0)}, {"FM08c"}),
     "other laws": ({"law": (1.3, 1.03), "wrong": (1.0, 1.4), "epochs": 1.3, "exact": 1.3, "breaks": (4.0, 40.0)},
                    {"FM09", "FM09b", "FM09c", "FM09d", "FM09e", "FM09f", "FM08"}),
     "lower laws": ({"law": (0.7, 1.3), "rescaled": 0.7, "scaled": 1.2}, {"FM09", "FM10", "FM10b"}),
@@ -410,17 +417,27 @@ def test_estimates_are_what_was_planted():
     tables = world()
     found = {c.id: c.estimate for c in study.judge(tables.params, tables)}
     planted = {"FM01c": 2.0, "FM02": 2**-0.5, "FM02b": 2**-0.5, "FM04b": 1.0, "FM05": 10.0, "FM05b": 1 / 3, "FM06": 0.0}
-    planted |= {"FM06b": 0.05, "FM06d": 0.03, "FM07": 0.02, "FM07b": -0.03, "FM08": 1.0, "FM09": 1.03, "FM09b": 1.3}
+    planted |= {
+        "FM06b": 0.05,
+        "FM06d": 0.03,
+        "FM07": 0.02,
+        "FM07b": -0.03,
+        "FM08": 1.0,
+        "FM08b": 1.0,
+        "FM09": 1.03,
+        "FM09b": 1.3,
+    }
     planted |= {"FM09c": 1.6, "FM09d": 1.02, "FM09e": 0.6, "FM10": 8.0}
     assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.1, abs=0.005)
     assert {c.n for c in study.judge(tables.params, tables)} == {N}
 
 
-def test_a_factor_that_no_training_set_reaches_is_a_bound():
-    tables = world(breaks=(4.0, 40.0))
-    claims = {c.id: c for c in study.judge(tables.params, tables)}
-    assert claims["FM08b"].verdict == "supported"
-    assert claims["FM08b"].bound == ">"
+def test_a_factor_that_is_never_reached_is_a_bound():
+    found = noise_minima.breaks(world(breaks=(4.0, 40.0)))
+    small, large = (found[found.examples == size] for size in (150, 300))
+    np.testing.assert_allclose(small.lower, small.upper)
+    assert (large.lower == 16).all()
+    assert np.isinf(large.upper).all()
 
 
 def test_claims_are_void_where_something_was_lost():
@@ -428,12 +445,12 @@ def test_claims_are_void_where_something_was_lost():
     for table, column in (columns | {"curves": "accuracy"}).items():
         tables[table].loc[tables[table].index[-1], column] = np.nan
     found = study.judge(tables.params, tables)
-    assert {c.id for c in found if not c.void} == {"FM07", "FM07b", "FM08", "FM08b"}
+    assert {c.id for c in found if not c.void} == {"FM07", "FM07b", "FM08", "FM08b", "FM08c"}
     assert all(c.verdict == "inconclusive" for c in found if c.void)
 
 
 def test_what_did_not_learn_or_was_not_fitted_is_void():
-    tables = world(breaks=(4.0, 12.0))
+    tables = world()
     tables["breaking"]["accuracy"] -= 0.5
     tables["memory"]["wrong"] = tables["memory"].wrong.where(tables["memory"].batch != 8, 0.1)
     tables["memory"]["right"] = 0.4
@@ -441,6 +458,6 @@ def test_what_did_not_learn_or_was_not_fitted_is_void():
     tables["kicks"].loc[tables["kicks"].kind == "control", "largest_difference"] = 1e-9
     found = {c.id: c.void for c in study.judge(tables.params, tables)}
     assert {id for id, reason in found.items() if reason} == {
-        "FM08", "FM08b", "FM07", "FM07b", "FM06", "FM06b", "FM06c", "FM06d", "FM11", "FM11b", "FM11c", "FM11d",
+        "FM08", "FM08b", "FM08c", "FM07", "FM07b", "FM06", "FM06b", "FM06c", "FM06d", "FM11", "FM11b", "FM11c", "FM11d",
     }  # fmt: skip
     assert "control twins differ" in found["FM11"]

@@ -24,7 +24,7 @@ from butterfly.train import Crossing, Fork, Observer, Recipe, Snapshot, parent_r
 OTHER = 100_000  # seeds of the batches that kicked networks train on start here: others than those that led there
 PIECES = 8  # a training is cut into so many, and ends with the one in which the last network arrives
 LOOK = 2.0  # sum of steps between two looks at the training loss
-FACTOR = 5.0  # by which a layer is made larger, and the next one smaller, without a change of the function
+FACTOR = 20.0  # by which a layer is made larger, and the next one smaller, without a change of the function
 WATCHED = 5  # looks at kicked networks
 
 
@@ -147,9 +147,9 @@ def _line(model: Model, task: Data, a: Tensor, b: Tensor, points: int) -> np.nda
 def _forget(model: Model, task: Data, recipe: Recipe, seeds: Sequence[int], theta: Tensor, bench: Bench) -> Arrays:
     """Kick the networks `theta [S, P]`, train on with other batches, and see what is left of the kick.
 
-    `left [kicks, T, S]` is the distance from the parent over that at the kick, at even sums of steps, and `gap` the same
-    for the outputs on test examples; `twin_barrier` and `largest_difference` `[kicks, S]` at the end. The first is no
-    kick.
+    `left [kicks, T, S]` is the distance from the parent over that at the kick, at even sums of steps, and `gap` the
+    same for the outputs on test examples; `twin_barrier` and `largest_difference` `[kicks, S]` at the end. The first is
+    no kick.
     """
     own, sizes = [seed + OTHER for seed in seeds], (0.0, *bench["kick_sizes"])
     looks = [round(share * bench["kick_time"] / recipe.lr) for share in np.linspace(0, 1, WATCHED)]

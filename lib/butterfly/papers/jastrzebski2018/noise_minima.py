@@ -39,23 +39,24 @@ class Params(OneModel):
     # The grid, read at one training loss.
     lrs: tuple[float, ...] = (0.05, 0.1, 0.2)
     batches: tuple[int, ...] = (16, 64)
-    level: float = Field(0.2, gt=0)
-    limit: float = Field(100.0, gt=0)  # a network that has not reached the level by then is lost
-    epochs: int = Field(4, ge=1)  # for which accuracy is followed
-    examples: int | None = Field(300, ge=10)  # for curvature; None: the training set
-    iterations: int = Field(8, ge=2)  # of Lanczos
+    level: float = Field(0.3, gt=0)
+    limit: float = Field(60.0, gt=0)  # a network that has not reached the level by then is lost
+    epochs: int = Field(3, ge=1)  # for which accuracy is followed
+    examples: int | None = Field(200, ge=10)  # for curvature; None: the training set
+    iterations: int = Field(6, ge=2)  # of Lanczos
     probes: int = Field(4, ge=2)  # of Hutchinson
     points: int = Field(13, ge=7)  # networks on a line from -1 to 2
     kick_sizes: tuple[float, ...] = (0.01, 0.3)
-    kick_time: float = Field(8.0, gt=0)  # after which twins are compared
+    kick_time: float = Field(4.0, gt=0)  # after which twins are compared
     # Schedules.
     cycled: str = "mnist1d-plain"
     cycle_lr: float = Field(0.2, gt=0)
-    cycle_batch: int = Field(20, ge=1)
+    cycle_batch: int = Field(100, ge=1)
     cycle_factor: int = Field(5, ge=2)
     cycles: int = Field(1, ge=1)
     phase_epochs: int = Field(1, ge=1)
     cycle_seeds: int = Field(2, ge=2)
+    cycle_seeds_per_shard: int = Field(2, ge=1)
     # Wrong labels.
     noise: float = Field(0.4, gt=0, lt=1)
     noisy_lrs: tuple[float, ...] = (0.1, 0.2)
@@ -180,16 +181,18 @@ def plan(params: Params) -> list[Shard]:
     if any(params.epochs * (count // batch) * lr > params.limit for lr, batch in params.roles.values()):
         raise ParameterError(f"limit = {params.limit:g} ends before the {params.epochs} epochs of the curves")
 
-    def few(of: str, compute, setting: Setting, names: Sequence[str], units: int, **more) -> list[Shard]:
+    def few(
+        of: str, compute, setting: Setting, names: Sequence[str], units: int, at_once: int = 0, **more
+    ) -> list[Shard]:
         own = params.model_dump(mode="json", include=set(names)) | more
-        seeds = groups(units, params.seeds_per_shard, params.first_seed)
+        seeds = groups(units, at_once or params.seeds_per_shard, params.first_seed)
         return [Shard(compute, study.config(setting, params, seeds=some, **own), of) for some in seeds]
 
     cells = {"cells": params.cells, "roles": params.roles, "pairs": params.pairs}
     noisy = {"noisy_cells": params.noisy_cells}
     return [
         *few("grid", landing.measure, main, GRID, params.seeds, **cells),
-        *few("schedules", swaps.schedules, cycled, CYCLE, params.cycle_seeds),
+        *few("schedules", swaps.schedules, cycled, CYCLE, params.cycle_seeds, params.cycle_seeds_per_shard),
         *few("memory", swaps.memory, main, ("noise", "noisy_time"), params.noisy_seeds, **noisy),
         *few("breaking", swaps.breaking, main, BREAK, params.draws),
         *few("regression", regression.stationary, main, LINEAR, params.regression_seeds),
@@ -388,18 +391,19 @@ def _beyond(t: Tables, pair: str) -> Interval:
     return intervals.geometric_mean(np.exp(second.groupby("seed").log.mean() - first.groupby("seed").log.mean()))
 
 
+# Planted: twice as high. In the paper's figures the narrow end is so by much more.
 LINES = {"place": "second hand: figures of lines between networks", "figure": "c"}
 
 
 @study.claim("FM01c", by="geometric mean loss beyond the network with the large batch over that beyond the other",
-             region=above(1.0), **LINES)  # fmt: skip
+             region=above(1.0), margin=2.0, **LINES)  # fmt: skip
 def large_batches_are_narrow(t: Tables) -> Interval:
     """On the line through two networks of one step, loss is higher beyond the one with the larger batch."""
     return _beyond(t, "batch")
 
 
 @study.claim("FM01d", by="geometric mean loss beyond the network with the small step over that beyond the other",
-             region=above(1.0), **LINES)  # fmt: skip
+             region=above(1.0), margin=2.0, **LINES)  # fmt: skip
 def small_steps_are_narrow(t: Tables) -> Interval:
     """On the line through two networks of one batch, loss is higher beyond the one with the smaller step."""
     return _beyond(t, "step")
@@ -485,16 +489,32 @@ def only_the_ratio(t: Tables) -> Interval:
     return intervals.mean([icc(row, ratios) for row in logs.to_numpy()], CORRELATION)
 
 
-# 1 is the law of the ratio, 0.5 that of the square root, 0 a law of the step alone.
-@study.claim("FM04b", by="power of the batch in the eigenvalue over that of the step, with the sign changed",
-             region=between(0.8, 1.25), origin=Origin.OURS, figure="a")  # fmt: skip
-def powers_agree(t: Tables) -> Interval:
-    """A larger batch sharpens by the same power by which a larger step flattens."""
+def _powers(t: Tables) -> Interval:
+    """The power of the batch in the largest eigenvalue over that of the step, with the sign changed.
+
+    1 is the law of the ratio, 0.5 that of a step divided by the root of the batch, 0 a law of the step alone.
+    """
     logs = np.log(_wide(t, "sharpness"))
     lr, batch = np.log(np.array(logs.columns.to_list(), dtype=float)).T
     design = np.stack([np.ones(len(lr)), lr, batch], 1)
     powers = np.linalg.lstsq(design, logs.to_numpy().T, rcond=None)[0]  # [3, S]
     return intervals.resampled(lambda rows: float(-powers[2, rows].mean() / powers[1, rows].mean()), len(logs))
+
+
+POWERS = {"by": "power of the batch in the eigenvalue over that of the step, with the sign changed", "figure": "a"}
+
+
+# A fifth less, or the inverse.
+@study.claim("FM04b", region=between(0.8, 1.25), origin=Origin.OURS, **POWERS)
+def powers_agree(t: Tables) -> Interval:
+    """A larger batch sharpens by the same power by which a larger step flattens."""
+    return _powers(t)
+
+
+@study.claim("FM04d", region=above(0.5), margin=0.25, origin=Origin.OURS, **POWERS)
+def more_than_a_root(t: Tables) -> Interval:
+    """The batch counts for more than its square root would, beside the step."""
+    return _powers(t)
 
 
 @study.claim("FM04c", by="geometric mean loss beyond the one network over that beyond the other, equal ratio",
@@ -516,8 +536,8 @@ def _curves(t: Tables, role: str) -> np.ndarray:
 
 
 def _gap(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The largest gap between two curves of each seed; one example more or less is the floor."""
-    return np.abs(one - other).max(1)
+    """The mean gap between two curves of each seed. (The largest one is that of a single look, early and steep.)"""
+    return np.abs(one - other).mean(1)
 
 
 def _between_seeds(t: Tables) -> np.ndarray:
@@ -525,26 +545,26 @@ def _between_seeds(t: Tables) -> np.ndarray:
     return _gap(curves, np.roll(curves, 1, axis=0))
 
 
-@study.claim("FM05", by="ratio of the largest gaps to the curve of the smaller batch: square root over linear",
+@study.claim("FM05", by="ratio of the mean gaps to the curve of the smaller batch: square root over linear",
              region=above(1.0), **ALONG)  # fmt: skip
 def linear_is_closer(t: Tables) -> Interval:
     """With step and batch four times as large, accuracy over epochs stays closer to the curve as it was than with four
     times the batch and twice the step.
     """
     base = _curves(t, BASE)
-    return intervals.ratio(_gap(_curves(t, SQUARE), base), _gap(_curves(t, SAME), base), floor=NEAR / 10)
+    return intervals.ratio(_gap(_curves(t, SQUARE), base), _gap(_curves(t, SAME), base))
 
 
-@study.claim("FM05b", by="ratio of the largest gaps: linear scaling over two seeds", region=below(1.0), **ALONG)
+@study.claim("FM05b", by="ratio of the mean gaps: linear scaling over two seeds", region=below(1.0), **ALONG)
 def linear_is_as_close_as_seeds(t: Tables) -> Interval:
     """With step and batch four times as large, accuracy over epochs departs less than between two seeds."""
-    return intervals.ratio(_gap(_curves(t, SAME), _curves(t, BASE)), _between_seeds(t), floor=NEAR / 10)
+    return intervals.ratio(_gap(_curves(t, SAME), _curves(t, BASE)), _between_seeds(t))
 
 
-@study.claim("FM05c", by="ratio of the largest gaps: square-root scaling over two seeds", region=above(1.0), **ALONG)
+@study.claim("FM05c", by="ratio of the mean gaps: square-root scaling over two seeds", region=above(1.0), **ALONG)
 def square_root_is_further_than_seeds(t: Tables) -> Interval:
     """With four times the batch and twice the step, accuracy over epochs departs more than between two seeds."""
-    return intervals.ratio(_gap(_curves(t, SQUARE), _curves(t, BASE)), _between_seeds(t), floor=NEAR / 10)
+    return intervals.ratio(_gap(_curves(t, SQUARE), _curves(t, BASE)), _between_seeds(t))
 
 
 # --- schedules -------------------------------------------------------------------------------------------------------
@@ -687,14 +707,26 @@ def equivalence_breaks(t: Tables) -> Interval:
     return intervals.share(np.isfinite(found[found.examples == found.examples.max()].upper))
 
 
-# Planted: twice, half of the fourfold that growth in proportion to the laptop's training sets would give.
-@study.claim("FM08b", by="ratio of the factors at which accuracy has dropped by {drop:g}, largest over smallest "
-             "training set", region=above(1.0), margin=2.0, **BROKEN)  # fmt: skip
+@study.claim("FM08b", by="share of draws in which accuracy drops by {drop:g} at a larger factor with the largest "
+             "training set than with the smallest", region=above(0.5), margin=0.45, **BROKEN)  # fmt: skip
 def more_data_break_later(t: Tables) -> Interval:
     """The more training examples, the larger the factor at which the equivalence breaks."""
     found = breaks(t).set_index("seed")
     large, small = (found[found.examples == size] for size in (t.params.subsets[-1], t.params.subsets[0]))
-    return intervals.between_bounds((large.lower / small.upper).to_numpy(), (large.upper / small.lower).to_numpy())
+    return intervals.share(large.lower > small.upper)
+
+
+# 1 is growth in proportion to the training set, 0 none. A step that is too large for the curvature does not move.
+@study.claim("FM08c", by="growth of the factor as a power of the number of examples, from the second largest to the "
+             "largest training set", region=below(0.5), margin=0.25, origin=Origin.OURS, figure="g",
+             unless=unbroken_base)  # fmt: skip
+def growth_comes_to_an_end(t: Tables) -> Interval:
+    """For large training sets the factor at which the equivalence breaks no longer grows in proportion to them."""
+    found = breaks(t).set_index("seed")
+    small, large = (found[found.examples == size] for size in t.params.subsets[-2:])
+    known = np.isfinite(small.upper) & np.isfinite(large.upper)
+    powers = np.log(large.lower / small.upper) / np.log(t.params.subsets[-1] / t.params.subsets[-2])
+    return intervals.mean(powers.where(known))  # a draw that is only a bound leaves no interval
 
 
 # --- linear regression -----------------------------------------------------------------------------------------------
@@ -844,9 +876,9 @@ def kicks_are_forgotten_everywhere(t: Tables) -> Interval:
     return intervals.share(kicked_by(t, max(t.params.kick_sizes)).groupby("seed").twin_barrier.max() < LINKED)
 
 
-@study.claim("FM11d", by="share of a small kick that is left in the weights at the largest ratio of step to batch",
-             region=above(1.0), **KICKS)  # fmt: skip
+@study.claim("FM11d", by="share of seeds in which a small kick grows in the weights, at the largest ratio of step to "
+             "batch", region=above(0.5), margin=0.45, **KICKS)  # fmt: skip
 def noise_makes_kicks_grow(t: Tables) -> Interval:
     """At the largest ratio of step to batch, where places are flattest, a small kick does not fade but grows."""
     kicked = kicked_by(t, min(t.params.kick_sizes))
-    return intervals.geometric_mean(kicked[kicked.ratio == kicked.ratio.max()].set_index("seed").left)
+    return intervals.share(kicked[kicked.ratio == kicked.ratio.max()].left > 1)

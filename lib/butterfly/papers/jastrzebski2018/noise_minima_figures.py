@@ -4,16 +4,17 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from butterfly.papers.jastrzebski2018 import swaps
 from butterfly.papers.jastrzebski2018.noise_minima import BASE, HALF, SAME, SQUARE, at_crossing, kicked_by, breaks
 from butterfly.study import Tables, intervals
-from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, legend, panels, scope
+from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, legend, panels, root_axis, scope, title
 
 RATIO = "step / batch"
 SHARP = "largest eigenvalue of the Hessian"
-WHOLE = PercentFormatter(1.0, decimals=0)
+PERCENT = PercentFormatter(1.0)
 ROLES = {BASE: "step and batch as they are", SAME: "both times 4", SQUARE: "batch times 4, step times 2"}
 
 
@@ -29,7 +30,9 @@ def flatness(tables: Tables) -> Drawn:
         for shift, (name, color) in zip(np.linspace(0.96, 1.04, len(palette)), palette.items(), strict=True):
             own = table[table.step_size == name]
             _means(axis, own.assign(ratio=own.ratio * shift), "ratio", column, color, name)
-        axis.set(xscale="log", yscale="log", xlabel=RATIO, ylabel=label)
+        axis.set(xlabel=RATIO, ylabel=label)
+        _log(axis.xaxis)
+        _log(axis.yaxis)
     legend(axes[1], "step")
     figure.suptitle(f"Flatness at a training loss of {tables.params.level:g} ({scope(table)})")
     columns = ["seed", "lr", "batch", "ratio", "step", "loss", "sharpness", "sharpness_error", "trace", "trace_half"]
@@ -52,14 +55,15 @@ def generalisation(tables: Tables) -> Drawn:
         sns.scatterplot(
             table, x="sharpness", y=column, hue="noise", palette=palette, s=12, alpha=0.5, ax=axis, legend=False
         )
-        means = table.groupby("noise", sort=False)[["sharpness", column]].mean().reset_index()
+        means = table.groupby(["ratio", "noise"])[["sharpness", column]].mean().reset_index()
         sns.scatterplot(means, x="sharpness", y=column, hue="noise", palette=palette, s=80, edgecolor="black", ax=axis)
-        axis.set(xscale="log", xlabel=SHARP, ylabel=label)
+        axis.set(xlabel=SHARP, ylabel=label)
+        _log(axis.xaxis)
     other = tables["rescaled"]
     if np.isfinite(other.rescaled).all():
         axes[2].plot(other.rescaled, other.rescaled_relative, "*", color="black", label="rewritten")
-    axes[2].set(yscale="log")
-    axes[0].yaxis.set_major_formatter(WHOLE)
+    _log(axes[2].yaxis)
+    axes[0].yaxis.set_major_formatter(PERCENT)
     axes[0].get_legend().remove()
     legend(axes[2], RATIO, remove=axes[1])
     figure.suptitle(f"Flatness, generalisation and scale ({scope(table)})")
@@ -93,26 +97,28 @@ def lines(tables: Tables) -> Drawn:
 
 def along(tables: Tables) -> Drawn:
     """Left: training accuracy over epochs with step and batch as they are, with both four times as large, and with four
-    times the batch and twice the step; bands are 95 % bootstrap intervals of the mean over seeds. Right: the largest
+    times the batch and twice the step; bands are 95 % bootstrap intervals of the mean over seeds. Right: the mean
     gap between two such curves of a seed, or between those of two seeds as they are; dots are seeds, bars geometric
     means with 95 % intervals."""
     table = tables["curves"].assign(what=tables["curves"].role.map(ROLES))
     figure, axes = panels(2)
     sns.lineplot(table, x="epoch", y="accuracy", hue="what", style="what", palette="colorblind", ax=axes[0], **BAND)
-    axes[0].set(xlabel="epoch", ylabel="training accuracy")
-    axes[0].yaxis.set_major_formatter(WHOLE)
+    axes[0].set(xlabel="epoch (square-root axis)", ylabel="training accuracy")
+    root_axis(axes[0], table.epoch, [epoch for epoch in (0, 1, 2, 5, 10, 20, 50, 100) if epoch <= table.epoch.max()])
+    axes[0].xaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_major_formatter(PERCENT)
     axes[0].legend(title="")
     wide = {role: table[table.role == role].pivot_table("accuracy", "seed", "epoch").to_numpy() for role in ROLES}
     gaps = {
-        "both times 4": np.abs(wide[SAME] - wide[BASE]).max(1),
-        "batch times 4,\nstep times 2": np.abs(wide[SQUARE] - wide[BASE]).max(1),
-        "another seed": np.abs(np.roll(wide[BASE], 1, axis=0) - wide[BASE]).max(1),
+        "both times 4": np.abs(wide[SAME] - wide[BASE]).mean(1),
+        "batch times 4,\nstep times 2": np.abs(wide[SQUARE] - wide[BASE]).mean(1),
+        "another seed": np.abs(np.roll(wide[BASE], 1, axis=0) - wide[BASE]).mean(1),
     }
     for place, values in enumerate(gaps.values()):
-        _column(axes[1], place, values, "black")
+        _column(axes[1], place, 100 * values, "black")
     axes[1].set_xticks(range(len(gaps)), gaps)
-    axes[1].set(yscale="log", ylabel="largest gap in accuracy to the curve as it is", xlim=(-0.5, len(gaps) - 0.5))
-    axes[1].yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes[1].set(ylabel="mean gap (points of accuracy)", xlim=(-0.5, len(gaps) - 0.5))
+    _log(axes[1].yaxis)
     figure.suptitle(f"Linear and square-root scaling along the way ({scope(table)})")
     return figure, table[["seed", "role", "epoch", "accuracy"]]
 
@@ -136,7 +142,7 @@ def schedules(tables: Tables) -> Drawn:
     axes[0].set(xlabel="epoch", ylabel="test accuracy")
     axes[1].set(ylabel="test accuracy at the end")
     for axis in axes:
-        axis.yaxis.set_major_formatter(WHOLE)
+        axis.yaxis.set_major_formatter(PERCENT)
     axes[0].legend(title="")
     figure.suptitle(f"Cyclic steps and cyclic batches ({scope(table)})")
     return figure, table[["seed", "arm", "phase", "epoch", "accuracy", "loss"]]
@@ -164,13 +170,13 @@ def wrong_labels(tables: Tables) -> Drawn:
     axes[0].set(xlabel="sum of steps", ylabel="wrong labels that are fitted")
     axes[1].set(xlabel="wrong labels that are fitted", ylabel="test accuracy (right labels)")
     axes[2].set(xlabel=f"log2({RATIO})", ylabel="test accuracy (right labels)")
-    axes[1].xaxis.set_major_formatter(WHOLE)
+    axes[1].xaxis.set_major_formatter(PERCENT)
     axes[2].set_title(f"when {HALF:.0%} of the wrong labels are fitted")
     for axis in axes:
-        axis.yaxis.set_major_formatter(WHOLE)
+        axis.yaxis.set_major_formatter(PERCENT)
     handles, names = axes[0].get_legend_handles_labels()
     once = dict(zip(names, handles, strict=True))
-    axes[2].legend(once.values(), once.keys(), title=RATIO, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes[2].legend([once[noise] for noise in palette], palette, title=RATIO, loc="center left", bbox_to_anchor=(1, 0.5))
     figure.suptitle(f"Noise and wrong labels, {tables.params.noise:.0%} of the training labels ({scope(table)})")
     return figure, table[["seed", "lr", "batch", "ratio", "time", "wrong", "right", "accuracy"]]
 
@@ -179,14 +185,14 @@ def breaking(tables: Tables) -> Drawn:
     """Left: test accuracy after the same number of epochs with step and batch multiplied by one factor, for training
     sets of several sizes; bands are 95 % bootstrap intervals of the mean over draws of the training set. Right: the
     factor at which accuracy has dropped by a fixed amount; dots are draws, triangles draws that never drop as far, bars
-    geometric means with 95 % intervals (open above where some draws are only bounds)."""
+    geometric means with 95 % intervals (up to the frame where a draw is only a bound)."""
     table = tables["breaking"].assign(size=tables["breaking"].examples.astype(str))
     palette = colours(table.sort_values("examples")["size"])
     figure, axes = panels(2)
     sns.lineplot(table, x="factor", y="accuracy", hue="size", palette=palette, marker="o", ax=axes[0], **BAND)
     axes[0].set(xscale="log", xlabel="factor on step and batch", ylabel="test accuracy")
     axes[0].set_xscale("log", base=2)
-    axes[0].yaxis.set_major_formatter(WHOLE)
+    axes[0].yaxis.set_major_formatter(PERCENT)
     axes[0].legend(title="training examples")
     found = breaks(tables)
     for place, (size, color) in enumerate(palette.items()):
@@ -202,9 +208,10 @@ def breaking(tables: Tables) -> Drawn:
             axes[1].plot(place, mean.estimate, "o", color=color, markersize=9)
     axes[1].set_yscale("log", base=2)
     axes[1].set_xticks(range(len(palette)), palette)
-    axes[1].set(xlabel="training examples", ylabel=f"factor at which accuracy has dropped by {tables.params.drop:g}")
+    axes[1].set(xlabel="training examples", ylabel=f"factor at a drop of {tables.params.drop:g}")
     axes[1].set_xlim(-0.5, len(palette) - 0.5)
-    figure.suptitle(f"Where swapping batch for step breaks ({scope(table)})")
+    draws = f"{title(table.setting.iloc[0])}, n = {table.seed.nunique()} draws of the training sets"
+    figure.suptitle(f"Where swapping batch for step breaks ({draws})")
     return figure, table[["seed", "examples", "factor", "accuracy", "loss"]]
 
 
@@ -232,12 +239,12 @@ def regression(tables: Tables) -> Drawn:
         for batch in batches:
             own = table.query("world == 'wrong' and way == 'independent' and batch == @batch")
             _ratios(axes[1], own, law, palette[law], markers[batch], f"{name}, batch {batch}")
-    for axis, title in zip(axes, ("noise the same everywhere", "noise grows with a feature"), strict=True):
+    for axis, what in zip(axes, ("noise the same everywhere", "noise grows with a feature"), strict=True):
         axis.axhspan(0.9, 1.1, color="gray", alpha=0.15, linewidth=0)
         axis.axhline(1, color="black", linewidth=1, linestyle=":")
-        axis.set(xscale="log", yscale="log", xlabel="step", ylabel="excess loss / prediction", title=title)
-        axis.set_yticks([0.5, 1, 1.5, 2], ["0.5", "1", "1.5", "2"])
-        axis.yaxis.set_minor_formatter("")
+        axis.set(xlabel="step", ylabel="excess loss / prediction", title=what)
+        _log(axis.xaxis)
+        _log(axis.yaxis)
         axis.legend(fontsize="x-small")
     figure.suptitle(f"Where SGD settles on linear regression (n = {table.seed.nunique()} seeds)")
     return figure, table[["seed", "world", "way", "batch", "lr", "measured", "three", "four", "exact"]]
@@ -257,11 +264,14 @@ def kicks(tables: Tables) -> Drawn:
     palette = colours(table.sort_values("ratio").noise)
     figure, axes = panels(3, width=4.3)
     sns.lineplot(over, x="time", y="left", hue="noise", palette=palette, ax=axes[0], legend=False, **LOG_BAND)
-    axes[0].set(xlabel="sum of steps since the kick", ylabel="share that is left, weights", yscale="log")
+    axes[0].set(xlabel="sum of steps since the kick", ylabel="share that is left, weights")
+    _log(axes[0].yaxis)
     for axis, column, label in ((axes[1], "left", "share that is left, weights"),
                                 (axes[2], "gap", "share that is left, outputs")):  # fmt: skip
-        sns.scatterplot(table, x="sharpness", y=column, hue="noise", palette=palette, s=25, ax=axis)
-        axis.set(xscale="log", yscale="log", xlabel=SHARP, ylabel=label)
+        sns.scatterplot(table, x="sharpness", y=column, hue="noise", hue_order=palette, palette=palette, s=25, ax=axis)
+        axis.set(xlabel=SHARP, ylabel=label)
+        _log(axis.xaxis)
+        _log(axis.yaxis)
     for axis in axes:
         axis.axhline(1, color="black", linestyle=":", linewidth=1)
     legend(axes[2], RATIO, remove=axes[1])
@@ -274,6 +284,14 @@ def kicks(tables: Tables) -> Drawn:
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _log(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_locator(NullLocator())
 
 
 def _means(axis: Axes, table: pd.DataFrame, x: str, y: str, color: tuple, label: str) -> None:
