@@ -74,3 +74,61 @@ def test_products_are_those_of_the_whole_hessian(curved):
     found = curvature.hessian_product(model, theta, vectors, task.x.expand(2, *task.x.shape), loss)
     for product, row, vector in zip(found, theta, vectors, strict=True):
         torch.testing.assert_close(product, hessian(model, row, task.x, task.y) @ vector)
+
+
+# --- with what is known of their errors ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("iterations", [3, 8, 60])
+def test_an_eigenvalue_lies_within_the_bound_of_lanczos(curved, iterations):
+    model, theta, task = curved
+    value, error = curvature.largest_eigenvalue(model, theta, task.x, task.y, iterations)
+    for row, found, bound in zip(theta, value, error, strict=True):
+        values = torch.linalg.eigvalsh(hessian(model, row, task.x, task.y))
+        assert found <= values[-1] + 1e-9
+        assert (values - found).abs().min() <= bound + 1e-9
+    if iterations == 60:
+        assert error.max() < 1e-6
+        torch.testing.assert_close(value, curvature.extreme_eigenvalues(model, theta, task.x, task.y, 60)[1])
+
+
+def test_relative_sharpness_is_that_of_the_scaled_hessian_and_does_not_see_layers_share_their_scale(curved):
+    model, theta, task = curved
+    value, _ = curvature.largest_eigenvalue(model, theta, task.x, task.y, 60, scale=theta.abs())
+    for row, found in zip(theta, value, strict=True):
+        scaled = row.abs()[:, None] * hessian(model, row, task.x, task.y) * row.abs()
+        assert found.item() == pytest.approx(torch.linalg.eigvalsh(scaled)[-1].item(), rel=1e-6)
+    other = theta.clone()
+    tensors = model.layout.tensors(other)
+    tensors["linear0.weight"].mul_(3)
+    tensors["linear0.bias"].mul_(3)
+    tensors["linear1.weight"].div_(3)
+    again, _ = curvature.largest_eigenvalue(model, other, task.x, task.y, 60, scale=other.abs())
+    torch.testing.assert_close(again, value, rtol=1e-6, atol=0)
+    plain = [curvature.largest_eigenvalue(model, t, task.x, task.y, 60)[0] for t in (theta, other)]
+    assert ((plain[1] / plain[0] - 1).abs() > 0.1).all()
+
+
+def test_the_trace_of_random_signs_covers_the_trace(curved):
+    model, theta, task = curved
+    truths = [hessian(model, row, task.x, task.y).trace().item() for row in theta]
+    covered = 0
+    for seed in range(40):
+        trace, half = curvature.hessian_trace(model, theta, task.x, task.y, probes=8, seed=seed)
+        covered += ((trace - torch.tensor(truths, dtype=trace.dtype)).abs() <= half).sum().item()
+    assert covered >= 70  # of 80; 95 % would be 76
+    trace, half = curvature.hessian_trace(model, theta, task.x, task.y, probes=400)
+    assert trace.tolist() == pytest.approx(truths, abs=2 * half.max().item())
+    with pytest.raises(ValueError, match="probes = 1"):
+        curvature.hessian_trace(model, theta, task.x, task.y, probes=1)
+
+
+def test_a_lost_network_has_no_curvature_and_leaves_the_others_alone(curved):
+    model, theta, task = curved
+    lost = theta.clone()
+    lost[1] = torch.nan
+    for found in (
+        *curvature.largest_eigenvalue(model, lost, task.x, task.y, 5),
+        *curvature.hessian_trace(model, lost, task.x, task.y, 4),
+    ):
+        assert found.isnan().tolist() == [False, True]
