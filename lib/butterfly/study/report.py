@@ -43,7 +43,7 @@ def rooms() -> dict[str, tuple[Paper, list[str]]]:
 def papers_table(claims: Sequence[Claim]) -> str:
     """One row a paper: its question, its notebooks, how its claims came out, and how long it takes."""
     facts = _machine()["notebooks"]
-    lines = ["| paper | question | notebooks | claims: supported, contradicted, inconclusive | minutes |"]
+    lines = ["| paper | question | notebooks | claims: s, c, i | minutes |"]
     lines.append("|---|---|---|---|---|")
     for paper, topics in rooms().values():
         counts = Counter(c.verdict for c in claims if c.notebook in topics)
@@ -51,8 +51,14 @@ def papers_table(claims: Sequence[Claim]) -> str:
         minutes = f"{seconds / 60:.0f}" if registration.registered() else "not timed"  # an exploration reads its store
         links = " ".join(f"[{topic[:2]}](notebooks/{topic}.ipynb)" for topic in topics)
         told = ", ".join(str(counts[verdict]) for verdict in VERDICTS)
-        lines.append(f"| {paper.link} | {paper.question} | {links} | {told} | {minutes} |")
+        lines.append(f"| [{_cited(paper)}](https://arxiv.org/abs/{paper.arxiv}) | {paper.question} | {links} | {told} | {minutes} |")
     return "\n".join(lines)
+
+
+def _cited(paper: Paper) -> str:
+    """A paper as one cites it in a text: "Altıntaş et al. 2025"."""
+    names = [author.split()[-1] for author in paper.authors.split(", ")]
+    return f"{' and '.join(names) if len(names) < 3 else f'{names[0]} et al.'} {paper.year}"
 
 
 def ledger_text(claims: Sequence[Claim]) -> str:

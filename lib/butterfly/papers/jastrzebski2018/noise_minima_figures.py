@@ -8,7 +8,9 @@ from matplotlib.axis import Axis
 from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from butterfly.papers.jastrzebski2018 import swaps
-from butterfly.papers.jastrzebski2018.noise_minima import BASE, HALF, SAME, SQUARE, at_crossing, kicked_by, breaks
+from butterfly.papers.jastrzebski2018.noise_minima import (
+    BASE, HALF, SAME, SQUARE, at_crossing, between_seeds, breaks, kicked_by,
+)  # fmt: skip
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, legend, panels, root_axis, scope, title
 
@@ -98,8 +100,8 @@ def lines(tables: Tables) -> Drawn:
 def along(tables: Tables) -> Drawn:
     """Left: training accuracy over epochs with step and batch as they are, with both four times as large, and with four
     times the batch and twice the step; bands are 95 % bootstrap intervals of the mean over seeds. Right: the mean
-    gap between two such curves of a seed, or between those of two seeds as they are; dots are seeds, bars geometric
-    means with 95 % intervals."""
+    gap between two such curves of a seed, or between those of two seeds as they are; dots are seeds or pairs of seeds,
+    bars geometric means with 95 % intervals."""
     table = tables["curves"].assign(what=tables["curves"].role.map(ROLES))
     figure, axes = panels(2)
     sns.lineplot(table, x="epoch", y="accuracy", hue="what", style="what", palette="colorblind", ax=axes[0], **BAND)
@@ -112,7 +114,7 @@ def along(tables: Tables) -> Drawn:
     gaps = {
         "both times 4": np.abs(wide[SAME] - wide[BASE]).mean(1),
         "batch times 4,\nstep times 2": np.abs(wide[SQUARE] - wide[BASE]).mean(1),
-        "another seed": np.abs(np.roll(wide[BASE], 1, axis=0) - wide[BASE]).mean(1),
+        "another seed": between_seeds(wide[BASE]),
     }
     for place, values in enumerate(gaps.values()):
         _column(axes[1], place, 100 * values, "black")
