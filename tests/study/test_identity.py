@@ -157,7 +157,7 @@ KICKED = {"01", "02", "03", "04", "05", "06", "07", "08", "15", "23"}
         ("represent.py", "def angle(", "@cache\ndef angle(", {"02", "07", "22", "23"}),
         ("prune.py", "math.floor(fraction", "math.floor(2 * fraction", {"14", "20"}),
         ("geometry.py", "def projection(", "@cache\ndef projection(", set()),
-        ("curvature.py", "clamp_min(1e-300)", "clamp_min(1e-200)", {"03"}),
+        ("curvature.py", "clamp_min(1e-300)", "clamp_min(1e-200)", {"03", "31"}),
         ("probe.py", "def prediction_depth(", "@cache\ndef prediction_depth(", {"10", "11", "12", "13"}),
         ("papers/altintas2025/twins.py", "** 2 * steps", "** 3 * steps", {"01", "03", "05"}),
         (

@@ -51,7 +51,8 @@ def papers_table(claims: Sequence[Claim]) -> str:
         minutes = f"{seconds / 60:.0f}" if registration.registered() else "not timed"  # an exploration reads its store
         links = " ".join(f"[{topic[:2]}](notebooks/{topic}.ipynb)" for topic in topics)
         told = ", ".join(str(counts[verdict]) for verdict in VERDICTS)
-        lines.append(f"| [{_cited(paper)}](https://arxiv.org/abs/{paper.arxiv}) | {paper.question} | {links} | {told} | {minutes} |")
+        cited = f"[{_cited(paper)}](https://arxiv.org/abs/{paper.arxiv})"
+        lines.append(f"| {cited} | {paper.question} | {links} | {told} | {minutes} |")
     return "\n".join(lines)
 
 
