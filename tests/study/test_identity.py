@@ -235,6 +235,19 @@ def test_random_mutations_of_reachable_code_all_count():
         done += 1
 
 
+def test_of_a_script_what_it_calls_counts_and_not_what_stands_beside():
+    script = "from butterfly import data\nfrom butterfly.train import train\ntask = data.load('digits')"
+    text = SOURCES[LIB / "data/__init__.py"]
+
+    def called(changed: str) -> str:
+        return identity.called(script, Program(SOURCES | {LIB / "data/__init__.py": changed}))
+
+    assert called(
+        text.replace('    "load",', '    "load",\n    "another",') + "\n\ndef another():\n    pass\n"
+    ) == called(text)
+    assert called(text.replace(".load(name)", ".load(name, 1)")) != called(text)
+
+
 # --- what is indirect ------------------------------------------------------------------------------------------------
 
 

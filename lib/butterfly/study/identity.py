@@ -63,11 +63,12 @@ def _code(roots: tuple[Name, ...]) -> tuple[tuple[str, str], ...]:
     return (("code", found.hash), *((package, version(package)) for package in sorted(found.packages)))
 
 
-def called(text: str) -> str:
-    """A hash of all that a script, such as a notebook, calls in this package."""
+def called(text: str, program: "Program | None" = None) -> str:
+    """A hash of all that a script, such as a notebook, calls in this package; what it only imports does not count."""
+    program = program or _running()
     script = Module("script", Path("script.py"), text)
-    names = [name for node in ast.parse(text).body for name in script.used(node, _running())]
-    return reach(names, _running()).hash
+    acts = [node for node in ast.parse(text).body if not isinstance(node, ast.Import | ast.ImportFrom)]
+    return reach([name for node in acts for name in script.used(node, program)], program).hash
 
 
 def is_module(name: str) -> bool:
