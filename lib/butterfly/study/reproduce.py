@@ -29,6 +29,7 @@ from butterfly.study.store import write_whole
 from butterfly.study.study import Study
 
 INDEX = "00_index"
+_WHAT = ("files", "made_from", "computed_from")  # facts about what was made, not how
 _VERSIONS = ("torch", "numpy", "scipy", "pandas", "matplotlib", "seaborn", "mnist1d", "scikit-learn")
 
 
@@ -41,6 +42,7 @@ class Job:
     params: Params
     values: dict[str, Any]
     made_from: str
+    computed_from: str = ""  # a hash of the keys of its shards
 
     @property
     def folder(self) -> Path:
@@ -61,8 +63,11 @@ def job(topic: str, profile: str, device: str | None = None, changes: str = "") 
         "shards": [shard.key for shard in shards],
         "files": [_digest(path) for path in (folders.ROOT / "requirements.lock", *_people())],
     }
-    made_from = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
-    return Job(topic, study, params, values, made_from)
+    return Job(topic, study, params, values, made_from=_hash(content), computed_from=_hash(content["shards"]))
+
+
+def _hash(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def figures(profile: str, device: str | None = None, changes: str = "", only: str = "") -> None:
@@ -109,12 +114,16 @@ def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
         if path.stat().st_mtime_ns == written:  # a figure that the notebook no longer draws
             path.unlink()
     drawn = time.monotonic() - began
+    earlier = _read_json(folder / f"{topic}.run.json")
+    if earlier.get("computed_from") == this.computed_from:  # what came from the store was computed once
+        computed = max(computed, earlier.get("compute_seconds", 0.0))
     facts = {
         "compute_seconds": round(computed, 1),
         "draw_seconds": round(drawn, 1),
         "peak_memory_mb": _peak_memory_mb(),
         "device": this.params.device,
         # Files that were edited meanwhile: nobody can tell which version was drawn.
+        "computed_from": this.computed_from,
         "made_from": this.made_from if again().made_from == this.made_from else "files that changed meanwhile",
         "files": {path.name: _digest(path) for path in _outputs(folder, topic)},
     }
@@ -226,7 +235,7 @@ def reference(profile: str) -> None:
         for name in names:
             shutil.copy(source / name, new / name)
         ledger.write(new / "claims.json", claims)
-        own = {t: {k: v for k, v in f.items() if k not in ("files", "made_from")} for t, f in facts.items()}
+        own = {t: {k: v for k, v in f.items() if k not in _WHAT} for t, f in facts.items()}
         _write_json(new / "machine.json", {**_machine(), "notebooks": own})
         _swap(new, kept, Path(aside) / "old")
     if profile == "laptop":
