@@ -11,6 +11,7 @@ from butterfly import data, models, reliability
 from butterfly.batches import Minibatches
 from butterfly.evaluate import evaluate, predictions
 from butterfly.papers.jastrzebski2018 import landing, noise_minima, regression, swaps
+from butterfly.papers.jastrzebski2018 import noise_minima_figures as figures
 from butterfly.papers.jastrzebski2018.noise_minima import BASE, SAME, SQUARE, Params, icc, study
 from butterfly.strict import ParameterError
 from butterfly.study import Bench, Tables, intervals, setting
@@ -442,12 +443,26 @@ def test_a_factor_that_is_never_reached_is_a_bound():
 
 
 def test_claims_are_void_where_something_was_lost():
-    tables, columns = world(), {"networks": "trace", "kicks": "left", "schedules": "loss", "regression": "measured"}
-    for table, column in (columns | {"curves": "accuracy"}).items():
+    tables, columns = world(), {"kicks": "left", "schedules": "loss", "regression": "measured", "curves": "accuracy"}
+    for table, column in columns.items():
         tables[table].loc[tables[table].index[-1], column] = np.nan
+    tables["networks"].loc[tables["networks"].seed < 2, "trace"] = np.nan  # more than a tenth of the seeds
     found = study.judge(tables.params, tables)
     assert {c.id for c in found if not c.void} == {"FM07", "FM07b", "FM08", "FM08b", "FM08c"}
     assert all(c.verdict == "inconclusive" for c in found if c.void)
+
+
+def test_a_seed_of_which_a_network_never_arrived_is_left_out_with_all_its_networks():
+    tables = world()
+    first = tables["networks"].index[0]
+    tables["networks"].loc[first, ["loss", "sharpness", "relative", "trace"]] = np.nan
+    tables["kicks"].loc[tables["kicks"].seed == 0, "left"] = np.nan
+    found = {c.id: c for c in study.judge(tables.params, tables)}
+    rest = {"FM01", "FM01b", "FM01c", "FM02", "FM03", "FM03c", "FM04", "FM10", "FM11", "FM11c"}
+    assert {id: found[id].n for id in rest} == dict.fromkeys(rest, N - 1)
+    assert not any(found[id].void for id in rest)
+    for draw in (figures.flatness, figures.generalisation, figures.lines, figures.kicks):
+        assert 0 not in set(draw(tables)[1].seed)
 
 
 def test_what_did_not_learn_or_was_not_fitted_is_void():

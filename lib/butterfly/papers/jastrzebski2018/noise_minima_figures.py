@@ -9,7 +9,7 @@ from matplotlib.ticker import LogLocator, NullLocator, PercentFormatter
 
 from butterfly.papers.jastrzebski2018 import swaps
 from butterfly.papers.jastrzebski2018.noise_minima import (
-    BASE, HALF, SAME, SQUARE, at_crossing, between_seeds, breaks, kicked_by,
+    BASE, HALF, SAME, SQUARE, arrived, at_crossing, between_seeds, breaks, kicked_by,
 )  # fmt: skip
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, colours, legend, panels, root_axis, scope, title
@@ -25,7 +25,7 @@ def flatness(tables: Tables) -> Drawn:
     the largest eigenvalue of the Hessian; right: its trace. A line joins settings of one step size; large dots are
     geometric means over seeds with their 95 % intervals, small dots single networks. If only the ratio counted, the
     lines would lie on one another."""
-    table = tables["networks"].assign(step_size=tables["networks"].lr.map("{:g}".format))
+    table = arrived(tables, "networks").assign(step_size=lambda t: t.lr.map("{:g}".format))
     palette = colours(table.sort_values("lr").step_size)
     figure, axes = panels(2)
     for axis, column, label in ((axes[0], "sharpness", SHARP), (axes[1], "trace", "trace of the Hessian")):
@@ -46,7 +46,7 @@ def generalisation(tables: Tables) -> Drawn:
     one the mean of a setting, coloured by the ratio of step to batch. Right: sharpness that counts changes of a
     weight in its own size, against the ordinary one; stars are the networks of the highest ratio, rewritten
     to compute the same with a larger first layer and a smaller second one."""
-    table = tables["networks"].assign(noise=tables["networks"].ratio.map("{:.2g}".format))
+    table = arrived(tables, "networks").assign(noise=lambda t: t.ratio.map("{:.2g}".format))
     palette = colours(table.sort_values("ratio").noise)
     figure, axes = panels(3, width=4.3)
     for axis, column, label in (
@@ -61,7 +61,7 @@ def generalisation(tables: Tables) -> Drawn:
         sns.scatterplot(means, x="sharpness", y=column, hue="noise", palette=palette, s=80, edgecolor="black", ax=axis)
         axis.set(xlabel=SHARP, ylabel=label)
         _log(axis.xaxis)
-    other = tables["rescaled"]
+    other = arrived(tables, "rescaled")
     if np.isfinite(other.rescaled).all():
         axes[2].plot(other.rescaled, other.rescaled_relative, "*", color="black", label="rewritten")
     _log(axes[2].yaxis)
@@ -79,7 +79,7 @@ def lines(tables: Tables) -> Drawn:
     (dotted). Left: the batch of the second is larger; middle: its step is smaller; right: step and batch differ, their
     ratio does not. Thin lines are seeds, the thick one their geometric mean. The narrower end is the one beyond which
     the loss is higher."""
-    table, params = tables["lines"], tables.params
+    table, params = arrived(tables, "lines"), tables.params
     figure, axes = panels(3, width=4.0, height=3.8, share=True)
     for axis, (pair, cells) in zip(axes, params.pairs.items(), strict=True):
         wide = table[table.pair == pair].pivot_table("loss", "alpha", "seed")
@@ -259,7 +259,7 @@ def kicks(tables: Tables) -> Drawn:
     fell; right: the same for the outputs on test examples. A dot is a network, coloured by the ratio of step to batch;
     dotted: as far apart as at the kick."""
     small = min(tables.params.kick_sizes)
-    over = tables["left"][tables["left"]["size"] == small]
+    over = arrived(tables, "left").query("size == @small")
     over = over.assign(noise=over.ratio.map("{:.2g}".format))
     table = kicked_by(tables, small)
     table = table.assign(noise=table.ratio.map("{:.2g}".format))
