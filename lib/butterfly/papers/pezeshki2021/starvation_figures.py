@@ -23,6 +23,7 @@ def maps(tables: Tables) -> Drawn:
     moons that one does, and these again with a penalty on the squared outputs. The wave that the moons bend around is
     dotted."""
     table, shares, points = (tables[name] for name in ("maps", "shares", "points"))
+    points = points[points.seed == points.seed.min()]
     cases = [
         (OVERLAPPING, PLAIN, "overlapping, plain"),
         (APART, PLAIN, "apart, plain"),
@@ -36,7 +37,7 @@ def maps(tables: Tables) -> Drawn:
         picture = axis.contourf(*grid, levels=np.linspace(0, 1, 11), cmap="RdBu_r", alpha=0.7)
         axis.contour(*grid, levels=[0.5], colors="black", linewidths=2)
         for label, color in ((0, "navy"), (1, "darkred")):
-            own = points[(points.moons == where) & (points.label == label) & (points.seed == points.seed.min()]
+            own = points[(points.moons == where) & (points.label == label)]
             axis.scatter(own["first"], own.second, s=6, color=color, linewidth=0)
         axis.plot(along, -0.5 * np.sin(np.pi * along), color="black", linestyle=":", linewidth=1)
         axis.set(title=title, xlabel="first input", ylabel="second input", xlim=(-1.5, 1.5), ylim=(-1.5, 1.5))
