@@ -68,7 +68,39 @@ for margin, strength in ((-0.1, 0.0), (0.1, 0.0), (0.1, 0.003)):
 
 # %% tags=["parameters"]
 profile = "smoke"
-PARAMETERS
+device = "cpu"
+first_seed = 0
+recipe = {}
+data_set = None
+model = None
+setting = "moons"
+steps = 300
+seeds = 3
+seeds_per_shard = 3
+overlap = -0.1
+gap = 0.1
+penalty = 0.003
+others = ["weight decay", "Adam", "longer"]
+longer = 2
+side = 31
+mode_setting = "modes"
+mode_steps = 400
+mode_seeds = 6
+mode_seeds_per_shard = 6
+strengths = [1.0, 3.0]
+decay = 0.01
+decoupling = 0.1
+rarities = [0.05, 0.2, 1.0]
+units = [1, 2, 4]
+starts = 40
+raster = 21
+digit_setting = "coloured-digits"
+digit_steps = 200
+digit_penalties = [0.01, 0.1]
+digit_decay = 0.01
+agreement = 0.85
+moved = 0.25
+clean_agreement = 0.95
 
 # %% [markdown]
 # ## Train

@@ -153,7 +153,8 @@ def test_maps_are_means_over_seeds_of_probabilities(results):
 def test_arms_of_a_seed_start_alike_and_their_penalties_part_them(results):
     course = results["course"].query("moons == @APART and seed == 0")
     first = course[course.step == 0].set_index("arm").share
-    assert first[PLAIN] == first[DECOUPLED] == first[DECAY] == first[ADAM]
+    for arm in (DECOUPLED, DECAY, ADAM):
+        assert first[arm] == pytest.approx(first[PLAIN], rel=1e-4)
     assert len(set(results["shares"].query("moons == @APART and seed == 0").share.round(9))) == 3 + len(OTHERS)
 
 
@@ -182,15 +183,15 @@ def test_the_solved_problem_is_that_of_a_general_solver(on):
     best = minimize(cost, np.zeros(2), tol=1e-12).x * strengths.numpy()
     found = modes.solved(turn, strengths, penalty, on)
     np.testing.assert_allclose(found, best, rtol=1e-4)
-    flown = modes.flowing(turn, strengths, penalty, on, [0.0, 1.0, 3000.0], parts=20_000)
+    flown = modes.flowing(turn, strengths, penalty, on, [0.0, 1.0, 3000.0])
     np.testing.assert_allclose(flown[0], 0)
     np.testing.assert_allclose(flown[2], found, rtol=1e-3)
 
 
 def test_flow_begins_along_the_gradient():
     turn, strengths = modes.coupled(5), torch.tensor([2.0, 1.0], dtype=torch.float64)
-    flown = modes.flowing(turn, strengths, 0.1, WEIGHTS, [0.0, 1e-4], parts=1)
-    np.testing.assert_allclose(flown[1], 1e-4 * strengths**2 * turn.T.sum(1) / 4)
+    flown = modes.flowing(turn, strengths, 0.1, WEIGHTS, [0.0, 1e-4])
+    np.testing.assert_allclose(flown[1], 1e-4 * strengths**2 * turn.T.sum(1) / 4, rtol=1e-3)
 
 
 def test_uncoupled_modes_do_not_starve():
@@ -515,7 +516,7 @@ def test_modes_that_are_never_learned_enter_as_bounds():
 VOID = {
     "moons": {"GS01", "GS01b", "GS02", "GS02b", "GS03", "GS03b"},
     "others": {"GS03", "GS03b"},
-    "pairs": {"GS04", "GS04b", "GS04c", "GS04d"},
+    "pairs": {"GS04c", "GS04d"},
     "digits": {"GS05", "GS05b", "GS05c", "GS05d"},
     "modes": {id for id in CLAIMS if id[:4] in ("GS06", "GS07", "GS08")},
     "rare": {"GS09", "GS09b"},

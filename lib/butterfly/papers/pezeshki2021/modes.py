@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from scipy.integrate import solve_ivp
 from scipy.optimize import OptimizeWarning, curve_fit
+from scipy.special import expit
 from torch import Tensor
 
 from butterfly.data import Data
@@ -55,17 +57,15 @@ def solved(turn: Tensor, strengths: Tensor, penalty: float, on: str) -> Tensor:
     return z
 
 
-def flowing(
-    turn: Tensor, strengths: Tensor, penalty: float, on: str, times: Sequence[float], parts: int = 20
-) -> Tensor:
-    """The responses `[T, 2]` at rising times from 0 on, under gradient flow from weights of 0 (Euler, in `parts`)."""
-    pull, z, found = _pull(strengths, penalty, on), torch.zeros(2, dtype=torch.float64), []
-    for before, now in zip([0.0, *times], times, strict=False):
-        for _ in range(parts):
-            gradient = pull * z - turn.T @ (-turn @ z).sigmoid() / 2
-            z = z - (now - before) / parts * strengths**2 * gradient
-        found.append(z)
-    return torch.stack(found)
+def flowing(turn: Tensor, strengths: Tensor, penalty: float, on: str, times: Sequence[float]) -> Tensor:
+    """The responses `[T, 2]` at rising times from 0 on, under gradient flow from weights of 0."""
+    mix, pull, square = turn.numpy(), _pull(strengths, penalty, on).numpy(), (strengths**2).numpy()
+
+    def speed(_: float, z: np.ndarray) -> np.ndarray:
+        return square * (mix.T @ expit(-mix @ z) / 2 - pull * z)
+
+    found = solve_ivp(speed, (0.0, times[-1]), np.zeros(2), "LSODA", t_eval=list(times), rtol=1e-8, atol=1e-10)
+    return torch.from_numpy(found.y.T)
 
 
 # --- small networks without biases -----------------------------------------------------------------------------------

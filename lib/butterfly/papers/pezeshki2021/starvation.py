@@ -654,7 +654,7 @@ def _change(t: Tables, who: str, on: str) -> np.ndarray:
 
 
 @study.claim(
-    "GS04", by=f"largest over problems of the {CHANGE}", region=below(0.0), kind=Kind.CHECK, unless=unresponsive,
+    "GS04", by=f"largest over problems of the {CHANGE}", region=below(0.0), kind=Kind.CHECK, unless=sound,
     **TOLD, **LINEAR,
 )  # fmt: skip
 def decay_couples(t: Tables) -> Interval:
@@ -666,7 +666,7 @@ def decay_couples(t: Tables) -> Interval:
 
 @study.claim(
     "GS04b", by=f"largest over problems of the absolute value of the {CHANGE}", region=below(1e-6), kind=Kind.CHECK,
-    unless=unresponsive, **TOLD, **LINEAR,
+    unless=sound, **TOLD, **LINEAR,
 )  # fmt: skip
 def decoupling_decouples(t: Tables) -> Interval:
     """In the linearised problem of two coupled modes with a penalty on the outputs, the response to the second does not
