@@ -28,8 +28,6 @@
 # - A penalty on outputs adds `strength / 2` times the squared norm of the logits to the loss of an example.
 
 # %%
-import torch
-
 from butterfly import initial, models
 from butterfly.data import moons
 from butterfly.evaluate import logits
