@@ -13,7 +13,7 @@ def test_named_modes_are_unit_vectors_and_their_opposites():
     assert task.y.tolist() == [1, 1, 1, 0, 0, 0]
     assert task.input_shape == data.input_shape("modes-3") == (3,)
     assert (task.weights, task.classes, data.provenance("modes-3")) == (None, 2, {})
-    with pytest.raises(DataError, match="try modes-2"):
+    with pytest.raises(DataError, match="unknown data set 'modes'"):
         data.load("modes")
 
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from butterfly.data.base import Data, DataError
+from butterfly.data.base import Data
 
 PATTERN = r"modes-(?P<count>[1-9]\d*)"
 
@@ -16,10 +16,7 @@ PATTERN = r"modes-(?P<count>[1-9]\d*)"
 @lru_cache(maxsize=4)
 def load(name: str) -> Data:
     """As many modes as the name says, as in `modes-2`: examples `+e_k` of class 1 and `-e_k` of class 0."""
-    found = re.fullmatch(PATTERN, name)
-    if not found:
-        raise DataError(f"unknown data set '{name}'; try modes-2")
-    return of(torch.eye(int(found["count"])), name=name)
+    return of(torch.eye(int(re.fullmatch(PATTERN, name)["count"])), name=name)
 
 
 def input_shape(name: str) -> tuple[int, ...]:

@@ -18,10 +18,10 @@ WIDTH = 1.5  # without noise, the moons lie between -WIDTH and WIDTH in the firs
 @lru_cache(maxsize=4)
 def load(name: str) -> Data:
     """Two moons of that many points in all, as of `moons-300`, that just touch: `draw` with margin 0, seed 0."""
-    found = re.fullmatch(PATTERN, name)
-    if not found or int(found["count"]) % 2:
+    count = int(re.fullmatch(PATTERN, name)["count"])
+    if count % 2:
         raise DataError(f"unknown data set '{name}'; try moons-300, an even number of points")
-    return draw(int(found["count"]), 0.0, 0)
+    return draw(count, 0.0, 0)
 
 
 def input_shape(name: str) -> tuple[int, ...]:

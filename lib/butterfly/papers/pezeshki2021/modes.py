@@ -112,22 +112,38 @@ def by_mode(each: Tensor) -> Tensor:
 
 
 def serves(first: Tensor, last: Tensor) -> Tensor:
-    """Which classes hidden units will come to tell, by their start: `[..., 2]` for the lower and the upper class.
+    """Which of two classes each hidden unit will come to speak for, by its start: `[..., 2]`.
 
-    One input, +1 of the upper class and -1 of the lower, no biases; a unit has the weight `first [...]` and the weights
-    `last [..., 2]` to the classes. It sees only the class on its side. Descent keeps the difference of squares of its
-    weight and of what it says for that class; so if it speaks against the class by more than its weight, the
-    weight reaches 0 first and the unit is dead, else it turns round.
+    One example of each class, at right angles, no biases; a unit has the weights `first [..., 2]` towards them and the
+    weights `last [..., 2]` to the classes. It sees those examples towards which its weight is positive. If it sees one,
+    descent keeps the difference of the squares of its weight and of what it says for the class: if it speaks against
+    the class by more than its weight, the weight reaches 0 first and the unit is dead, else it turns round. If
+    it sees both, as long as both are equally wrong, the sign of a sum decides, of what it says and of the difference of
+    its weights.
     """
-    says = (last[..., 1] - last[..., 0]) / math.sqrt(2)
-    return torch.stack([(first < 0) & (-says > first), (first > 0) & (says > -first)], -1)
+    one, other = first.unbind(-1)
+    says = (last[..., 0] - last[..., 1]) / math.sqrt(2)
+    both = (one - other) / math.sqrt(2)
+    return torch.stack(
+        [
+            (one > 0) & (says > torch.where(other > 0, -both, -one)),
+            (other > 0) & (-says > torch.where(one > 0, both, -other)),
+        ],
+        -1,
+    )
+
+
+def opposed() -> Data:
+    """Two examples at right angles, one of each of two classes, in the order of the classes."""
+    x, y = torch.eye(2), torch.arange(2)
+    return Data("opposed", x, y, x, y, classes=2, ids=y)
 
 
 def unit_networks(model: Model, first: Tensor, last: Tensor) -> Tensor:
-    """Networks `[M, P]` of one hidden layer without biases, of weights `first [M, W]` and `last [M, W, 2]`."""
+    """Networks `[M, P]` of one hidden layer without biases, of weights `first [M, W, 2]` and `last [M, W, 2]`."""
     theta = torch.zeros(len(first), model.layout.size)
     tensors = model.layout.tensors(theta)
-    tensors["linear0.weight"].copy_(first[:, None])
+    tensors["linear0.weight"].copy_(first.mT)
     tensors["linear1.weight"].copy_(last)
     return theta
 

@@ -110,7 +110,7 @@ class Params(OneModel):
     @property
     def of_units(self) -> str:
         """The data and the architecture of claims on starts."""
-        return f"modes-1, {', '.join(map(str, self.units))} hidden units without biases"
+        return f"two examples at right angles, {', '.join(map(str, self.units))} hidden units without biases"
 
     @property
     def digit_penalty(self) -> float:
@@ -357,34 +357,35 @@ def rarefy(bench: Bench) -> Arrays:
     return {"margins": np.array(found).reshape(2, len(bench["rarities"]), len(bench.seeds), 2)}
 
 
+AWAY = -0.5  # weight of a single unit towards the example that it does not see
+
+
 @study.shard
 def begin(bench: Bench) -> Arrays:
-    """Plain descent from many starts. One unit from even starts: probability of the right class `[R, R, 2]`, by what it
-    says and by its weight; networks of random starts: the same `[H, N, 2]`, and whether a unit serves each class."""
-    task, recipe = modes_at.of(torch.ones(1, 1)).to(bench["device"]), bench.recipe
+    """Plain descent on two opposed examples from many starts. One unit that does not see the second, from even starts:
+    probability of the right class for the first `[R, R]`, by what the unit says and by its weight; networks of
+    random starts: the same for both `[H, N, 2]`, and whether some unit will come to speak for each class."""
+    task, recipe = modes.opposed().to(bench["device"]), bench.recipe
 
     def learned(first: Tensor, last: Tensor) -> np.ndarray:
         model = models.build(f"mlp-1x{first.shape[1]}", task.input_shape, 2)
         theta = modes.unit_networks(model, first, last).to(task.x)
         theta = modes.descended(model, theta, task, recipe.lr, 2 * recipe.steps)
-        return modes.margins(model, theta, task.x, task.y).sigmoid().flip(1).cpu().numpy()  # the lower class first
+        return modes.margins(model, theta, task.x, task.y).sigmoid().cpu().numpy()
 
     at = torch.linspace(-1, 1, bench["raster"])
-    says, weight = torch.meshgrid(at, at, indexing="ij")
-    last = torch.stack([-says.flatten(), says.flatten()], 1)[:, None] / math.sqrt(2)
-    even = learned(weight.flatten()[:, None], last).reshape(len(at), len(at), 2)
+    says, weight = (part.flatten() for part in torch.meshgrid(at, at, indexing="ij"))
+    first = torch.stack([weight, torch.full_like(weight, AWAY)], 1)
+    last = torch.stack([says, -says], 1) / math.sqrt(2)
+    even = learned(first[:, None], last[:, None])[:, 0].reshape(len(at), len(at))
     random, served = [], []
     for units in bench["units"]:
         draws = [generator("starts", units, bench.seeds[0], k) for k in range(bench["starts"])]
-        first, last = (torch.stack(part) for part in zip(*(_start(units, draw) for draw in draws), strict=True))
+        # Of each unit, the weights towards the examples and those to the classes, standard deviation 1/2.
+        first, last = torch.stack([torch.randn(2, units, 2, generator=draw) / 2 for draw in draws]).unbind(1)
         random.append(learned(first, last))
         served.append(modes.serves(first, last).any(1).numpy())
     return {"at": at.numpy(), "even": even, "random": np.array(random), "served": np.array(served)}
-
-
-def _start(units: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Normal weights of one network, `[W]` and `[W, 2]`, standard deviation 1/2."""
-    return torch.randn(units, generator=random) / 2, torch.randn(units, 2, generator=random) / 2
 
 
 # --- shards: digits --------------------------------------------------------------------------------------------------
@@ -522,9 +523,9 @@ def _of_rare(shard: Shard) -> pd.DataFrame:
 
 
 def _of_starts(shard: Shard) -> dict[str, pd.DataFrame]:
-    """Which classes one unit learned from even starts, and whether networks learned both as their starts foretold."""
+    """Whether one unit learned its class from even starts, and networks both, as their starts foretold."""
     at, even = shard["at"], shard["even"] >= CALLED
-    table = grid(even[..., 0], {"says": at, "weight": at}, "lower").assign(upper=even[..., 1].ravel())
+    table = grid(even, {"says": at, "weight": at}, "learned")
     axes = {"units": shard.config["units"], "seed": range(shard.config["starts"])}
     both, served = (part.all(2) for part in (shard["random"] >= CALLED, shard["served"]))
     return {"even": table, "starts": grid(both, axes, "learned").assign(foretold=served.ravel())}
@@ -930,27 +931,26 @@ def it_is_the_frequent_feature(t: Tables) -> Interval:
 
 
 BEGUN = {"figure": "g", "scope": "{params.of_units}"}
-FORETOLD = "share of the random starts, all numbers of units together, which by the rule"
+FORETOLD = "share of the random starts, all numbers of units together, which by the rule for units"
 
 
 @study.claim(
-    "GS10", by=f"{FORETOLD} leave a class without a unit, that do not learn both classes", region=above(0.9),
+    "GS10", by=f"{FORETOLD} leave a class without any, that do not learn both classes", region=above(0.9),
     unless=sound, origin=Origin.ABSTRACT, source=TACHET, place="that there are such: abstract; the rule is ours",
     **BEGUN,
 )  # fmt: skip
 def some_starts_never_learn(t: Tables) -> Interval:
-    """From starts at which no hidden unit that sees a class speaks for it, or against it by less than its own weight,
-    training never succeeds."""
+    """From starts that leave one of two classes without a hidden unit that will come to speak for it, training does not
+    succeed."""
     starts = t["starts"]
     return intervals.share(~starts[~starts.foretold].learned)
 
 
 @study.claim(
-    "GS10b", by=f"{FORETOLD} give each class a unit, that learn both classes", region=above(0.9), unless=sound,
+    "GS10b", by=f"{FORETOLD} give each class one, that learn both classes", region=above(0.9), unless=sound,
     origin=Origin.OURS, **BEGUN,
 )  # fmt: skip
 def all_others_learn(t: Tables) -> Interval:
-    """From starts at which each class is seen by a hidden unit that speaks for it, or against it by less than its own
-    weight, training succeeds."""
+    """From starts that give each of two classes a hidden unit that will come to speak for it, training succeeds."""
     starts = t["starts"]
     return intervals.share(starts[starts.foretold].learned)

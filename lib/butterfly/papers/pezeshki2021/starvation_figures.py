@@ -205,30 +205,20 @@ def rarities(tables: Tables) -> Drawn:
 
 
 def starts(tables: Tables) -> Drawn:
-    """Starts that never learn. Left: one hidden unit, without biases, from even starts: which of two classes it came to
-    tell (one unit can tell one), by its weight and by what it says for the upper class; lines are the rule. Right: the
-    share of random starts from which networks learned both classes, against the number of units, with 95 % intervals;
-    dashed: what the rule foretells of these starts."""
+    """Starts that never learn: two examples at right angles, one a class, no biases. Left: one hidden unit that does
+    not see the second example, from even starts, by its weight towards the first and by what it says for that one's class:
+    did it learn to tell it (coloured) or not (grey)? The line is the rule. Right: the share of random starts from which
+    networks learned both classes, against the number of units, with 95 % intervals; dashed: what the rule foretells of
+    these starts."""
     even, table = tables["even"], tables["starts"]
     figure, axes = panels(2, width=5.0, height=4.2)
-    which = even.assign(learned=np.where(even.upper, 2, np.where(even.lower, 1, 0)))
-    found = which.pivot_table("learned", "says", "weight")
-    colours = ["lightgray", PALETTE[0], PALETTE[1]]
-    grid = found.columns.to_numpy(), found.index.to_numpy(), found.to_numpy()
-    axes[0].contourf(*grid, levels=[-0.5, 0.5, 1.5, 2.5], colors=colours, alpha=0.8)
-    side = np.array([0.0, 1.0])
-    for sign in (-1, 1):
-        axes[0].plot(sign * side, -sign * side, color="black", linewidth=1.5)
-    axes[0].axvline(0, color="black", linewidth=1.5)
-    texts = (
-        (0.55, 0.3, "learns the upper class"),
-        (-0.55, -0.3, "learns the\nlower class"),
-        (0.35, -0.8, "learns none"),
-        (-0.35, 0.8, "learns none"),
-    )
-    for x, y, text in texts:
+    found = even.pivot_table("learned", "says", "weight")
+    grid = found.columns.to_numpy(), found.index.to_numpy(), found.to_numpy(dtype=float)
+    axes[0].contourf(*grid, levels=[-0.5, 0.5, 1.5], colors=["lightgray", PALETTE[0]], alpha=0.8)
+    axes[0].plot([0, 0, 1], [1, 0, -1], color="black", linewidth=1.5)
+    for x, y, text in ((0.5, 0.3, "learns"), (-0.5, 0.3, "does not see it"), (0.3, -0.8, "turned off")):
         axes[0].text(x, y, text, ha="center", va="center", fontsize="small")
-    axes[0].set(xlabel="first weight of the unit", ylabel="what it says for the upper class", title="one unit")
+    axes[0].set(xlabel="weight of the unit towards the example", ylabel="what it says for the class", title="one unit")
     axes[0].grid(False)
     counts = table.groupby("units")
     shares = counts.learned.apply(lambda own: pd.Series(vars(intervals.share(own)))).unstack()
@@ -243,5 +233,5 @@ def starts(tables: Tables) -> Drawn:
     axes[1].minorticks_off()
     axes[1].legend()
     axes[1].set_title("random starts")
-    figure.suptitle(f"Starts that never learn (modes-1, n = {counts.size().min()} starts a number of units)")
+    figure.suptitle(f"Starts that never learn (two examples, n = {counts.size().min()} starts a number of units)")
     return figure, table[["units", "seed", "learned", "foretold"]]
