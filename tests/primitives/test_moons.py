@@ -12,15 +12,26 @@ from butterfly.data import DataError, moons
 
 
 @pytest.mark.parametrize("margin", [-0.3, 0.0, 0.1, 1.0])
-def test_the_margin_is_exact(margin):
-    task = moons.draw(60, margin, seed=4)
-    upper, lower = task.x[task.y == 1], task.x[task.y == 0]
-    assert (upper[:, 1].min() - lower[:, 1].max()).item() == pytest.approx(margin, abs=1e-5)
-    assert len(upper) == len(lower) == 30
+def test_no_point_is_closer_to_the_middle_than_the_margin(margin):
+    task = moons.draw(300, margin, seed=4)
+    for x, y in ((task.x, task.y), (task.x_test, task.y_test)):
+        least = (x[:, 1] * (2 * y - 1)).min().item()
+        assert margin <= least + 1e-6 < margin + 0.05  # and some point comes near to that
+        assert y.bincount().tolist() == [150, 150]
+
+
+def test_points_beyond_the_middle_are_reflected():
+    """Before the margin, a point is as far from the middle as noise alone puts it."""
+    task, free = moons.draw(300, 0.0, seed=4), moons.draw(300, 1.0, seed=4)
+    torch.testing.assert_close(free.x[:, 1].abs(), task.x[:, 1].abs() + 1)
+    clean, y = moons.draw(300, 0.0, seed=4, noise=0.0), task.y
+    apart = (task.x - clean.x)[:, 1]
+    assert (apart * (2 * y - 1)).mean().item() > 0  # what is reflected lies further out
+    assert apart.std().item() == pytest.approx(moons.NOISE, rel=0.2)
 
 
 def test_without_noise_they_are_the_moons_of_scikit_learn():
-    task = moons.draw(100, -0.5, seed=0, noise=0.0)  # as they overlap by themselves
+    task = moons.draw(100, -moons.AWAY, seed=0, noise=0.0)  # as they overlap by themselves
     x, y = make_moons(100, shuffle=False)
     theirs = {label: x[y == label] - [0.5, 0.25] for label in (0, 1)}
     np.testing.assert_allclose(task.x[task.y == 1], theirs[0], atol=1e-6)
@@ -32,7 +43,7 @@ def test_noise_follows_the_seed_and_the_margin_only_moves():
     near, far, other = moons.draw(300, -0.1, 1), moons.draw(300, 0.1, 1), moons.draw(300, 0.1, 2)
     moved = far.x - near.x
     torch.testing.assert_close(moved[:, 0], torch.zeros(300))
-    torch.testing.assert_close(moved[:, 1], 0.2 * (far.y - 0.5), atol=1e-5, rtol=0)
+    torch.testing.assert_close(moved[:, 1], 0.4 * (far.y - 0.5), atol=1e-5, rtol=0)
     torch.testing.assert_close(far.x_test - near.x_test, moved, atol=1e-5, rtol=0)
     clean = moons.draw(300, 0.1, 1, noise=0.0).x
     assert (far.x - clean)[:, 0].std().item() == pytest.approx(moons.NOISE, rel=0.15)
@@ -92,7 +103,7 @@ def test_outputs_that_are_not_numbers_have_no_share():
 
 def test_the_wave_runs_between_the_moons():
     """Of the moons as they come, half the wave lies above the lower one and below the upper one, within its noise."""
-    task = moons.draw(300, -0.5, 0, noise=0.0)
+    task = moons.draw(300, -moons.AWAY, 0, noise=0.0)
     height = -0.5 * (math.pi * task.x[:, 0]).sin()
     side = (task.x[:, 1] > height).long()
     assert (side == task.y).float().mean() > 0.95

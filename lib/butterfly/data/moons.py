@@ -1,4 +1,7 @@
-"""Two moons, and a margin between them: apart, a straight line tells them; overlapping, only a curve does."""
+"""Two moons, and a margin between them: apart, a straight line tells them; overlapping, only a curve does.
+
+The margin is that of Pezeshki et al. (2021, arXiv 2011.09468), as their code has it.
+"""
 
 import math
 import re
@@ -12,6 +15,7 @@ from butterfly.streams import generator
 
 PATTERN = r"moons-(?P<count>[1-9]\d*)"
 NOISE = 0.1  # standard deviation of each coordinate
+AWAY = 0.3  # how far each moon is moved from the middle: without noise they then lie 0.1 apart
 WIDTH = 1.5  # without noise, the moons lie between -WIDTH and WIDTH in the first coordinate
 
 
@@ -37,20 +41,18 @@ def provenance(name: str) -> dict[str, str]:
 def draw(count: int, margin: float, seed: int, noise: float = NOISE) -> Data:
     """Two moons of `count` points in all `[N, 2]`, the lower (0) and the upper (1), half and half, and as many to test.
 
-    Places along the moons are even, noise is Gaussian and follows the seed. Then the moons are moved apart, up and
-    down, until the lowest point of the upper one lies `margin` above the highest point of the lower one; below 0, they
-    overlap by that much. The margin is exact for the training points; the test points are moved as far. Seeds keep
-    their noise whatever the margin.
+    Places along the moons are even, noise is Gaussian and follows the seed. The moons are moved up and down, away from
+    each other, and points that noise took across the middle are reflected at it. Then each moon is moved `margin`
+    further: no point lies closer to the middle. Below 0, moons are moved back across it by that much and overlap.
+    Seeds keep their noise whatever the margin.
     """
     if count < 4 or count % 2:
         raise ValueError(f"{count} points; give an even number, 4 or more")
-    parts = [_moons(count, noise, generator("moons", part, seed)) for part in ("train", "test")]
     y = torch.arange(2).repeat_interleave(count // 2)
-    train = parts[0]
-    gap = float(train[y == 1, 1].min() - train[y == 0, 1].max())
-    away = torch.zeros(count, 2)
-    away[:, 1] = (y - 0.5) * (margin - gap)
-    x, x_test = (part + away for part in parts)
+    x, x_test = (_moons(count, noise, generator("moons", part, seed)) for part in ("train", "test"))
+    side = 2.0 * y - 1
+    for points in (x, x_test):
+        points[:, 1] = side * ((side * points[:, 1] + AWAY).abs() + margin)
     return Data(f"moons-{count}", x, y, x_test, y, classes=2, ids=torch.arange(count))
 
 

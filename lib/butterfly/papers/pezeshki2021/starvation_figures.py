@@ -9,12 +9,13 @@ from butterfly.data import moons
 from butterfly.papers.pezeshki2021.modes import OUTPUTS, WEIGHTS
 from butterfly.papers.pezeshki2021.starvation import (
     ALONE, APART, CALLED, CLEAN, DECOUPLED, DOUBLE, EQUAL, FLOOR, FREQUENCY, FREQUENT, HINGE, NOISY, NORM,
-    OVERLAPPING, PLAIN, PROPER, PROPER_NORM, SOLVED, TRAINED,
+    OVERLAPPING, PLAIN, PROPER, PROPER_NORM, SOLVED, TINY, TRAINED,
 )  # fmt: skip
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, legend, panels, root_axis, scope
 
 PALETTE = sns.color_palette("colorblind")
+LEAST = 1e-5  # share at which smaller ones are drawn
 
 
 def maps(tables: Tables) -> Drawn:
@@ -51,21 +52,22 @@ def shares(tables: Tables) -> Drawn:
     """The share of the variance of the outputs that the curved feature explains. Left: along training, of plain and
     decoupled networks (geometric mean over seeds, bands are 95 % bootstrap intervals). Right: at the end, for every way
     to train; small dots are seeds, large ones geometric means with 95 % intervals. Dashed: plain networks on moons that
-    overlap; grey: less than a thousandth counts as none, and is drawn there."""
+    overlap. Grey: less than a thousandth counts as none; less than a hundredth of that is drawn at the edge."""
     table, course = tables["shares"], tables["course"]
     figure, axes = panels(2, width=5.6)
     shown = course[course.arm.isin([PLAIN, DECOUPLED]) & (course.step > 0)].copy()
-    shown["share"], shown["way"] = shown.share.clip(lower=FLOOR / 3), shown.moons + ", " + shown.arm
+    shown["share"], shown["way"] = shown.share.clip(lower=LEAST), shown.moons + ", " + shown.arm
     sns.lineplot(shown, x="step", y="share", hue="way", palette="colorblind", ax=axes[0], **LOG_BAND)
+    axes[0].axhspan(LEAST, FLOOR, color="gray", alpha=0.15, linewidth=0)
     root_axis(axes[0], shown.step)
     axes[0].set(yscale="log", xlabel="updates (square-root axis)", ylabel="share that the curve explains")
-    axes[0].legend(title="moons, training", fontsize="x-small", title_fontsize="x-small")
+    axes[0].legend(title="moons, training", fontsize="x-small", title_fontsize="x-small", loc="upper left")
     ways = table.groupby(["arm", "moons"], sort=False).share
-    ends = {f"{arm}, {where}": own.to_numpy() for (arm, where), own in ways}
-    _dots(axes[1], {name: np.maximum(own, FLOOR) for name, own in ends.items()})
-    usual = intervals.geometric_mean(np.maximum(ends[f"{PLAIN}, {OVERLAPPING}"], FLOOR)).estimate
+    ends = {f"{arm}, {where}": np.maximum(own.to_numpy(), LEAST) for (arm, where), own in ways}
+    _dots(axes[1], ends)
+    usual = intervals.geometric_mean(ends[f"{PLAIN}, {OVERLAPPING}"]).estimate
     axes[1].axvline(usual, color="gray", linestyle="--", linewidth=1)
-    axes[1].axvspan(FLOOR / 2, FLOOR, color="gray", alpha=0.2, linewidth=0)
+    axes[1].axvspan(LEAST, FLOOR, color="gray", alpha=0.15, linewidth=0)
     axes[1].set(xscale="log", xlabel="share that the curve explains, after training")
     figure.suptitle(f"What networks make of the curve ({scope(table)})")
     return figure, table[["moons", "arm", "seed", "share", "train", "test"]]
@@ -85,8 +87,8 @@ def _dots(axis: Axes, values: dict[str, np.ndarray]) -> None:
 def pairs(tables: Tables) -> Drawn:
     """Two coupled modes, of which the first becomes stronger and the second does not. Left: the response to the second
     along gradient flow of the linearised problem, for the weakest and the strongest first mode (first seed). Middle:
-    where that problem comes to rest; thin lines are problems, thick ones their means. Right: the same for trained
-    networks of rectified linear units, with 95 % bootstrap intervals over seeds."""
+    where that problem comes to rest; thin lines are problems of random coupling, thick ones their means. Right: trained
+    networks of rectified linear units, all on one pair of modes; bands are 95 % bootstrap intervals over seeds."""
     table, way = tables["responses"], tables["way"]
     figure, axes = panels(3, width=4.6)
     styles = {WEIGHTS: PALETTE[1], OUTPUTS: PALETTE[0]}
@@ -115,8 +117,8 @@ def pairs(tables: Tables) -> Drawn:
 
 def digits(tables: Tables) -> Drawn:
     """Digits in two colours, 0 to 4 against 5 to 9: the share of test images that networks get right when colours are
-    as in training and when they are reversed, for plain networks, penalties on the squared outputs, weight decay, and
-    networks that saw colours at random. Left, labels are flipped so that the colour says more than the shape; right,
+    as in training and when they are reversed, for plain networks, penalties on the squared outputs, and networks that
+    saw colours at random. Left, labels are flipped so that the colour says more than the shape; right,
     the shape says all and the colour nearly all. Small dots are seeds, large ones means with 95 % intervals; grey:
     chance."""
     table = tables["digits"]
@@ -142,16 +144,17 @@ def digits(tables: Tables) -> Drawn:
 
 
 WORLDS = {EQUAL: "equal", NORM: "first: norm x2", FREQUENCY: "first: 4 x as often", HINGE: "equal, hinge loss"}
+DRAWN = WORLDS | {TINY: "equal, tiny start"}
 
 
 def rises(tables: Tables) -> Drawn:
     """Small networks that learn two modes at right angles. Left: the probability of the right class against updates,
-    for both modes, in four worlds (median over seeds; dotted: a mode counts as learned). Right: when each mode has been
+    for both modes, in five worlds (median over seeds; dotted: a mode counts as learned). Right: when each mode has been
     learned; small dots are seeds, large ones geometric means. Starts where each unit sees one example alone are at the
     bottom: there the second mode takes as long whatever the first is like."""
     curves, times = tables["curves"], tables["times"]
     figure, axes = panels(2, width=5.6)
-    for color, (world, name) in zip(PALETTE, WORLDS.items(), strict=False):
+    for color, (world, name) in zip(PALETTE, DRAWN.items(), strict=False):
         some = curves[curves.world == world].groupby(["mode", "step"]).p.median()
         for mode, line in ((1, "-"), (2, "--")):
             label = name if mode == 1 else None
@@ -159,7 +162,7 @@ def rises(tables: Tables) -> Drawn:
     axes[0].axhline(CALLED, color="gray", linestyle=":", linewidth=1)
     axes[0].set(xlabel="updates", ylabel="probability of the right class", title="first mode solid, second dashed")
     axes[0].legend(fontsize="x-small")
-    worlds = [*WORLDS, DOUBLE, PROPER, PROPER_NORM]
+    worlds = [*WORLDS, DOUBLE, TINY, PROPER, PROPER_NORM]
     for shift, mode in ((-0.12, 1), (0.12, 2)):
         for place, world in enumerate(worlds):
             own = times[(times.world == world) & (times["mode"] == mode)].learned
@@ -171,7 +174,7 @@ def rises(tables: Tables) -> Drawn:
                 axes[1].plot(mean, place + shift, color=PALETTE[mode], marker="o", linestyle="", label=label)
     axes[1].set_yticks(range(len(worlds)), [WORLDS.get(world, world) for world in worlds])
     axes[1].set(ylim=(len(worlds) - 0.5, -0.5), xscale="log", xlabel="updates until a mode has been learned")
-    axes[1].legend(fontsize="x-small")
+    legend(axes[1], "")
     figure.suptitle(f"How modes are learned, and which sooner ({scope(times)})")
     return figure, times[["world", "seed", "mode", "learned", "sigmoid", "exponential"]]
 
@@ -206,10 +209,10 @@ def rarities(tables: Tables) -> Drawn:
 
 def starts(tables: Tables) -> Drawn:
     """Starts that never learn: two examples at right angles, one a class, no biases. Left: one hidden unit that does
-    not see the second example, from even starts, by its weight towards the first and by what it says for that one's class:
-    did it learn to tell it (coloured) or not (grey)? The line is the rule. Right: the share of random starts from which
-    networks learned both classes, against the number of units, with 95 % intervals; dashed: what the rule foretells of
-    these starts."""
+    not see the second example, from even starts, by its weight towards the first and by what it says for the class of
+    that one: did it learn to tell it (coloured) or not (grey)? The line is the rule. Right: the share of random starts
+    from which networks learned both classes, against the number of units, with 95 % intervals; dashed: what the rule
+    foretells of these starts."""
     even, table = tables["even"], tables["starts"]
     figure, axes = panels(2, width=5.0, height=4.2)
     found = even.pivot_table("learned", "says", "weight")
