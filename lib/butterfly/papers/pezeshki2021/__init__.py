@@ -10,6 +10,6 @@ PAPER = Paper(
     year=2021,
     arxiv="2011.09468",
     question="Does a feature that is easily learned keep a network from learning others?",
-    at_hand="abstract, and of the authors' code that for two moons (gradientstarvation/GS); of Tachet et al. 2018 (arXiv "
+    at_hand="abstract, and the authors' code for two moons (gradientstarvation/GS); of Tachet et al. 2018 (arXiv "
     "1809.06848) the abstract; both texts at second hand",
 )

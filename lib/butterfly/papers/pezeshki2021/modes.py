@@ -19,7 +19,6 @@ from butterfly.streams import generator
 
 WEIGHTS, OUTPUTS = "weight decay", "decoupling"  # what a penalty is on
 COUPLING = 0.1, 0.5  # between which the sine of the angle of two coupled modes is drawn
-MIDDLE = 0.3  # that of the modes that networks learn
 SMALL = 0.1  # standard deviation of all weights of a small start
 
 
@@ -27,16 +26,12 @@ SMALL = 0.1  # standard deviation of all weights of a small start
 
 
 def coupled(seed: int) -> Tensor:
-    """Two modes of a random coupling: as `turned`."""
-    low, high = COUPLING
-    return turned(low + (high - low) * float(torch.rand(1, generator=generator("coupling", seed))))
-
-
-def turned(sine: float) -> Tensor:
-    """How two modes (columns) make up two examples (rows), `[2, 2]`, float64: a turn by the angle of that sine.
+    """How two modes (columns) make up two examples (rows), `[2, 2]`, float64: a turn by a random angle.
 
     The first mode is in both examples with the sign of their class, so that each can be told by it.
     """
+    low, high = COUPLING
+    sine = low + (high - low) * float(torch.rand(1, generator=generator("coupling", seed)))
     cosine = math.sqrt(1 - sine**2)
     return torch.tensor([[cosine, -sine], [sine, cosine]], dtype=torch.float64)
 

@@ -88,7 +88,7 @@ def pairs(tables: Tables) -> Drawn:
     """Two coupled modes, of which the first becomes stronger and the second does not. Left: the response to the second
     along gradient flow of the linearised problem, for the weakest and the strongest first mode (first seed). Middle:
     where that problem comes to rest; thin lines are problems of random coupling, thick ones their means. Right: trained
-    networks of rectified linear units, all on one pair of modes; bands are 95 % bootstrap intervals over seeds."""
+    networks of rectified linear units, each on a problem of its own; bands are 95 % bootstrap intervals over them."""
     table, way = tables["responses"], tables["way"]
     figure, axes = panels(3, width=4.6)
     styles = {WEIGHTS: PALETTE[1], OUTPUTS: PALETTE[0]}
