@@ -46,9 +46,9 @@ FLOOR = 1e-3
 FITTED, FITTED_OVERLAPPING = 0.99, 0.9  # shares of training points that networks must get right
 LOOKS = 25
 CALLED = 0.7  # probability of the right class from which on a mode counts as learned
+RISEN = 0.95  # at which nine tenths of its rise are over
 EQUAL, NORM, FREQUENCY, HINGE = "equal", "norm x2", "frequency x4", "hinge"
-DOUBLE, TINY = "doubled step", "tiny start"
-PROPER, PROPER_NORM = "proper start", "proper start, norm x2"
+DOUBLE, PROPER, PROPER_NORM = "doubled step", "proper start", "proper start, norm x2"
 FREQUENT, ALONE = "beside a frequent feature", "alone"
 NOISY, CLEAN = "labels flipped", "labels as they are"
 GREY = "colour at random"
@@ -302,7 +302,6 @@ def rise(bench: Bench) -> Arrays:
         FREQUENCY: (often, recipe, cross_entropy, start),
         HINGE: (equal, recipe, hinge, start),
         DOUBLE: (equal, recipe.changed(lr=2 * recipe.lr), cross_entropy, start),
-        TINY: (equal, recipe, cross_entropy, start / 10),
         PROPER: (equal, recipe, cross_entropy, turned[0]),
         PROPER_NORM: (norm, recipe, cross_entropy, turned[1]),
     }
@@ -508,9 +507,16 @@ def _of_times(shard: Shard) -> pd.DataFrame:
         for place, seed in enumerate(shard.config["seeds"]):
             for mode in (0, 1):
                 row = {"world": world, "seed": seed, "mode": mode + 1, "learned": times[place, mode]}
-                left = modes.unexplained(looks, p[:, place, mode].astype(float)) if world in (EQUAL, TINY) else {}
+                left = _left(looks, p[:, place, mode].astype(float)) if world == EQUAL else {}
                 rows.append(row | left | {"last": looks[-1]})
     return pd.DataFrame(rows)
+
+
+def _left(looks: np.ndarray, p: np.ndarray) -> dict[str, float]:
+    """What a sigmoid and an exponential leave unexplained of a curve, the whole of it and up to `RISEN`."""
+    end = int((p >= RISEN).argmax()) + 1 if (p >= RISEN).any() else len(p)
+    rise = {f"{name}, rise": value for name, value in modes.unexplained(looks[:end], p[:end]).items()}
+    return modes.unexplained(looks, p) | rise
 
 
 def _of_rare(shard: Shard) -> pd.DataFrame:
@@ -674,7 +680,7 @@ def decoupling_decouples(t: Tables) -> Interval:
     return intervals.exact(float(change.max()), len(change))
 
 
-@study.claim("GS04c", by=CHANGE, region=below(0.0), margin=0.05, unless=unresponsive, origin=Origin.OURS, **PAIRS)
+@study.claim("GS04c", by=CHANGE, region=below(0.0), margin=0.1, unless=unresponsive, origin=Origin.OURS, **PAIRS)
 def decay_couples_networks(t: Tables) -> Interval:
     """In trained networks of rectified linear units with weight decay, the response to the second of two coupled modes
     falls as the first becomes stronger."""
@@ -760,16 +766,7 @@ IN_MODES = {"figure": "e", "scope": "{params.in_modes}"}
 
 def unlearned(t: Tables) -> str:
     """Claims are void where a mode was not learned in the world in which modes are equal."""
-    return _missing(t, EQUAL)
-
-
-def unlearned_tiny(t: Tables) -> str:
-    """Claims are void where a mode was not learned from the tiny start."""
-    return _missing(t, TINY)
-
-
-def _missing(t: Tables, world: str) -> str:
-    some = t["times"][t["times"].world == world]
+    some = t["times"][t["times"].world == EQUAL]
     bad = int(np.isinf(some.learned).sum())
     return f"{bad} of {len(some)} modes were not learned" if bad else ""
 
@@ -788,9 +785,9 @@ def _sooner(t: Tables, one: np.ndarray, other: np.ndarray) -> Interval:
         return intervals.between_bounds(low / high_below, high / low_below)
 
 
-def _fits(t: Tables, name: str, world: str = EQUAL) -> np.ndarray:
+def _fits(t: Tables, name: str) -> np.ndarray:
     """The share of its variance that a curve leaves to a sigmoid or an exponential, mean over modes, by seed."""
-    some = t["times"][t["times"].world == world]
+    some = t["times"][t["times"].world == EQUAL]
     return some.groupby("seed")[name].mean().to_numpy()
 
 
@@ -809,19 +806,20 @@ def modes_rise_in_sigmoids(t: Tables) -> Interval:
     unless=unlearned, origin=Origin.OURS, **IN_MODES,
 )  # fmt: skip
 def sigmoids_fit_better(t: Tables) -> Interval:
-    """A sigmoid leaves less of the rise of a mode unexplained than an exponential approach that begins late."""
+    """Over all of training, a sigmoid leaves less of the rise of a mode unexplained than an exponential approach that
+    begins late."""
     return intervals.geometric_mean(_fits(t, "sigmoid") / _fits(t, "exponential"))
 
 
-# The weights feed each other: the smaller they start, the longer they grow before there is anything to see.
+# The cross-entropy falls as one over time in the end, slower than either: how long one trains must not decide.
 @study.claim(
-    "GS06e", by="ratio of the shares of that variance that are left, sigmoid over exponential, starts a tenth as large",
-    region=below(1.0), unless=unlearned_tiny, origin=Origin.OURS, **IN_MODES,
+    "GS06e", by="ratio of the shares of that variance that are left, sigmoid over exponential, up to the probability "
+    f"{RISEN:g}", region=below(1.0), unless=unlearned, origin=Origin.OURS, **IN_MODES,
 )  # fmt: skip
-def sigmoids_fit_better_from_tiny_starts(t: Tables) -> Interval:
-    """From a start a tenth as large, a sigmoid leaves less of the rise of a mode unexplained than an exponential
-    approach that begins late."""
-    return intervals.geometric_mean(_fits(t, "sigmoid", TINY) / _fits(t, "exponential", TINY))
+def sigmoids_fit_the_rise_better(t: Tables) -> Interval:
+    """Up to a probability of 0.95, a sigmoid leaves less of the rise of a mode unexplained than an exponential approach
+    that begins late."""
+    return intervals.geometric_mean(_fits(t, "sigmoid, rise") / _fits(t, "exponential, rise"))
 
 
 BESIDE = "ratio of the updates at which the second mode has been learned, first mode of double norm over equal modes"

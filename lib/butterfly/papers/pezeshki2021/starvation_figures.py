@@ -9,7 +9,7 @@ from butterfly.data import moons
 from butterfly.papers.pezeshki2021.modes import OUTPUTS, WEIGHTS
 from butterfly.papers.pezeshki2021.starvation import (
     ALONE, APART, CALLED, CLEAN, DECOUPLED, DOUBLE, EQUAL, FLOOR, FREQUENCY, FREQUENT, HINGE, NOISY, NORM,
-    OVERLAPPING, PLAIN, PROPER, PROPER_NORM, SOLVED, TINY, TRAINED,
+    OVERLAPPING, PLAIN, PROPER, PROPER_NORM, SOLVED, TRAINED,
 )  # fmt: skip
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, legend, panels, root_axis, scope
@@ -144,17 +144,16 @@ def digits(tables: Tables) -> Drawn:
 
 
 WORLDS = {EQUAL: "equal", NORM: "first: norm x2", FREQUENCY: "first: 4 x as often", HINGE: "equal, hinge loss"}
-DRAWN = WORLDS | {TINY: "equal, tiny start"}
 
 
 def rises(tables: Tables) -> Drawn:
     """Small networks that learn two modes at right angles. Left: the probability of the right class against updates,
-    for both modes, in five worlds (median over seeds; dotted: a mode counts as learned). Right: when each mode has been
+    for both modes, in four worlds (median over seeds; dotted: a mode counts as learned). Right: when each mode has been
     learned; small dots are seeds, large ones geometric means. Starts where each unit sees one example alone are at the
     bottom: there the second mode takes as long whatever the first is like."""
     curves, times = tables["curves"], tables["times"]
     figure, axes = panels(2, width=5.6)
-    for color, (world, name) in zip(PALETTE, DRAWN.items(), strict=False):
+    for color, (world, name) in zip(PALETTE, WORLDS.items(), strict=False):
         some = curves[curves.world == world].groupby(["mode", "step"]).p.median()
         for mode, line in ((1, "-"), (2, "--")):
             label = name if mode == 1 else None
@@ -162,7 +161,7 @@ def rises(tables: Tables) -> Drawn:
     axes[0].axhline(CALLED, color="gray", linestyle=":", linewidth=1)
     axes[0].set(xlabel="updates", ylabel="probability of the right class", title="first mode solid, second dashed")
     axes[0].legend(fontsize="x-small")
-    worlds = [*WORLDS, DOUBLE, TINY, PROPER, PROPER_NORM]
+    worlds = [*WORLDS, DOUBLE, PROPER, PROPER_NORM]
     for shift, mode in ((-0.12, 1), (0.12, 2)):
         for place, world in enumerate(worlds):
             own = times[(times.world == world) & (times["mode"] == mode)].learned
