@@ -177,7 +177,8 @@ study.show("d", figures.digits)
 # Green and orange should meet; only where colours were random do they. The paper's network gets 24 % of reversed images right without
 # the penalty and 68 % with it, of 75 % that can be had. Ours stays where it was, at ten times the strength as well. Why is
 # unexplained. What differs: theirs sees tens of thousands of images and, with the penalty, gets 70 % of the training labels right; ours
-# sees about 1,300 and gets 95 % right, more than shape and colour together can tell, so the rest is learned by heart. And their strength was chosen, ours was fixed.
+# sees about 1,300 and gets 95 % right, more than shape and colour together can tell, so the rest is learned by heart. And their
+# strength was chosen, ours was fixed.
 #
 # ## (e) How modes rise
 #
