@@ -161,7 +161,7 @@ def _ways(params: Params, chosen: Setting) -> list[tuple[str, float, Setting, st
     depth = re.search(r"(?<=^mlp-)\d+", chosen.model)
     if depth is None:
         raise ValueError(f"model '{chosen.model}': moons are learned by multilayer perceptrons")
-    changed = {
+    changed = {  # one strength of each, fixed beforehand
         DECAY: chosen.changed(weight_decay=0.01),
         DROPOUT: chosen.changed(dropout=0.5),
         ADAM: chosen.changed(optimizer="adam", lr=1e-3),
