@@ -37,7 +37,7 @@ from butterfly.papers.baratin2021.alignment import (
 )
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
-from butterfly.study import setting
+from butterfly.study import Tables, setting
 from tests.conftest import verdicts
 
 TINY = Params(
@@ -124,7 +124,7 @@ def plain_network(name, seed, y, steps):
         optimizer.zero_grad()
         F.cross_entropy(network(task.x[at]), y[at]).backward()
         optimizer.step()
-    moved = sum(float((p - q).square().sum()) for p, q in zip(network.parameters(), before, strict=True)) ** 0.5
+    moved = sum(float((p.detach() - q).square().sum()) for p, q in zip(network.parameters(), before, strict=True)) ** 0.5
     return network, task, moved
 
 
@@ -325,21 +325,21 @@ def test_shards_hold_nothing_that_does_not_matter():
 
 # --- claims on made-up worlds ----------------------------------------------------------------------------------------
 
-STEPS = (0, 1, 10, 100, 250, 1000)  # with wrong labels, test accuracy is highest at 10
+STEPS = (0, 1, 7, 10, 100, 250, 1000)  # with wrong labels, test accuracy is highest at 10
 CURVES = {
-    (0.0, TRAIN, GIVEN): (1.0, 1.0, 1.5, 2.0, 2.0, 2.0),
-    (0.0, TRAIN, SHUFFLED): (1.0,) * 6,
-    (0.0, TEST, TRUE): (1.0, 1.0, 2.0, 2.0, 2.0, 2.0),
-    (0.5, TEST, TRUE): (1.0, 1.0, 2.0, 1.6, 1.0, 1.0),
-    (0.5, RIGHT, GIVEN): (0.4, 1.2, 2.0, 2.0, 2.0, 2.0),
-    (0.5, WRONG, GIVEN): (0.5, 0.5, 1.0, 1.2, 2.0, 2.0),
-    (0.5, WRONG, TRUE): (1.0, 1.0, 2.0, 1.5, 1.0, 1.0),
-    (0.0, EASY, GIVEN): (1.2, 1.5, 3.6, 4.8, 4.8, 4.8),
-    (0.0, HARD, GIVEN): (1.0, 1.0, 1.0, 2.0, 2.0, 2.0),
+    (0.0, TRAIN, GIVEN): (1.0, 1.0, 1.5, 1.5, 2.0, 2.0, 2.0),
+    (0.0, TRAIN, SHUFFLED): (1.0,) * 7,
+    (0.0, TEST, TRUE): (1.0, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0),
+    (0.5, TEST, TRUE): (1.0, 1.0, 2.0, 2.0, 1.6, 1.0, 1.0),  # highest at 7 or 10, by chance
+    (0.5, RIGHT, GIVEN): (0.4, 1.2, 2.0, 2.0, 2.0, 2.0, 2.0),
+    (0.5, WRONG, GIVEN): (0.5, 0.5, 0.5, 0.5, 1.2, 2.0, 2.0),
+    (0.5, WRONG, TRUE): (1.0, 1.0, 2.0, 2.0, 1.5, 1.0, 1.0),
+    (0.0, EASY, GIVEN): (1.2, 1.5, 3.6, 3.6, 4.8, 4.8, 4.8),
+    (0.0, HARD, GIVEN): (1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0),
 }
-ANSWERS = {0.0: (0.1, 0.9, 0.95, 0.95, 0.95, 0.95), 0.5: (0.1, 0.5, 0.95, 0.7, 0.6, 0.5)}
-LEARNED_WRONG = (0.1, 0.1, 0.1, 0.5, 0.9, 0.99)
-RANKS = {0.0: (1.0, 1.0, 0.9, 0.8, 0.8, 0.5), 0.5: (1.0, 0.9, 0.7, 0.8, 1.0, 1.05)}
+ANSWERS = {0.0: (0.1, 0.9, 0.94, 0.95, 0.95, 0.95, 0.95), 0.5: (0.1, 0.5, 0.9, 0.95, 0.7, 0.6, 0.5)}
+LEARNED_WRONG = (0.1, 0.1, 0.1, 0.1, 0.5, 0.9, 0.99)
+RANKS = {0.0: (1.0, 1.0, 0.9, 0.9, 0.8, 0.8, 0.5), 0.5: (1.0, 0.9, 0.7, 0.7, 0.8, 1.0, 1.05)}
 START, END = (0.1, 0.1, 0.1), (0.15, 0.2, 0.3)  # of three layers
 PERCENT = np.arange(0, 101, 5)
 
@@ -437,12 +437,14 @@ def chaotic(random, slow, steady, left, half, linked, far, moved):
 CLAIMS = [q.id for q in study.questions]
 
 
-def judge(**changes):
-    return verdicts(study.judge(Params(), world(**changes)))
+@pytest.fixture(scope="module")
+def made():
+    return study.judge(Params(), world())
 
 
-def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(CLAIMS, "supported")
+def test_every_claim_is_supported_in_a_world_made_for_it(made):
+    assert verdicts(made) == dict.fromkeys(CLAIMS, "supported")
+    assert {c.n for c in made} == {10}
 
 
 def curve(noise, examples, labels, *values):
@@ -452,25 +454,27 @@ def curve(noise, examples, labels, *values):
 @pytest.mark.parametrize(
     ("ids", "change"),
     [
-        ({"FA01"}, curve(0.0, TRAIN, GIVEN, 1.0, 1.0, 0.9, 0.8, 0.8, 0.8)),
-        ({"FA01d"}, curve(0.0, TRAIN, GIVEN, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0)),
-        ({"FA01b"}, curve(0.0, TEST, TRUE, 1.0, 1.0, 0.8, 0.8, 0.8, 0.8)),
-        ({"FA01c"}, curve(0.0, TRAIN, SHUFFLED, 1.0, 1.0, 1.5, 1.5, 1.5, 1.5)),
-        ({"FA02"}, {"ranks": {0.0: (1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}}),
+        ({"FA01"}, curve(0.0, TRAIN, GIVEN, 1.0, 1.0, 0.9, 0.9, 0.8, 0.8, 0.8)),
+        ({"FA01d"}, curve(0.0, TRAIN, GIVEN, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 2.0)),
+        ({"FA01b"}, curve(0.0, TEST, TRUE, 1.0, 1.0, 0.8, 0.8, 0.8, 0.8, 0.8)),
+        ({"FA01c"}, curve(0.0, TRAIN, SHUFFLED, 1.0, 1.0, 1.5, 1.5, 1.5, 1.5, 1.5)),
+        ({"FA02"}, {"ranks": {0.0: (1.0, 1.0, 1.0, 1.0, 1.0, 1.1, 1.2)}}),
         ({"FA02b"}, {"share": 0.8}),
-        ({"FA02c"}, {"ranks": {0.5: (1.0, 1.0, 1.2, 1.3, 1.4, 1.5)}}),
-        ({"FA02d"}, {"ranks": {0.5: (1.0, 0.9, 0.7, 0.6, 0.5, 0.5)}}),
-        ({"FA03", "FA03b", "FA03c", "FA03d"}, curve(0.5, TEST, TRUE, 1.0, 0.9, 0.8, 0.9, 1.0, 1.0)),
-        ({"FA03b", "FA03c", "FA03d"}, curve(0.5, TEST, TRUE, 1.0, 1.0, 1.5, 2.0, 3.0, 3.0)),
-        ({"FA03c"}, curve(0.5, TEST, TRUE, 1.0, 1.0, 2.0, 3.0, 1.0, 1.0)),
-        ({"FA03d"}, curve(0.0, TEST, TRUE, 1.0, 1.0, 6.0, 4.0, 2.0, 2.0)),
-        ({"FA03e"}, curve(0.5, WRONG, TRUE, 1.0, 1.0, 0.5, 1.0, 1.0, 1.0)),
-        ({"FA03f"}, curve(0.5, WRONG, TRUE, 1.0, 1.0, 2.0, 3.0, 3.0, 3.0)),
-        ({"FA04"}, curve(0.5, RIGHT, GIVEN, 0.4, 0.6, 0.6, 0.6, 0.6, 0.6)),
-        ({"FA04b"}, curve(0.5, RIGHT, GIVEN, 1.9, 1.9, 1.9, 1.9, 1.9, 4.0)),
-        ({"FA04c"}, curve(0.0, HARD, GIVEN, 1.0, 1.0, 1.0, 8.0, 8.0, 8.0)),
-        ({"FA04d"}, curve(0.0, HARD, GIVEN, 0.1, 0.1, 0.1, 2.0, 2.0, 2.0)),
-        ({"FA04e"}, curve(0.0, HARD, GIVEN, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0)),
+        ({"FA02c"}, {"ranks": {0.5: (1.0, 1.0, 1.2, 1.2, 1.3, 1.4, 1.5)}}),
+        ({"FA02d"}, {"ranks": {0.5: (1.0, 0.9, 0.7, 0.7, 0.6, 0.5, 0.5)}}),
+        ({"FA03", "FA03b", "FA03d"}, curve(0.5, TEST, TRUE, 1.0, 0.9, 0.8, 0.8, 0.9, 1.0, 1.0)),
+        ({"FA03b", "FA03c", "FA03d", "FA03g"}, curve(0.5, TEST, TRUE, 1.0, 1.0, 1.5, 1.5, 2.0, 3.0, 3.0)),
+        ({"FA03c", "FA03g"}, curve(0.5, TEST, TRUE, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 1.0)),
+        ({"FA03c"}, curve(0.5, TEST, TRUE, 2.0, 2.0, 1.5, 1.5, 1.0, 1.0, 1.0)),
+        ({"FA03d"}, curve(0.0, TEST, TRUE, 1.0, 1.0, 6.0, 6.0, 4.0, 2.0, 2.0)),
+        ({"FA03e"}, curve(0.5, WRONG, TRUE, 1.0, 1.0, 0.5, 0.5, 1.0, 1.0, 1.0)),
+        ({"FA03f"}, curve(0.5, WRONG, TRUE, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 3.0)),
+        ({"FA04"}, curve(0.5, RIGHT, GIVEN, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4)),
+        ({"FA04b"}, curve(0.5, RIGHT, GIVEN, 1.9, 1.9, 1.9, 1.9, 1.9, 1.9, 4.0)),
+        ({"FA04f"}, curve(0.5, RIGHT, GIVEN, 4.0, 4.0, 2.0, 2.0, 2.0, 2.0, 4.5)),
+        ({"FA04c"}, curve(0.0, HARD, GIVEN, 1.0, 1.0, 1.0, 1.0, 8.0, 8.0, 8.0)),
+        ({"FA04d"}, curve(0.0, HARD, GIVEN, 0.1, 0.1, 0.1, 0.1, 2.0, 2.0, 2.0)),
+        ({"FA04e"}, curve(0.0, HARD, GIVEN, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 2.0)),
         ({"FA05", "FA05b"}, {"end": (0.2, 0.2, 0.2)}),
         ({"FA05"}, {"start": (0.05, 0.1, 0.15), "end": (0.2, 0.2, 0.2)}),
         ({"FA05b"}, {"start": (0.1, 0.2, 0.3), "end": (0.2, 0.4, 0.6)}),
@@ -491,21 +495,25 @@ def curve(noise, examples, labels, *values):
     ],
 )
 def test_every_claim_can_be_contradicted_by_its_own_change(ids, change):
-    found = judge(**change)
-    assert {found[id] for id in ids} == {"contradicted"}
+    tables = Tables(world(**change), Params())
+    asked = [q for q in study.questions if q.id in ids]
+    assert {q.id: q.unless(tables) or q.region.judge(q.measure(tables)) for q in asked} == dict.fromkeys(
+        ids, "contradicted"
+    )
 
 
-def test_estimates_are_what_was_planted():
-    found = {c.id: c.estimate for c in study.judge(Params(), world())}
+def test_estimates_are_what_was_planted(made):
+    found = {c.id: c.estimate for c in made}
     planted = {"FA01": 2, "FA01b": 2, "FA01c": 1, "FA01d": 1, "FA02": 0.5, "FA02b": 1.5, "FA02c": 0.7, "FA02d": 1.5}
-    planted |= {"FA03": 2, "FA03b": 0.5, "FA03c": 1, "FA03d": 0.5, "FA03e": 2, "FA03f": 0.5}
-    planted |= {"FA04": 2, "FA04c": 2.4, "FA04d": 2, "FA05": 2, "FA05b": 2, "FA05c": 2 / 3}
+    planted |= {"FA03": 2, "FA03b": 0.5, "FA03d": 0.5, "FA03e": 2, "FA03f": 0.5, "FA04": 4, "FA04c": 2.4, "FA04d": 2}
+    planted |= {"FA04f": 5, "FA05": 2, "FA05b": 2, "FA05c": 2 / 3}
     planted |= {"FA07": 0.2, "FA07b": 1, "FA07c": 0.1, "FA07d": 1, "FA07f": 0.5, "FA07g": 1}
     assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.05)
-    assert {c.n for c in study.judge(Params(), world())} == {10}
+    assert 0.7 < found["FA03c"] < 1  # at 7 or at 10, over 10
+    assert found["FA03g"] == found["FA03c"]
 
 
-NOISY = {"FA02c", "FA02d", "FA04", "FA04b", *(id for id in CLAIMS if id.startswith("FA03"))}
+NOISY = {"FA02c", "FA02d", "FA04", "FA04b", "FA04f", *(id for id in CLAIMS if id.startswith("FA03"))}
 TWINS = {id for id in CLAIMS if id.startswith("FA07")}
 VOID = {
     "digits": {id for id in CLAIMS if id[:4] not in ("FA06", "FA07")},
@@ -539,6 +547,13 @@ def test_claims_are_void_where_their_networks_did_not_learn(what):
         over.loc[over.seed == 3, "barrier"] = 0.01
     if what == "lasting":
         over.loc[over.seed == 3, "ended"] = np.inf
-    made = study.judge(Params(), tables)
-    assert {c.id for c in made if c.void} == VOID[what]
-    assert {c.verdict for c in made if c.void} == {"inconclusive"}
+    here = Tables(tables, Params())
+    reasons = {rule: rule(here) for rule in {q.unless for q in study.questions}}
+    assert {q.id for q in study.questions if reasons[q.unless]} == VOID[what]
+
+
+def test_a_void_claim_is_not_judged():
+    tables = world()
+    tables["paths"]["reached"] = False
+    found = [c for c in study.judge(Params(), tables) if c.id.startswith("FA06")]
+    assert {(c.void, c.verdict) for c in found} == {("only 0% of networks reached the training loss", "inconclusive")}

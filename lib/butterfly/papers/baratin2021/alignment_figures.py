@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator, NullLocator
 
 from butterfly.papers.baratin2021.alignment import EASY, GIVEN, HARD, REFERENCE, RIGHT, SHUFFLED, SLOWER, TEST, TRAIN
 from butterfly.papers.baratin2021.alignment import TRUE, WRONG
 from butterfly.study import Tables
-from butterfly.study.figures import BAND, LOG_BAND, SEQUENCE, Drawn, legend, panels, scope
+from butterfly.study.figures import BAND, LOG_BAND, SEQUENCE, Drawn, legend, panels, root_axis, scope
 
 UPDATES = "updates (logarithmic axis, start at 0.5)"
 ALIGNED = "centred kernel alignment"
@@ -59,7 +61,9 @@ def spectrum(tables: Tables) -> Drawn:
     axes[0].set_ylim(bottom=0)
     axes[0].legend(title="labels", fontsize="small")
     axes[1].set_ylim(0, 1)
-    axes[1].legend(title="largest directions", fontsize="small")
+    for share, dash in ((shares[0], "-"), (shares[-1], "--")):
+        axes[1].plot([], [], color="gray", linestyle=dash, label=_wrong(share))
+    axes[1].legend(title="largest directions", fontsize="small", ncol=2)
     figure.suptitle(f"Directions of the kernel ({scope(table)})")
     return figure, table[["noise", "seed", "step", "rank", *tops, "largest", "mean", "median"]]
 
@@ -159,6 +163,7 @@ def complexity(tables: Tables) -> Drawn:
                 some[column], 100 * some.error, c=some.noise.map(palette).tolist(), marker=mark, s=22, alpha=0.8
             )
         axis.set(xscale="log", yscale="log", xlabel=label, ylabel="test error (%)")
+        _ticks(axis.xaxis, axis.yaxis)
     for share, color in palette.items():
         axes[1].scatter([], [], color=color, label=_wrong(share))
     for mark, model in zip("os^Dv", models, strict=False):
@@ -190,12 +195,11 @@ def chaos(tables: Tables) -> Drawn:
                 axis.axvline(half, color=color, linestyle="--", linewidth=1)
     axes[0].set(yscale="log", xlabel="kick (% of training)", ylabel="barrier (nats, + 0.001)", title="what kicks leave")
     axes[1].set(xlabel="% of training", ylabel="angle (radians)", title="from the kernel to that at the end")
-    axes[2].set(yscale="log", xlabel="% of training", ylabel="radians by unit of learning rate", title="turning")
+    axes[2].set(yscale="log", xlabel="% of training", ylabel="radians by unit of learning rate", title="from look to look")
     for axis in axes:
-        axis.set_xscale("function", functions=(lambda x: np.sqrt(np.maximum(x, 0)), np.square))
-        axis.set_xlim(0, 100)
-        axis.set_xticks([0, 5, 20, 50, 100])
+        root_axis(axis, turning.percent, [0, 5, 20, 50, 100])
         axis.legend(title="", fontsize="small")
+    _ticks(axes[2].yaxis)
     axes[1].set_ylim(bottom=0)
     figure.suptitle(f"Does the kernel stop turning when chaos ends? ({scope(twins)})")
     return figure, turning[["arm", "seed", "step", "percent", "to_start", "to_end", "to_next", "summed_lr"]]
@@ -214,6 +218,14 @@ def _drawn(table: pd.DataFrame) -> pd.DataFrame:
 
 def _updates(axis: Axes) -> None:
     axis.set(xscale="log", xlabel=UPDATES)
+
+
+def _ticks(*axes: Axis) -> None:
+    """Plain numbers on logarithmic axes that span little more than a decade."""
+    for axis in axes:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
 
 
 def _wrong(share: float) -> str:
