@@ -49,6 +49,7 @@ TINY = Params(
     path_models=("mlp-1x8", "mlp-1x16"),
     path_steps=12,
     path_looks=5,
+    chaos_setting="digits",  # MNIST-1D would first have to be drawn
     chaos_steps=20,
     chaos_examples=20,
     chaos_looks=5,
@@ -198,7 +199,7 @@ def test_the_way_is_that_of_a_network_in_plain_pytorch(results):
     rows = drawn(TRAIN, [1], torch.ones(1, len(y), dtype=torch.bool), 20)[0]
     seen = row(results["journeys"], model="mlp-1x16", noise=0.5, seed=1, step=12)
     assert seen.distance == pytest.approx(moved, rel=1e-3)
-    assert seen.loss == pytest.approx(float(F.cross_entropy(network(task.x), y)), rel=1e-3)
+    assert seen.loss == pytest.approx(F.cross_entropy(network(task.x), y).item(), rel=1e-3)
     squares = sum((part**2).sum() for part in gradients(network, task.x[rows]))
     assert seen.trace == pytest.approx(squares / 20, rel=1e-3)
     first = row(results["journeys"], model="mlp-1x16", noise=0.5, seed=1, step=0)
@@ -550,10 +551,3 @@ def test_claims_are_void_where_their_networks_did_not_learn(what):
     here = Tables(tables, Params())
     reasons = {rule: rule(here) for rule in {q.unless for q in study.questions}}
     assert {q.id for q in study.questions if reasons[q.unless]} == VOID[what]
-
-
-def test_a_void_claim_is_not_judged():
-    tables = world()
-    tables["paths"]["reached"] = False
-    found = [c for c in study.judge(Params(), tables) if c.id.startswith("FA06")]
-    assert {(c.void, c.verdict) for c in found} == {("only 0% of networks reached the training loss", "inconclusive")}
