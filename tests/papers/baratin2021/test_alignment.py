@@ -106,7 +106,7 @@ def test_looks_are_even_in_the_logarithm_of_time():
 
 
 def plain_network(name, seed, y, steps):
-    """A network of `torch.nn` trained from the start of a seed, in its order of examples, and what it learned from."""
+    """A network of `torch.nn`, trained from the start of a seed in its order of examples; the data; how far it went."""
     chosen, task = setting("digits-kernel").recipe, data.load("digits")
     model = models.build(name, task.input_shape, task.classes)
     start = {k: v[0] for k, v in model.layout.tensors(model.init([seed])).items()}
@@ -116,16 +116,18 @@ def plain_network(name, seed, y, steps):
         layers += [torch.nn.Linear(*weight.shape), torch.nn.ReLU()]
         layers[-2].weight.data, layers[-2].bias.data = weight.T.clone(), bias.clone()
     network = torch.nn.Sequential(torch.nn.Flatten(), *layers[:-1])
-    rates = {"lr": chosen.lr, "momentum": chosen.momentum, "weight_decay": chosen.weight_decay}
-    optimizer = torch.optim.SGD(network.parameters(), **rates)
+    momenta = [torch.zeros_like(p) for p in network.parameters()]
     order, size = torch.randperm(len(task.y), generator=generator("order", seed, 0)), chosen.batch_size
     before = [p.detach().clone() for p in network.parameters()]
     for step in range(steps):
         at = order[step * size : (step + 1) * size]
-        optimizer.zero_grad()
-        F.cross_entropy(network(task.x[at]), y[at]).backward()
-        optimizer.step()
-    moved = sum(float((p.detach() - q).square().sum()) for p, q in zip(network.parameters(), before, strict=True)) ** 0.5
+        slopes = torch.autograd.grad(F.cross_entropy(network(task.x[at]), y[at]), list(network.parameters()))
+        for p, slope, momentum in zip(network.parameters(), slopes, momenta, strict=True):
+            momentum.mul_(chosen.momentum).add_(slope + chosen.weight_decay * p.detach())
+            p.data -= chosen.lr * momentum
+    moved = (
+        sum(float((p.detach() - q).square().sum()) for p, q in zip(network.parameters(), before, strict=True)) ** 0.5
+    )
     return network, task, moved
 
 

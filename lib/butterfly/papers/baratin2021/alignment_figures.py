@@ -195,7 +195,9 @@ def chaos(tables: Tables) -> Drawn:
                 axis.axvline(half, color=color, linestyle="--", linewidth=1)
     axes[0].set(yscale="log", xlabel="kick (% of training)", ylabel="barrier (nats, + 0.001)", title="what kicks leave")
     axes[1].set(xlabel="% of training", ylabel="angle (radians)", title="from the kernel to that at the end")
-    axes[2].set(yscale="log", xlabel="% of training", ylabel="radians by unit of learning rate", title="from look to look")
+    axes[2].set(
+        yscale="log", xlabel="% of training", ylabel="radians by unit of learning rate", title="from look to look"
+    )
     for axis in axes:
         root_axis(axis, turning.percent, [0, 5, 20, 50, 100])
         axis.legend(title="", fontsize="small")
