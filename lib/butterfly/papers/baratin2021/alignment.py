@@ -868,8 +868,9 @@ def the_way_tells_the_error(t: Tables) -> Interval:
     return intervals.correlation(_follows(t, "complexity"))
 
 
+# Planted at 0.9: over three shares, a rise without exception is 1.
 @study.claim("FA06b", by=f"{OVER}, over shares of wrong labels, mean over widths", region=above(0.0), unless=unreached,
-             margin=0.5, **(TOLD | {"place": "second hand: notes of the text; bound ours"}), **WAY)  # fmt: skip
+             margin=0.9, **(TOLD | {"place": "second hand: notes of the text; bound ours"}), **WAY)  # fmt: skip
 def more_noise_is_a_longer_way(t: Tables) -> Interval:
     """At one width, the complexity of the path rises with the test error as more labels are wrong."""
     return intervals.correlation(_follows(t, "complexity", ["model"]))
