@@ -975,7 +975,8 @@ def apart_in_kernels_too(t: Tables) -> Interval:
 
     def measure(rows: np.ndarray) -> float:
         barrier, angles = (own[rows] - own[rows].mean(0) for own in logs)
-        return float((barrier * angles).sum() / np.sqrt((barrier**2).sum() * (angles**2).sum()))
+        spread = np.sqrt((barrier**2).sum() * (angles**2).sum())
+        return float((barrier * angles).sum() / spread) if spread > 0 else math.nan
 
     return intervals.resampled(measure, len(some.seed.unique()), reach=intervals.CORRELATION)
 
