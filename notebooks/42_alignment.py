@@ -227,8 +227,8 @@ study.show("g", figures.chaos)
 # *inconclusive* otherwise. Claims are void where networks have not learned what they are about; at the defaults (two seeds,
 # few updates) many are.
 #
-# What is left open, by what the exploration saw: FA02c, FA03c and FA04d would be decided by some 20 to 50 seeds; FA05 and FA06d lie
-# so close to their bounds that it would take hundreds. FA07e finds nothing that more seeds would be sure to show.
+# What is left open: by what other seeds showed before these claims were fixed, some 20 to 50 seeds would decide FA02c, FA03c and
+# FA04d; FA05 and FA06d lie so close to their bounds that it would take hundreds, and FA07e shows no effect at all.
 #
 # What this scale cannot say: a kernel of 100 images of ten classes has few directions to begin with, and the networks are shallow
 # perceptrons; the paper's claims are about deep convolutional ones, with hundreds of thousands of updates.
