@@ -343,7 +343,7 @@ def test_shards_hold_nothing_that_does_not_matter():
 
 STEPS = np.array([0, *10 ** np.arange(8)])
 FALLING = np.array([0.5, 0.45, 0.3, 0.28, 0.26, 0.2, 0.1, 0.02, 0.01])
-DRAWS = 40
+DRAWS = 20
 
 
 def world(
