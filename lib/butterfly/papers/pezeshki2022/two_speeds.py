@@ -9,6 +9,7 @@ with wrong labels.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -23,7 +24,8 @@ from butterfly import data
 from butterfly.data import Data
 from butterfly.evaluate import evaluate, predictions
 from butterfly.least_squares import descended, modes
-from butterfly.objective import cross_entropy, penalised
+from butterfly.objective import Objective, cross_entropy
+from butterfly.models import build
 from butterfly.papers.pezeshki2022 import PAPER
 from butterfly.papers.pezeshki2022.student import (
     RATE,
@@ -45,6 +47,7 @@ from butterfly.train import Observer, Snapshot, train
 MAIN, COMPARED = "main", "compared"  # the proportions of the phase diagram, and those where theory is held to be right
 FAST, SLOW, SCARCE, NOISY = "fast alone", "slow alone", "few examples", "one speed, noisy labels"
 PLAIN, OUTPUTS, WEIGHTS = "no penalty", "penalty on outputs", "penalty on weights"
+TWO, SPREAD = "two classes", "two classes, penalty on outputs"
 # A change of the error counts from this share of what it is at the start on: 0.025 for the linear student, where the
 # authors' figures go from 0 to 0.5. Two curves agree when they are no further apart.
 LEAST = 0.05
@@ -78,7 +81,7 @@ class Params(OneModel):
     penalty_decades: int = Field(4, ge=2)
     wrong: float = Field(0.2, gt=0, lt=1)  # share of the labels of images
     decays: tuple[float, ...] = (0.0, 1e-3)
-    output_penalty: float = Field(0.1, gt=0)
+    output_penalty: float = Field(0.1, gt=0)  # on the variance of the outputs, two classes
     looks: int = Field(30, ge=5)
 
     @model_validator(mode="after")
@@ -225,23 +228,28 @@ def restrain(bench: Bench) -> Arrays:
 
 @study.shard
 def overfit(bench: Bench) -> Arrays:
-    """Train networks on images, some of them with wrong labels, with several weight decays and a penalty on outputs.
+    """Train networks on images, some of them with wrong labels: with several weight decays, and, on the classes in two
+    halves, without and with a penalty on the spread of the outputs.
 
     Over arms, looks and seeds `[A, T, S]`, error rates: on test images, whose labels are right, and on the training
     images with the labels that were learned.
     """
-    task, labels = spoiled(bench.task, bench["wrong"], bench.seeds)
     looks = sorted({0, *(round(step) for step in np.geomspace(1, bench.recipe.steps, bench["looks"]))})
-    watching = [
-        Observer("test", _test_error, frozenset(looks)),
-        Observer("train", lambda now: _errors(now, labels), frozenset(looks)),
-    ]
-    arms = {f"weight decay {decay:g}": (decay, cross_entropy) for decay in bench["decays"]}
-    arms[OUTPUTS] = (0.0, penalised(cross_entropy, bench["penalty"]))
+    whole, two = bench.task, halved(bench.task)
+    arms = {f"weight decay {decay:g}": (whole, decay, cross_entropy) for decay in bench["decays"]}
+    arms |= {TWO: (two, 0.0, cross_entropy), SPREAD: (two, 0.0, with_spread(bench["penalty"]))}
     found: dict[str, list] = {"test": [], "train": []}
-    for decay, objective in arms.values():
-        recipe = bench.recipe.changed(weight_decay=decay)
-        run = train(bench.model, task, recipe, bench.seeds, observers=watching, objective=objective)
+    for task, decay, objective in arms.values():
+        noisy, labels = spoiled(task, bench["wrong"], bench.seeds)
+        watching = [
+            Observer("test", _test_error, frozenset(looks)),
+            Observer("train", partial(_errors, labels=labels), frozenset(looks)),
+        ]
+        model, recipe = (
+            build(bench.setting.model, task.input_shape, task.classes),
+            bench.recipe.changed(weight_decay=decay),
+        )
+        run = train(model, noisy, recipe, bench.seeds, observers=watching, objective=objective)
         for name, kept in found.items():
             kept.append([values for _, values in run.recorded(name)])
     return {"arms": np.array(list(arms)), "looks": np.array(looks)} | {k: np.array(v) for k, v in found.items()}
@@ -252,6 +260,23 @@ def spoiled(task: Data, share: float, seeds: Sequence[int]) -> tuple[Data, Tenso
     labels = torch.stack([data.with_label_noise(task, share, seed)[0].y for seed in seeds])
     targets = F.one_hot(labels, task.classes).to(task.x)
     return replace(task, targets=targets), labels
+
+
+def halved(task: Data) -> Data:
+    """The first half of the classes as one class, the second as the other."""
+    first = task.classes // 2
+    return replace(task, y=(task.y >= first).long(), y_test=(task.y_test >= first).long(), classes=2)
+
+
+def with_spread(strength: float) -> Objective:
+    """Cross-entropy of two classes, and `strength` times the variance over the minibatch of how far the logit of the
+    label is above the other."""
+
+    def losses(logits: Tensor, target: Tensor) -> Tensor:
+        margin = (logits * (2 * target - 1)).sum(2)
+        return cross_entropy(logits, target) + strength * (margin - margin.mean(1, keepdim=True)).square()
+
+    return losses
 
 
 def _test_error(now: Snapshot) -> np.ndarray:
@@ -509,7 +534,7 @@ def fast_features_that_fit_all_stay(t: Tables) -> Interval:
 # --- claims: theory --------------------------------------------------------------------------------------------------
 
 GAP = "largest distance over time between the mean error of"
-HELD = {"region": below(LEAST), "reach": (0.0, math.inf), "figure": "d", "scope": "{params.held}"}
+HELD = {"region": below(LEAST), "figure": "d", "scope": "{params.held}"}
 
 
 def _means(t: Tables, column: str) -> np.ndarray:
@@ -531,7 +556,8 @@ def _largest_gap(gaps: np.ndarray) -> Interval:
     At the start itself nothing has been learned by anyone.
     """
     later = 2 * gaps[:, 1:]
-    return intervals.largest_mean(np.concatenate([later, -later], 1))
+    found = intervals.largest_mean(np.concatenate([later, -later], 1))
+    return replace(found, low=max(found.low, 0.0), reach=(0.0, math.inf))
 
 
 @study.claim(
@@ -573,20 +599,38 @@ def ridge_stands_for_time(t: Tables) -> Interval:
 
 
 # A fiftieth of the start is 0.01 in the authors' figure, the width of its lines.
-@study.claim(
-    "DD03e", by="largest rise of the mean error of gradient descent, less that of the closed form, as a share of the "
-    "start", region=above(0.02), origin=Origin.OURS, figure="d", **LINEAR,
-)  # fmt: skip
-def closed_form_misses_a_rise(t: Tables) -> Interval:
-    """At a condition number of {mild:g} the test error of the linear student rises more in between than the closed form
-    says."""
+RISES = {"region": above(0.02), "origin": Origin.OURS, "figure": "d", **LINEAR}
+MILD = "largest rise of the mean error of gradient descent, as a share of its start, less that of"
+
+
+def _mild(t: Tables, column: str) -> np.ndarray:
+    """Errors at the mild condition number, a row a draw and a column a step."""
     table = t["curves"][(t["curves"].place == MAIN) & (t["curves"].condition == t.params.mild)]
-    errors = table.pivot_table("error", "seed", "step").to_numpy()
+    return table.pivot_table(column, "seed", "step").to_numpy()
+
+
+@study.claim("DD03e", by=f"{MILD} the closed form", **RISES)
+def closed_form_misses_a_rise(t: Tables) -> Interval:
+    """At a condition number of {mild:g} the test error of gradient descent rises in between more than the closed form
+    says."""
     known = t["formulas"][(t["formulas"].place == MAIN) & (t["formulas"].condition == t.params.mild)].sort_values(
         "step"
     )
-    missed = largest_rise(known.closed.to_numpy())
+    errors, missed = _mild(t, "error"), largest_rise(known.closed.to_numpy())
     return intervals.resampled(lambda rows: largest_rise(errors[rows].mean(0)) - missed, len(errors))
+
+
+# Is it the formula that is not exact, or that it is one for ridge regression?
+@study.claim("DD03g", by=f"{MILD} ridge regression", **RISES)
+def ridge_misses_a_rise(t: Tables) -> Interval:
+    """At a condition number of {mild:g} the test error of gradient descent rises in between more than that of ridge
+    regression."""
+    descent, ridge = _mild(t, "error"), _mild(t, "ridge")
+
+    def more(rows: np.ndarray) -> float:
+        return largest_rise(descent[rows].mean(0)) - largest_rise(ridge[rows].mean(0))
+
+    return intervals.resampled(more, len(descent))
 
 
 def largest_rise(curve: np.ndarray) -> float:
@@ -615,20 +659,20 @@ SHOWN = {"origin": Origin.PAPER, "place": "second hand: notes of the figures; th
 
 
 def no_bump(t: Tables) -> str:
-    """Claims are void where the error of a draw does not rise without penalty."""
-    flat = int((_arm(t["penalty_turns"], PLAIN).rise < LEAST).sum())
-    return f"the error of {flat} draws does not rise without penalty" if flat else ""
+    """Claims are void where without penalty the error rises in fewer than half of the draws."""
+    rising = (_arm(t["penalty_turns"], PLAIN).rise >= LEAST).mean()
+    return "" if rising >= 0.5 else f"without penalty the error rises in {rising:.0%} of the draws"
 
 
 @study.claim(
-    "DD04", by="share of the largest rise of the error that the penalty takes away", region=above(0.5), unless=no_bump,
-    reach=(-math.inf, 1.0), margin=0.25, **SHOWN, **FADING,
+    "DD04", by="share that the penalty takes away of the largest rise of the error, mean over draws", region=above(0.5),
+    unless=no_bump, reach=(-math.inf, 1.0), margin=0.25, **SHOWN, **FADING,
 )  # fmt: skip
 def penalty_lowers_the_rise(t: Tables) -> Interval:
     """A penalty on the squared outputs, which fades, takes away at least half of the rise of the linear student's test
     error."""
-    rises = [_arm(t["penalty_turns"], arm).rise for arm in (PLAIN, OUTPUTS)]
-    return intervals.mean(1 - rises[1] / rises[0])
+    without, held = (_arm(t["penalty_turns"], arm).rise.to_numpy() for arm in (PLAIN, OUTPUTS))
+    return intervals.resampled(lambda rows: 1 - held[rows].mean() / without[rows].mean(), len(held))
 
 
 @study.claim(
@@ -669,7 +713,7 @@ NETWORKS = {"figure": "f"}
 
 def not_fitted(t: Tables) -> str:
     """Claims are void where a network without decay or penalty leaves over 5 % of its training labels unlearned."""
-    left = int((_network(t, 0.0).train > 0.05).sum())
+    left = int((pd.concat([_network(t, 0.0), _arm(t["network_turns"], TWO)]).train > 0.05).sum())
     return f"{left} networks did not fit their training labels" if left else ""
 
 
@@ -700,14 +744,17 @@ def not_learned(t: Tables) -> str:
     """Claims are void by the rule for networks, or where with decay or penalty the lowest test error is more than half
     as high again as without."""
     best = t["networks"].groupby(["arm", "seed"]).test.min().groupby("arm").mean()
-    plain = best["weight decay 0"]
-    poor = [arm for arm in (f"weight decay {t.params.decays[-1]:g}", OUTPUTS) if best[arm] > 1.5 * plain]
+    pairs = {f"weight decay {t.params.decays[-1]:g}": "weight decay 0", SPREAD: TWO}
+    poor = [arm for arm, without in pairs.items() if best[arm] > 1.5 * best[without]]
     return "; ".join(filter(None, [not_fitted(t), f"did not learn: {', '.join(poor)}" if poor else ""]))
+
+
+FLATTER = {"region": below(0.0), "margin": 0.02, "unless": not_learned, **NETWORKS}
 
 
 @study.claim(
     "DD05c", by="difference of the largest rises of the test error, as a share of its start, with the largest decay "
-    "less without", region=below(0.0), margin=0.02, unless=not_learned, **FIGURE, **NETWORKS,
+    "less without", **FIGURE, **FLATTER,
 )  # fmt: skip
 def decay_flattens(t: Tables) -> Interval:
     """With weight decay the test error of networks with wrong labels rises less."""
@@ -716,9 +763,8 @@ def decay_flattens(t: Tables) -> Interval:
 
 @study.claim(
     "DD05d", by="difference of the largest rises of the test error, as a share of its start, with the penalty less "
-    "without", region=below(0.0), margin=0.02, unless=not_learned, **NETWORKS,
-    origin=Origin.CODE, place="ResNet_experiments/ModelWrapper.py, fig6.py: the variance of one output, two classes",
+    "without, classes in two halves", **SHOWN, **FLATTER,
 )  # fmt: skip
 def penalty_flattens(t: Tables) -> Interval:
-    """With a penalty on the squared outputs the test error of networks with wrong labels rises less."""
-    return intervals.mean(_arm(t["network_turns"], OUTPUTS).rise - _network(t, 0.0).rise)
+    """With a penalty on the spread of the outputs the test error of networks with wrong labels rises less."""
+    return intervals.mean(_arm(t["network_turns"], SPREAD).rise - _arm(t["network_turns"], TWO).rise)

@@ -15,6 +15,8 @@ from butterfly.papers.pezeshki2022.two_speeds import (
     PLAIN,
     SCARCE,
     SLOW,
+    SPREAD,
+    TWO,
     WEIGHTS,
     largest_rise,
 )
@@ -181,17 +183,21 @@ def penalty(tables: Tables) -> Drawn:
 
 
 def networks(tables: Tables) -> Drawn:
-    """Networks on images, a share of whose training labels is wrong. Left and middle: error on test images with right
-    labels, and on the training images with the labels learned, against updates; right: the largest rise of each
-    network's test error, as a share of its start; gray: 5 %. Means over seeds, bands are 95 % bootstrap intervals."""
+    """Networks on images, a fifth of whose training labels is wrong (another share if so set). Left: error on test
+    images with right labels against updates, for several weight decays; middle: with the classes in two halves, without
+    and with a penalty on the spread of the outputs; dotted: error on the training images with the labels learned.
+    Right: the largest rise of each network's test error, as a share of its start; gray: 5 %. Means over seeds, bands
+    are 95 % bootstrap intervals."""
     table, turns = tables["networks"], tables["network_turns"]
-    figure, axes = panels(3, width=4.4)
+    figure, axes = panels(3, width=4.8)
     palette = colours(table.arm)
-    for axis, column, label in ((axes[0], "test", "test error"), (axes[1], "train", "error on the labels learned")):
-        _course(axis, table, column, hue="arm", palette=palette)
-        axis.set(ylabel=label, xlabel="updates", ylim=(0, 0.5 if column == "test" else None))
-    axes[1].get_legend().remove()
-    axes[0].legend(fontsize="x-small")
+    halves = table.arm.isin([TWO, SPREAD])
+    for axis, some, label in ((axes[0], table[~halves], "ten classes"), (axes[1], table[halves], "two classes")):
+        own = {arm: palette[arm] for arm in some.arm.unique()}
+        _course(axis, some, "test", hue="arm", palette=own)
+        _course(axis, some, "train", hue="arm", palette=own, linestyle=":", linewidth=1, legend=False)
+        axis.set(ylabel="error", xlabel="updates", ylim=(0, 0.5), title=label)
+        axis.legend(fontsize="x-small")
     sns.stripplot(turns, x="rise", y="arm", hue="arm", palette=palette, legend=False, ax=axes[2], alpha=0.8)
     axes[2].axvspan(0, LEAST, color="gray", alpha=0.15, linewidth=0)
     axes[2].set(xlim=(0, None), ylabel="", xlabel="largest rise over the error at the start")
