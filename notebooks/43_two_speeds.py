@@ -83,8 +83,8 @@ penalty = 0.6
 penalty_time = 1000.0
 penalty_decades = 4
 wrong = 0.2
-decays = [0.0, 0.001]
-output_penalty = 0.1
+decays = [0.0, 0.01]
+output_penalty = 1.0
 looks = 30
 
 # %% [markdown]

@@ -26,7 +26,6 @@ from butterfly.papers.pezeshki2022.two_speeds import (
     COMPARED,
     FAST,
     MAIN,
-    NOISY,
     OUTPUTS,
     PLAIN,
     SCARCE,
@@ -85,11 +84,11 @@ def results(own_store):
 def test_every_cell_is_there_once(results):
     steps, short = len(log_steps(4, 4)), len(log_steps(2, 8))
     keys = {
-        "curves": (["place", "condition", "step", "seed"], (4 + 2) * steps * 2),
-        "formulas": (["place", "condition", "step"], (4 + 2) * steps),
-        "turns": (["place", "condition", "solver", "seed"], (4 + 2) * 2 * 2),
-        "apart": (["arm", "step", "seed"], 4 * steps * 2),
-        "apart_turns": (["arm", "seed"], 4 * 2),
+        "curves": (["place", "condition", "step", "seed"], (4 + 1) * steps * 2),
+        "formulas": (["place", "condition", "step"], (4 + 1) * steps),
+        "turns": (["place", "condition", "solver", "seed"], (4 + 1) * 2 * 2),
+        "apart": (["arm", "step", "seed"], 3 * steps * 2),
+        "apart_turns": (["arm", "seed"], 3 * 2),
         "penalty": (["arm", "step", "seed"], 3 * short * 2),
         "penalty_turns": (["arm", "seed"], 3 * 2),
         "networks": (["arm", "step", "seed"], 4 * results["networks"].step.nunique() * 2),
@@ -199,10 +198,10 @@ def test_arms_are_what_they_are_called(results):
         best = np.linalg.lstsq(draws.z[seed, :, :12].numpy(), draws.values()[seed].numpy(), rcond=None)[0]
         expected = hidden + ((best - draws.w[seed, :12].numpy()) ** 2).sum() / 40
         assert starts.error[SLOW, seed] == pytest.approx(expected)
-        y = draws.values(math.sqrt(8 / 20))[seed].numpy()
-        (student,) = plain_student(draws.z[seed].numpy(), y, [10_000])
-        assert ends.error[NOISY, seed] == pytest.approx(((student - draws.w[seed].numpy()) ** 2).sum() / 40)
-    assert set(results["apart"].arm) == {FAST, SLOW, SCARCE, NOISY}
+        few = drawn([seed], 8, 20)
+        best = np.linalg.lstsq(few.z[0, :, :12].numpy(), few.values()[0].numpy(), rcond=None)[0]
+        assert ends.fast[SCARCE, seed] == pytest.approx(((best - few.w[0, :12].numpy()) ** 2).sum() / 40, rel=0.1)
+    assert set(results["apart"].arm) == {FAST, SLOW, SCARCE}
 
 
 # --- theory ----------------------------------------------------------------------------------------------------------
@@ -229,10 +228,9 @@ def test_theories_agree_until_slow_features_are_learned_and_not_after():
 def test_the_limit_is_that_of_a_large_student():
     steps = [3, 30, 300, 3000, 30_000]
     draws = drawn([0, 1], 660, 600)
-    for noise in (0.0, 0.5):
-        _, ridge = students(draws, scales(600, 420, 12.0), steps, noise)
-        measured = sum(parts(ridge, draws.w, 420)).mean(0).numpy()
-        np.testing.assert_allclose(measured, limit(steps, 660, 600, 420, 12.0, noise), rtol=0.1, atol=0.005)
+    _, ridge = students(draws, scales(600, 420, 12.0), steps)
+    measured = sum(parts(ridge, draws.w, 420)).mean(0).numpy()
+    np.testing.assert_allclose(measured, limit(steps, 660, 600, 420, 12.0), rtol=0.1, atol=0.005)
 
 
 def test_with_few_examples_the_limit_is_known_too():
@@ -300,7 +298,7 @@ def test_a_network_is_trained_as_in_plain_pytorch(own_store):
     task, count = data.load("digits"), len(data.load("digits").y)
     shard = study.shards(TINY.model_copy(update={"recipe": {"batch_size": count}}))[-1]
     found = two_speeds.overfit(Bench(shard.config))
-    for arm, decay, penalty in ((0, 0.0, 0.0), (1, 1e-3, 0.0), (2, 0.0, 0.0), (3, 0.0, 0.1)):
+    for arm, decay, penalty in ((0, 0.0, 0.0), (1, 1e-2, 0.0), (2, 0.0, 0.0), (3, 0.0, 1.0)):
         own_task = halved(task) if arm > 1 else task
         _, labels = spoiled(own_task, 0.2, [1])
         model = models.build("mlp-1x16", task.input_shape, own_task.classes)
@@ -364,7 +362,6 @@ DRAWS = 40
 def world(
     moves="DUD",  # of the student with two speeds
     growth=1.0,  # exponent of the rise, as a power of the condition number
-    noisy="DU",
     fast="DU",
     slow="D",
     scarce="DU",
@@ -399,7 +396,7 @@ def world(
             rises = about(0.02 * k**growth) if k > 1 else (single if growth > 0 else 1.0)
             own |= {"rise": rises, "fast_share": about(recovered), "half_at": about(late * known)}
             rows["turns"] += [own | {"solver": solver} for solver in ("descent", "ridge")]
-        for arm, course in ((FAST, fast), (SLOW, slow), (SCARCE, scarce), (NOISY, noisy)):
+        for arm, course in ((FAST, fast), (SLOW, slow), (SCARCE, scarce)):
             rows["apart"].append({"arm": arm, "seed": seed, "moves": course})
         for arm, height, at in (
             (PLAIN, 0.2, 100.0),
@@ -425,7 +422,7 @@ def world(
             for s, e, r in zip(STEPS, *bumps, strict=True)
         ]
     for seed in range(12):
-        arms = {"weight decay 0": rise, "weight decay 0.001": decayed, TWO: 0.1, SPREAD: penalised}
+        arms = {"weight decay 0": rise, "weight decay 0.01": decayed, TWO: 0.1, SPREAD: penalised}
         for arm, height in arms.items():
             rows["nets"].append({"arm": arm, "seed": seed, "rise": about(height), "moves": networks, "train": 0.0})
     shapes = {name: FALLING + shifted(off) for name, off in (("closed", closed), ("drawn", drawn), ("limit", limit))}
@@ -458,9 +455,10 @@ CLAIMS = [q.id for q in study.questions]
 
 
 @pytest.fixture(autouse=True)
-def _no_power(monkeypatch):
-    """The power of a share takes long, and nothing is asked of it here."""
+def _in_short(monkeypatch):
+    """The power of a share takes long, and nothing is asked of it here; effects are clear to a small bootstrap."""
     monkeypatch.setattr("butterfly.study.study.power", lambda *_: math.nan)
+    monkeypatch.setattr("butterfly.study.intervals.DRAWS", 100)
 
 
 def judge(**changes):
@@ -482,7 +480,6 @@ def test_every_claim_is_as_planted():
         ({"DD01"}, {"moves": "DU"}),
         ({"DD01"}, {"moves": "D"}),
         ({"DD01c"}, {"single": 1e-3}),
-        ({"DD01d"}, {"noisy": "DUD"}),
         ({"DD02"}, {"fast": "DUD"}),
         ({"DD02"}, {"fast": "D"}),
         ({"DD02b"}, {"slow": "DUD"}),
@@ -547,7 +544,7 @@ def test_claims_are_void_where_there_is_nothing_to_judge(what):
     if what == "labels":
         tables["network_turns"].loc[tables["network_turns"].seed == 3, "train"] = 0.2
     if what == "decayed":
-        tables["networks"].loc[tables["networks"].arm == "weight decay 0.001", "test"] = 0.3
+        tables["networks"].loc[tables["networks"].arm == "weight decay 0.01", "test"] = 0.3
     made = study.judge(Params(), tables)
     assert {c.id for c in made if c.void} == VOID[what]
     assert {c.verdict for c in made if c.void} == {"inconclusive"}

@@ -24,15 +24,14 @@ RATE = 0.25
 
 @dataclass(frozen=True)
 class Draws:
-    """Features `z [S, N, D]`, teachers `w [S, D]` and noise `[S, N]`, drawn anew for every seed."""
+    """Features `z [S, N, D]` and teachers `w [S, D]`, drawn anew for every seed."""
 
     z: Tensor
     w: Tensor
-    noise: Tensor
 
-    def values(self, noise: float = 0.0) -> Tensor:
-        """What the student is to learn `[S, N]`, with noise of this standard deviation."""
-        return torch.einsum("snd,sd->sn", self.z, self.w) + noise * self.noise
+    def values(self) -> Tensor:
+        """What the student is to learn `[S, N]`."""
+        return torch.einsum("snd,sd->sn", self.z, self.w)
 
 
 def drawn(seeds: Sequence[int], examples: int, features: int) -> Draws:
@@ -40,10 +39,10 @@ def drawn(seeds: Sequence[int], examples: int, features: int) -> Draws:
     kept = []
     for seed in seeds:
         random = generator("teacher", examples, features, seed)
-        shapes = (examples, features), (features,), (examples,)
+        shapes = (examples, features), (features,)
         kept.append([torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes])
-    z, w, noise = (torch.stack(parts) for parts in zip(*kept, strict=True))
-    return Draws(z / math.sqrt(features), w, noise)
+    z, w = (torch.stack(parts) for parts in zip(*kept, strict=True))
+    return Draws(z / math.sqrt(features), w)
 
 
 def scales(features: int, fast: int, condition: float) -> Tensor:
@@ -59,10 +58,10 @@ def strengths(steps: Sequence[int]) -> np.ndarray:
         return 1 / (RATE * np.asarray(steps, dtype=float))
 
 
-def students(draws: Draws, scale: Tensor, steps: Sequence[int], noise: float = 0.0) -> tuple[Tensor, Tensor]:
+def students(draws: Draws, scale: Tensor, steps: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Weights in units of the teacher's `[S, T, D]`, by gradient descent and by the ridge regression that stands for
     it."""
-    found = modes(draws.z * scale, draws.values(noise))
+    found = modes(draws.z * scale, draws.values())
     return scale * descended(found, RATE, steps), scale * ridge(found, strengths(steps))
 
 
@@ -136,9 +135,7 @@ def closed(
     return error
 
 
-def limit(
-    steps: Sequence[int], examples: int, features: int, fast: int, condition: float, noise: float = 0.0
-) -> np.ndarray:
+def limit(steps: Sequence[int], examples: int, features: int, fast: int, condition: float) -> np.ndarray:
     """The error of ridge regression at each step for ever more examples and features in these proportions.
 
     As for any Gaussian features, a penalty acts as one on infinitely many examples would, weakened by a number `tau`
@@ -155,4 +152,4 @@ def limit(
         low, high = np.where(above, low, tau), np.where(above, tau, high)
     there = tau / (tau + penalty)
     missing, overfit = (shares * (1 - there) ** 2).sum(0), (shares * there**2).sum(0) / ratio
-    return ((missing + noise**2) / (1 - overfit) - noise**2) / 2
+    return missing / (1 - overfit) / 2
