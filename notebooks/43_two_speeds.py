@@ -85,7 +85,7 @@ penalty_time = 1000.0
 penalty_decades = 4
 wrong = 0.2
 decays = [0.0, 0.01]
-output_penalty = 1.0
+output_penalty = 0.1
 looks = 30
 
 # %% [markdown]

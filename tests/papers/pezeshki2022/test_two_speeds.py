@@ -272,6 +272,15 @@ def test_a_level_is_read_between_looks():
     assert reached(steps, curve, 0.1) == math.inf
 
 
+def test_what_networks_do_before_they_have_learned_does_not_count():
+    errors = [0.5, 0.4, 0.55, 0.2, 0.3, 0.1]
+    table = pd.DataFrame({"arm": "a", "seed": 0, "step": [0, 1, 2, 4, 8, 16], "test": errors})
+    never = table.assign(seed=1, test=0.4)
+    found = two_speeds.once_learned(pd.concat([table, never]))
+    assert found[found.seed == 0].test.tolist() == [0.5, 0.2, 0.3, 0.1]
+    assert found[found.seed == 1].step.tolist() == [0]
+
+
 # --- networks --------------------------------------------------------------------------------------------------------
 
 
@@ -298,7 +307,7 @@ def test_a_network_is_trained_as_in_plain_pytorch(own_store):
     task, count = data.load("digits"), len(data.load("digits").y)
     shard = study.shards(TINY.model_copy(update={"recipe": {"batch_size": count}}))[-1]
     found = two_speeds.overfit(Bench(shard.config))
-    for arm, decay, penalty in ((0, 0.0, 0.0), (1, 1e-2, 0.0), (2, 0.0, 0.0), (3, 0.0, 1.0)):
+    for arm, decay, penalty in ((0, 0.0, 0.0), (1, 1e-2, 0.0), (2, 0.0, 0.0), (3, 0.0, 0.1)):
         own_task = halved(task) if arm > 1 else task
         _, labels = spoiled(own_task, 0.2, [1])
         model = models.build("mlp-1x16", task.input_shape, own_task.classes)
@@ -539,7 +548,8 @@ def test_a_descent_that_does_not_come_enters_as_a_bound():
 VOID = {
     "flat": {"DD04", "DD04b", "DD04c", "DD04d"},
     "labels": {"DD05", "DD05b", "DD05c", "DD05d"},
-    "decayed": {"DD05c", "DD05d"},
+    "decayed": {"DD05c"},
+    "penalised": {"DD05d"},
 }
 
 
@@ -551,8 +561,9 @@ def test_claims_are_void_where_there_is_nothing_to_judge(what):
         turns.loc[(turns.arm == PLAIN) & (turns.seed < 21), "rise"] = 0.01
     if what == "labels":
         tables["network_turns"].loc[tables["network_turns"].seed == 3, "train"] = 0.2
-    if what == "decayed":
-        tables["networks"].loc[tables["networks"].arm == "weight decay 0.01", "test"] = 0.3
+    if what in ("decayed", "penalised"):
+        arm = "weight decay 0.01" if what == "decayed" else SPREAD
+        tables["networks"].loc[tables["networks"].arm == arm, "test"] = 0.3
     made = study.judge(Params(), tables)
     assert {c.id for c in made if c.void} == VOID[what]
     assert {c.verdict for c in made if c.void} == {"inconclusive"}

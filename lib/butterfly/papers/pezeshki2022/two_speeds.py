@@ -81,7 +81,8 @@ class Params(OneModel):
     penalty_decades: int = Field(4, ge=2)
     wrong: float = Field(0.2, gt=0, lt=1)  # share of the labels of images
     decays: tuple[float, ...] = (0.0, 1e-2)
-    output_penalty: float = Field(1.0, gt=0)  # two classes; as in the authors' ResNet_experiments/sample_slurm_run.sh
+    # Two classes; the authors' one recorded command (sample_slurm_run.sh) has 1, with which small networks learn badly.
+    output_penalty: float = Field(0.1, gt=0)
     looks: int = Field(30, ge=5)
 
     @model_validator(mode="after")
@@ -315,7 +316,7 @@ def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
         "penalty": penalty,
         "penalty_turns": turning(penalty, ["arm", "seed"], "error"),
         "networks": networks.assign(setting=params.setting),
-        "network_turns": turning(networks, ["arm", "seed"], "test").merge(last, on=["arm", "seed"]),
+        "network_turns": turning(once_learned(networks), ["arm", "seed"], "test").merge(last, on=["arm", "seed"]),
     }
 
 
@@ -348,6 +349,16 @@ def formulas(params: Params) -> pd.DataFrame:
             known["limit"] = limit(steps, *sizes, condition)
             rows.append(pd.DataFrame({"place": place, "condition": condition, "step": steps} | known))
     return pd.concat(rows, ignore_index=True)
+
+
+def once_learned(table: pd.DataFrame) -> pd.DataFrame:
+    """The start of each network, and all looks from where its test error is first down to half of that on.
+
+    Before, answers change at random from class to class, and a rise is not one of what has been learned.
+    """
+    found, each = table.sort_values(["arm", "seed", "step"]), ["arm", "seed"]
+    down = found.test <= found.groupby(each).test.transform("first") / 2
+    return found[down.groupby([found.arm, found.seed]).cummax() | (found.step == 0)]
 
 
 def turning(table: pd.DataFrame, keys: list[str], column: str) -> pd.DataFrame:
@@ -702,6 +713,7 @@ def penalty_costs_no_time(t: Tables) -> Interval:
 # --- claims: networks ------------------------------------------------------------------------------------------------
 
 NETWORKS = {"figure": "f"}
+LATER = "largest rise of the test error once it was down to half of its start, as a share of that"
 
 
 def not_fitted(t: Tables) -> str:
@@ -715,8 +727,8 @@ def _network(t: Tables, decay: float) -> pd.DataFrame:
 
 
 @study.claim(
-    "DD05", by="share of seeds whose test error, in changes of a twentieth of its start or more, falls, rises, falls, "
-    "and no more", region=above(0.5), margin=0.4, unless=not_fitted, origin=Origin.PAPER,
+    "DD05", by="share of seeds whose test error, in changes of a twentieth of its start or more, falls to half of it, "
+    "rises, falls, and no more", region=above(0.5), margin=0.4, unless=not_fitted, origin=Origin.PAPER,
     place="second hand: notes of the figures; a ResNet-18 on CIFAR-10", **NETWORKS,
 )  # fmt: skip
 def networks_fall_twice(t: Tables) -> Interval:
@@ -725,30 +737,38 @@ def networks_fall_twice(t: Tables) -> Interval:
 
 
 @study.claim(
-    "DD05b", by="largest rise of the test error, as a share of its start", region=above(LEAST), unless=not_fitted,
-    reach=(0.0, math.inf), **FIGURE, **NETWORKS,
+    "DD05b", by=LATER, region=above(LEAST), unless=not_fitted, reach=(0.0, math.inf), **FIGURE, **NETWORKS,
 )  # fmt: skip
 def networks_rise(t: Tables) -> Interval:
     """The test error of networks with wrong labels among their training images rises after its first descent."""
     return intervals.mean(_network(t, 0.0).rise)
 
 
-def not_learned(t: Tables) -> str:
-    """Claims are void by the rule for networks, or where with decay or penalty the lowest test error is more than half
-    as high again as without."""
+def decay_not_learned(t: Tables) -> str:
+    """Claims are void by the rule for networks, or where the lowest test error with the largest weight decay is more
+    than half as high again as without."""
+    return not_fitted(t) or _poor(t, f"weight decay {t.params.decays[-1]:g}", "weight decay 0")
+
+
+def penalty_not_learned(t: Tables) -> str:
+    """Claims are void by the rule for networks, or where the lowest test error with the penalty is more than half as
+    high again as without."""
+    return not_fitted(t) or _poor(t, SPREAD, TWO)
+
+
+def _poor(t: Tables, arm: str, without: str) -> str:
+    """What never came far down has less to lose."""
     best = t["networks"].groupby(["arm", "seed"]).test.min().groupby("arm").mean()
-    pairs = {f"weight decay {t.params.decays[-1]:g}": "weight decay 0", SPREAD: TWO}
-    poor = [arm for arm, without in pairs.items() if best[arm] > 1.5 * best[without]]
-    return "; ".join(filter(None, [not_fitted(t), f"did not learn: {', '.join(poor)}" if poor else ""]))
+    return f"did not learn: {arm}" if best[arm] > 1.5 * best[without] else ""
 
 
-FLATTER = {"region": below(0.0), "margin": LEAST, "unless": not_learned, **NETWORKS}
+# As in the linear student, a twentieth of the start is worth speaking of.
+FLATTER = {"region": below(0.0), "margin": LEAST, **NETWORKS}
 
 
 @study.claim(
-    "DD05c", by="difference of the largest rises of the test error, as a share of its start, with the largest decay "
-    "less without", origin=Origin.PAPER, place="second hand: notes of the figures; of linear students authors' code "
-    "fig5_cd.py", **FLATTER,
+    "DD05c", by=f"{LATER}, with the largest decay less without", origin=Origin.PAPER, place="second hand: notes of the figures; of linear students authors' code "
+    "fig5_cd.py", unless=decay_not_learned, **FLATTER,
 )  # fmt: skip
 def decay_flattens(t: Tables) -> Interval:
     """With weight decay the test error of networks with wrong labels rises less."""
@@ -756,8 +776,7 @@ def decay_flattens(t: Tables) -> Interval:
 
 
 @study.claim(
-    "DD05d", by="difference of the largest rises of the test error, as a share of its start, with the penalty less "
-    "without, classes in two halves", **SHOWN, **FLATTER,
+    "DD05d", by=f"{LATER}, with the penalty less without, classes in two halves", unless=penalty_not_learned, **SHOWN, **FLATTER,
 )  # fmt: skip
 def penalty_flattens(t: Tables) -> Interval:
     """With a penalty on the spread of the outputs the test error of networks with wrong labels rises less."""
