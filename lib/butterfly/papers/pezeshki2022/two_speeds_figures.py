@@ -31,7 +31,7 @@ MEASURED = {"error": ("gradient descent", BLUE), "ridge": ("ridge regression", "
 TOLD = {"closed": ("closed form", ORANGE), "limit": ("limit", GREEN)}
 DRAWN = {"drawn": ("closed form as drawn", PINK)}
 # Where lines of equal error are named in the plane of overlap and size, away from the curves.
-LEVELS = {0.1: 0.6, 0.2: 0.92, 0.3: 0.83, 0.4: 0.35, 0.5: 0.15}
+LEVELS = {0.1: 0.6, 0.2: 0.88, 0.3: 0.79, 0.4: 0.35, 0.5: 0.15}
 
 
 def descents(tables: Tables) -> Drawn:
@@ -44,8 +44,8 @@ def descents(tables: Tables) -> Drawn:
     figure, axes = panels(2, width=5.6)
     named = curves.assign(name=[f"{k:g}" for k in curves.condition])
     _course(axes[0], named, "error", hue="name", palette=colours(named.name))
-    axes[0].set(ylim=(0, None), ylabel=ERROR)
-    axes[0].legend(title="condition number", fontsize="small", title_fontsize="small", ncols=2)
+    axes[0].set(ylim=(0, 0.6), ylabel=ERROR)
+    axes[0].legend(title="condition number", fontsize="small", title_fontsize="small", loc="upper left", ncols=3)
     for (name, color), line in zip([*MEASURED.values(), *TOLD.values()], ("-", "-", "--", "--"), strict=True):
         own = rises[rises.of == name]
         ends = np.nan_to_num([own.rise - own.low, own.high - own.rise])
@@ -123,7 +123,7 @@ def theory(tables: Tables) -> Drawn:
     (strength: 1 over steps times learning rate), with the authors' closed form, the same with the penalty of the slow
     features doubled as in the code of their figure, the limit of many features, and gradient descent, in the
     proportions of the authors' comparison. Middle, in the same colours: how far each of them is above ridge regression,
-    as a share of the error at the start; gray: 5 %. Right: the same without the doubled penalty in the proportions of
+    as a share of the error at the start; dotted: 5 %. Right: the same without the doubled penalty in the proportions of
     the other figures, for two condition numbers. Bands are 95 % bootstrap intervals over draws."""
     condition = tables.params.compared_condition
     held, told = (_later(tables[name], COMPARED, condition) for name in ("curves", "formulas"))
@@ -132,17 +132,20 @@ def theory(tables: Tables) -> Drawn:
     axes[0].set(title=f"condition number {condition:g}, {_sizes(tables, COMPARED)}")
     axes[0].legend(fontsize="x-small")
     gaps, ridge = pd.DataFrame(), held.groupby("step").ridge.mean()
-    axes[1].axhspan(-LEAST, LEAST, color="gray", alpha=0.15, linewidth=0)
+    for level in (-LEAST, LEAST):
+        axes[1].axhline(level, color="gray", linestyle=":", linewidth=1)
     for column, (name, color) in ({"error": MEASURED["error"]} | TOLD | DRAWN).items():
         gaps[name] = 2 * ((held if column == "error" else told).groupby("step")[column].mean() - ridge)
         axes[1].plot(gaps.index, gaps[name], color=color, linestyle="-" if column == "error" else "--")
     axes[1].set(xscale="log", xlabel=STEPS, ylabel="above ridge regression, over the start", title="the same: gaps")
-    pair = (tables.params.slowest, "-"), (tables.params.mild, ":")
-    for other, line in pair:
+    pair = {tables.params.slowest: "-", tables.params.mild: ":"}
+    for other, line in pair.items():
         _lines(axes[2], *(_later(tables[name], MAIN, other) for name in ("curves", "formulas")), TOLD, line, line)
-        if line == "-":
-            axes[2].legend(fontsize="x-small")
-    axes[2].set(title=f"{pair[0][0]:g} (solid) and {pair[1][0]:g} (dotted), {_sizes(tables, MAIN)}")
+    axes[2].set(title=_sizes(tables, MAIN))
+    both = " and ".join(f"{other:g} ({'solid' if line == '-' else 'dotted'})" for other, line in pair.items())
+    handles, names = axes[2].get_legend_handles_labels()
+    half = len(names) // 2  # the other half has the same colours
+    axes[2].legend(handles[:half], names[:half], title=both, fontsize="x-small", title_fontsize="x-small")
     figure.suptitle(f"Theory against ridge regression ({_draws(held)})")
     return figure, gaps.reset_index().assign(condition=condition)
 
