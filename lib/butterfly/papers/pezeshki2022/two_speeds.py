@@ -767,8 +767,8 @@ FLATTER = {"region": below(0.0), "margin": LEAST, **NETWORKS}
 
 
 @study.claim(
-    "DD05c", by=f"{LATER}, with the largest decay less without", origin=Origin.PAPER, place="second hand: notes of the figures; of linear students authors' code "
-    "fig5_cd.py", unless=decay_not_learned, **FLATTER,
+    "DD05c", by=f"{LATER}, with the largest decay less without", unless=decay_not_learned, origin=Origin.PAPER,
+    place="second hand: notes of the figures; of linear students authors' code fig5_cd.py", **FLATTER,
 )  # fmt: skip
 def decay_flattens(t: Tables) -> Interval:
     """With weight decay the test error of networks with wrong labels rises less."""
@@ -776,7 +776,8 @@ def decay_flattens(t: Tables) -> Interval:
 
 
 @study.claim(
-    "DD05d", by=f"{LATER}, with the penalty less without, classes in two halves", unless=penalty_not_learned, **SHOWN, **FLATTER,
+    "DD05d", by=f"{LATER}, with the penalty less without, classes in two halves", unless=penalty_not_learned,
+    **SHOWN, **FLATTER,
 )  # fmt: skip
 def penalty_flattens(t: Tables) -> Interval:
     """With a penalty on the spread of the outputs the test error of networks with wrong labels rises less."""
