@@ -9,7 +9,8 @@ from butterfly.papers.kim2023.crosssplit import ARMS, WHEN, WHO
 from butterfly.study import Tables
 from butterfly.study.figures import BAND, Drawn, legend, panels, scope
 
-COLOURS = dict(zip(ARMS, sns.color_palette("colorblind")[:4], strict=True))
+_PALETTE = sns.color_palette("colorblind")
+COLOURS = {arm: _PALETTE[place] for arm, place in zip(ARMS, (7, 1, 2, 0), strict=True)}  # plain is grey
 
 
 def memory(tables: Tables) -> Drawn:
