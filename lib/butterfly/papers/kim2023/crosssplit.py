@@ -319,7 +319,7 @@ def _end(t: Tables, name: str, arm: str, kinds: str = "symmetric") -> pd.DataFra
 
 
 def _wide(table: pd.DataFrame, name: str, kinds: str) -> pd.DataFrame:
-    return _of(kinds, table.pivot_table(name, "seed", "noise", sort=False))
+    return _of(kinds, table.pivot(index="seed", columns="noise", values=name))
 
 
 def _of(kinds: str, wide: pd.DataFrame) -> pd.DataFrame:
@@ -468,8 +468,8 @@ def held_out_beats_watching(t: Tables) -> Interval:
 
 @study.claim("CS04c", by=f"{HELD.format('split only')}, asymmetric noise", region=below(0.0), **LOOKING)
 def held_out_is_deceived(t: Tables) -> Interval:
-    """Over training, under asymmetric noise, the held-out score finds wrong labels worse than the score of a plain
-    network: it has learned the confusion from others."""
+    """Over training, under asymmetric noise, the held-out score of a network on half of the data finds wrong labels
+    worse than the score of a plain network that trains on all of them."""
     return _largest(_of("asymmetric", _area(t, "split only", WHO[1], WHEN[0]) - _area(t, "plain", WHO[0], WHEN[0])))
 
 
