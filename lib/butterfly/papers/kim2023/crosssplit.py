@@ -296,7 +296,7 @@ def tabulate(params: Params, shards: list[Shard]) -> Tables:
 
 SPLITTING = {"origin": Origin.ABSTRACT, "figure": "a"}
 MIXING = {"origin": Origin.PAPER, "place": "second hand: notes on the share of repaired labels", "figure": "b"}
-GAIN = {"origin": Origin.PAPER, "place": "second hand: notes on what each ingredient adds", "figure": "c", "margin": 0.03}
+GAIN = {"origin": Origin.PAPER, "place": "second hand: notes on what each part adds", "figure": "c", "margin": 0.03}
 LOOKING = {"figure": "d", "margin": 0.02}
 NO_MORE = 0.02  # of the wrong labels: less is called the same as chance
 SHARES = (-1.0, 1.0)  # the reach of a difference of two shares
