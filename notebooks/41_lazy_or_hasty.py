@@ -100,6 +100,8 @@ wrong = 0.15
 wrong_accuracies = [0.7, 0.8]
 late_accuracy = 0.9
 wrong_levels = [1.5, 1.2]
+tinted = "digits-scaled"
+tinted_steps = 100
 agreement = 0.9
 colour_levels = [0.5, 0.4, 0.3]
 

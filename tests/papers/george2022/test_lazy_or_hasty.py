@@ -40,6 +40,7 @@ TINY = Params(
     draws=2,
     real_steps=6,
     real_seeds=2,
+    tinted_steps=6,
     score_runs=4,
     score_steps=6,
     bins=4,
@@ -456,7 +457,8 @@ READ = {"toy": "hard", "drawn": "flipped", "bins": "right", "bin_losses": "loss"
 @pytest.mark.parametrize("name", VOID)
 def test_claims_are_void_where_a_network_never_got_to_where_it_is_read(name):
     tables = world()
-    tables[name].loc[(tables[name].seed == 3) & (tables[name].level == tables[name].level.iloc[-1]), READ[name]] = np.nan
+    table = tables[name]
+    table.loc[(table.seed == 3) & (table.level == table.level.iloc[-1]), READ[name]] = np.nan
     made = study.judge(Params(), tables)
     assert {c.id for c in made if c.void} == VOID[name]
     assert {c.verdict for c in made if c.void} == {"inconclusive"}

@@ -72,6 +72,8 @@ class Params(OneModel):
     wrong_accuracies: tuple[float, ...] = (0.7, 0.8)
     late_accuracy: float = Field(0.9, gt=0, lt=1)
     wrong_levels: tuple[float, ...] = (1.5, 1.2)
+    tinted: str = "digits-scaled"  # what is learned in two colours
+    tinted_steps: int | None = Field(100, gt=0)
     agreement: float = Field(0.9, gt=0.5, lt=1)  # share of the training images whose colour is that of their class
     colour_levels: tuple[float, ...] = (0.5, 0.4, 0.3)
 
@@ -112,7 +114,8 @@ class Params(OneModel):
     @property
     def on_colours(self) -> str:
         """The data and the architecture of claims on colours."""
-        return f"{self.on_real}, in two classes and two colours"
+        found = plain(self.tinted)
+        return f"{found.data} in two classes and two colours, {found.model}"
 
     @property
     def solved(self) -> str:
@@ -127,6 +130,7 @@ study = Study("41_lazy_or_hasty", Params, PAPER)
 def plan(params: Params) -> list[Shard]:
     """For every few seeds one shard an output scale and task; and shards that score examples, or draw points."""
     chosen, real = params.chosen(params.setting, params.steps), plain(params.real, params.real_steps)
+    tinted = plain(params.tinted, params.tinted_steps)
     _check(params, chosen)
     shards = []
     for scale, pace in arms(params):
@@ -136,6 +140,7 @@ def plan(params: Params) -> list[Shard]:
         own = scaled(real, params, scale)
         shards += _few(params, mislabel, own, params.real_seeds, scale=scale, wrong=params.wrong)
         shards += _few(params, learn, own, params.real_seeds, scale=scale)
+        own = scaled(tinted, params, scale)
         double = own.changed(batch_size=2 * own.recipe.batch_size)  # half of what is in a batch does not count
         shards += _few(params, tint, double, params.real_seeds, scale=scale, agreement=params.agreement)
     scored = study.config(real.changed(steps=params.score_steps), params, shares=list(params.shares))
@@ -399,8 +404,9 @@ def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
     tables |= stacked(_of_bins(params, shard, groups) for shard in of[learn])
     tables |= stacked(_of_labels(params, shard) for shard in of[mislabel])
     tables |= stacked(_of_colours(params, shard) for shard in of[tint])
-    plane = {name: params.setting for name in ("toy", "course", "map")}
-    found = {name: table.assign(setting=plane.get(name, params.real)) for name, table in tables.items()}
+    settings = dict.fromkeys(("toy", "course", "map"), params.setting)
+    settings |= dict.fromkeys(("colours", "colour_course"), params.tinted)
+    found = {name: table.assign(setting=settings.get(name, params.real)) for name, table in tables.items()}
     return found | {"modes": exact_modes(params), "drawn": pd.concat(map(_of_draws, of[draw]), ignore_index=True)}
 
 
