@@ -60,7 +60,8 @@ for scale in (1.0, 100.0):
 #
 # The smallest values at which the figures still mean something; `params/<profile>.yaml` holds larger ones. `scales` are output
 # scales: networks learn features at the first and are lazy at the last. Parameters from `strengths` to `draw_levels` are those
-# of the model that can be solved, from `real` on those of real images. Losses and accuracies say where networks are read.
+# of the model that can be solved, from `real` on those of real images, from `tinted` on those of coloured ones. Losses and
+# accuracies say where networks are read.
 
 # %% tags=["parameters"]
 profile = "smoke"

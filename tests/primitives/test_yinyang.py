@@ -15,7 +15,7 @@ def test_the_square_is_filled_evenly():
     assert x.max() < 1
     cells = ((x + 1) * 2).long()  # 4 x 4
     counts = torch.bincount(cells[:, 0] * 4 + cells[:, 1], minlength=16)
-    assert (counts - 25).abs().max() <= 2  # at random the spread would be 5
+    assert (counts - 25).abs().max() <= 4  # at random it would be about 9
     assert torch.cdist(x, x).fill_diagonal_(9).min() > 0.05  # a square grid has 0.1
 
 

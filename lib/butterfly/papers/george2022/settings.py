@@ -12,7 +12,7 @@ SETTINGS = {
         title="two halves with two discs",
         data="yinyang-100",
         model="mlp-3x60",
-        recipe=Recipe(steps=800, batch_size=100, lr=0.1, **_CONSTANT),
+        recipe=Recipe(steps=300, batch_size=100, lr=0.03, **_CONSTANT),
     ),
     "digits-scaled": Setting(
         title="handwritten digits",
