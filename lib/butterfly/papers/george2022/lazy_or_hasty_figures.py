@@ -25,8 +25,7 @@ def places(tables: Tables) -> Drawn:
     difference); small dots are seeds, large ones geometric means with 95 % intervals. Fourth: the difference in loss at
     places not trained on, learning features minus lazy, at the middle level, all seeds turned alike; dashed: the
     discs."""
-    toy, course = tables["toy"], tables["course"]
-    toy, course = toy[toy.pace == 1], course[course.pace == 1]
+    toy, course = _usual(tables, "toy", "course")
     figure, axes = panels(4, width=4.3)
     _draw_pattern(axes[0])
     levels = np.linspace(course["mean"].max() * 0.99, min(tables.params.levels), GRID)
@@ -82,7 +81,7 @@ def scored(tables: Tables) -> Drawn:
     one, against the accuracy on all; solid: learning features, dashed: lazy; bands are 95 % bootstrap intervals over
     seeds. Right: accuracy on each bin, learning features minus lazy, at the same accuracy on all; small dots are seeds,
     large ones means with 95 % intervals."""
-    table, course = tables["bins"], tables["bin_course"]
+    table, course = _usual(tables, "bins", "bin_course")
     figure, axes = panels(2, width=5.4)
     last = int(table.bin.max())
     levels = np.linspace(course.accuracy.min() + 0.02, max(tables.params.accuracies), GRID)
@@ -114,7 +113,7 @@ def labels(tables: Tables) -> Drawn:
     seeds. Middle: its difference, learning features minus lazy, at the accuracies that claims take. Right: loss on
     wrong labels over that on right ones, learning features over lazy, at the same mean training loss. Small dots are
     seeds, large ones means with 95 % intervals."""
-    table, losses, course = tables["wrong"], tables["wrong_losses"], tables["wrong_course"]
+    table, losses, course = _usual(tables, "wrong", "wrong_losses", "wrong_course")
     figure, axes = panels(3, width=4.6)
     levels = np.linspace(course.accuracy.min() + 0.02, table.level.max(), GRID)
     _along(axes[0], tables, course, "accuracy", "wrong_accuracy", levels, "-", "", rising=True)
@@ -138,7 +137,7 @@ def colours(tables: Tables) -> Drawn:
     training loss, which falls to the right; blue: learning features, orange: lazy; bands are 95 % bootstrap intervals
     over seeds. Right: differences, learning features minus lazy, at the levels that claims take; small dots are seeds,
     large ones means with 95 % intervals."""
-    table, course = tables["colours"], tables["colour_course"]
+    table, course = _usual(tables, "colours", "colour_course")
     figure, axes = panels(3, width=4.6)
     levels = np.linspace(course.loss.max() * 0.98, min(tables.params.colour_levels), GRID)
     shown = []
@@ -166,9 +165,8 @@ def laziness(tables: Tables) -> Drawn:
     the tangent kernel with that at the start (both 1 for a linear model); against the mean training loss, which falls
     to the right; bands are 95 % bootstrap intervals over seeds. Third: loss of hard over that of easy places, geometric
     mean over levels, by output scale, with 95 % intervals; orange: output scale 1 with steps half as large."""
-    toy, course = tables["toy"], tables["course"]
+    toy, (usual,) = tables["toy"], _usual(tables, "course")
     figure, axes = panels(3, width=4.6)
-    usual = course[course.pace == 1]
     scales = sorted(usual.scale.unique())
     levels = np.linspace(usual["mean"].max() * 0.99, min(tables.params.levels), GRID)
     for axis, value, label in (
@@ -193,6 +191,11 @@ def laziness(tables: Tables) -> Drawn:
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _usual(tables: Tables, *names: str) -> list[pd.DataFrame]:
+    """The rows of tables about networks that take whole steps."""
+    return [tables[name][tables[name].pace == 1] for name in names]
 
 
 def _pairs(tables: Tables, table: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
@@ -260,7 +263,7 @@ def _draw_pattern(axis: Axes) -> None:
 
 def _draw_map(figure, axis: Axes, tables: Tables) -> None:
     """The difference in loss by place in the pattern."""
-    table, params = tables["map"], tables.params
+    (table,), params = _usual(tables, "map"), tables.params
     cells = np.linspace(-1, 1, 15)
     near = table[(table.across.abs() < 1) & (table.up.abs() < 1)]
     found = []
