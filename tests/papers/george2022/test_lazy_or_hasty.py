@@ -21,6 +21,7 @@ from butterfly.papers.george2022.lazy_or_hasty import (
     consistency,
     exact_modes,
     scaled,
+    spread,
     standing,
     study,
     turn_of,
@@ -49,7 +50,6 @@ TINY = Params(
     accuracies=(0.12, 0.15),
     real_levels=(2.29, 2.28),
     wrong_accuracies=(0.12, 0.15),
-    late_accuracy=0.2,
     wrong_levels=(2.29, 2.28),
     colour_levels=(0.68, 0.67),
 )
@@ -73,8 +73,8 @@ def test_every_cell_is_there_once(results):
         "drawn": (["dynamics", "seed", "level"], 2 * 2 * 3),
         "consistency": (["example"], 1297),
         "bins": (["scale", "pace", "seed", "level", "bin"], 3 * 2 * 2 * 4),
-        "bin_losses": (["scale", "pace", "seed", "level", "bin"], 3 * 2 * 2 * 4),
-        "wrong": (["scale", "pace", "seed", "level"], 3 * 2 * 3),
+        "bin_losses": (["scale", "pace", "seed", "level"], 3 * 2 * 2),
+        "wrong": (["scale", "pace", "seed", "level"], 3 * 2 * 2),
         "wrong_losses": (["scale", "pace", "seed", "level"], 3 * 2 * 2),
         "colours": (["scale", "pace", "seed", "level"], 3 * 2 * 2),
     }
@@ -185,6 +185,15 @@ def test_means_within_groups():
     values = torch.tensor([[1.0, 2.0, 6.0], [3.0, 4.0, 5.0]])
     group = torch.tensor([[True, False, True], [False, True, False]])
     assert within(values, group).tolist() == [3.5, 4.0]
+
+
+def test_the_spread_is_the_standard_deviation_of_log_odds_of_the_right_class():
+    outputs, labels = torch.randn(2, 9, 2), torch.randint(2, (2, 9))
+    group = torch.arange(9) < torch.tensor([[5], [8]])
+    found = spread(outputs, labels, group)
+    for row in range(2):
+        right = outputs[row].softmax(-1).gather(1, labels[row, :, None])[group[row]].double()
+        assert found[row].item() == pytest.approx((right / (1 - right)).log().std(correction=0).item(), rel=1e-3)
 
 
 def test_wrong_labels_and_right_ones_make_the_whole(results):
@@ -336,13 +345,14 @@ def world(
     lead=0.1,  # in accuracy of the most consistent bin over the least, features minus lazy
     loss=1.3,  # ratio of their losses
     wrong=-0.1,  # share of wrong labels fitted, features minus lazy
-    late=-0.1,  # and later
     wrong_loss=1.2,
     broken=-0.2,  # accuracy where the colour misleads, features minus lazy
     broken_unseen=-0.2,
     broken_loss=1.2,
-    half_real=0.0,  # what half the step changes of the leads and shares on real images
-    half_loss=1.0,  # and of the ratio of losses on wrong labels
+    spread=1.3,  # ratio of the spread of answers to images whose colour misleads, features over lazy
+    half_scores=1.0,  # what half the step changes of the ratio of losses of bins
+    half_labels=1.0,  # on wrong labels over right ones
+    half_colours=1.0,  # where the colour misleads over elsewhere
     signs=0.995,  # of lazy networks
     kernel=0.995,
     turned=0.5,  # alignment of the kernel, features
@@ -355,7 +365,6 @@ def world(
         return value * np.exp(by * random.normal())
 
     for seed in range(10):
-        # The logarithm of the ratio falls evenly with that of the output scale, from scale 1 to 100.
         for scale, pace, factor in ((1, 1, 1), (1, HALF, half), (100, 1, 0), (1000, 1, None)):
             for level in p.levels:
                 row = {"scale": scale, "pace": pace, "seed": seed, "level": level, "easy": 0.3, "unseen_easy": 0.3}
@@ -368,23 +377,25 @@ def world(
                 row = {"dynamics": dynamics, "seed": seed, "level": level, "others": 0.2, "flipped": about(0.4 * ratio)}
                 rows["drawn"].append(row)
         for scale, pace, own in ((1, 1, 1), (1, HALF, 1), (100, 1, 0)):
-            key, more = {"scale": scale, "pace": pace, "seed": seed}, half_real if pace == HALF else 0.0
+            key = {"scale": scale, "pace": pace, "seed": seed}
+            halves = [half if pace == HALF else 1.0 for half in (half_scores, half_labels, half_colours)]
+            factors = [(effect if own else 1.0) * half
+                       for effect, half in zip((loss, wrong_loss, broken_loss), halves, strict=True)]  # fmt: skip
             for level in p.accuracies:
-                rows["bins"] += [key | {"level": level, "bin": b, "right": level + (own * lead + more) * (b - 5.5) / 9
+                rows["bins"] += [key | {"level": level, "bin": b, "right": level + own * lead * (b - 5.5) / 9
                                         + 0.012 * random.normal()} for b in range(1, 11)]  # fmt: skip
             for level in p.real_levels:
-                rows["bin_losses"] += [key | {"level": level, "bin": b, "loss": about(level * loss ** (-own * b / 9))}
-                                       for b in range(1, 11)]  # fmt: skip
-            for level in (*p.wrong_accuracies, p.late_accuracy):
-                ahead = late if level == p.late_accuracy else wrong
-                rows["wrong"].append(key | {"level": level, "wrong_accuracy": 0.3 + own * ahead + about(1e-2, 0.3)})
+                rows["bin_losses"].append(key | {"level": level, "easy": level / 2, "hard": about(level * factors[0])})
+            for level in p.wrong_accuracies:
+                rows["wrong"].append(key | {"level": level, "wrong_accuracy": 0.3 + own * wrong + about(1e-2, 0.3)})
             for level in p.wrong_levels:
-                ratio = (wrong_loss if own else 1) * (half_loss if pace == HALF else 1)
-                rows["wrong_losses"].append(key | {"level": level, "clean_loss": 1.0, "wrong_loss": about(2 * ratio)})
+                row = {"level": level, "clean_loss": 1.0, "wrong_loss": about(2 * factors[1])}
+                rows["wrong_losses"].append(key | row)
             for level in p.colour_levels:
-                row = key | {"level": level, "breaking_accuracy": 0.5 + own * broken + more + about(1e-2, 0.3)}
+                row = key | {"level": level, "breaking_accuracy": 0.5 + own * broken + about(1e-2, 0.3)}
                 row |= {"unseen_breaking_accuracy": 0.5 + own * broken_unseen + about(1e-2, 0.3)}
-                row |= {"agreeing_loss": 0.1, "breaking_loss": about(1.0 * (broken_loss if own else 1))}
+                row |= {"agreeing_loss": 0.1, "breaking_loss": about(1.0 * factors[2])}
+                row |= {"breaking_spread": about(spread if own else 1.0)}
                 rows["colours"].append(row)
     shares = {"strength": [5.0, 5.0, 9.0, 9.0], "dynamics": [*modes.DYNAMICS] * 2, "then": [modes_, 0.7, 0.9, 0.9]}
     return {name: pd.DataFrame(own) for name, own in rows.items()} | {"modes": pd.DataFrame(shares)}
@@ -404,24 +415,26 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
 @pytest.mark.parametrize(
     ("ids", "change"),
     [
-        ({"LH01", "LH01c"}, {"easy": 0.8}),
+        ({"LH01"}, {"easy": 0.8}),
         ({"LH01b"}, {"unseen": 0.8}),
-        ({"LH01d"}, {"half": 1.2}),
-        ({"LH01d"}, {"half": 0.9}),
+        ({"LH01c"}, {"half": 1.2}),
+        ({"LH01c"}, {"half": 0.9}),
         ({"LH02"}, {"modes_": 0.8}),
         ({"LH02b"}, {"solved": 0.8}),
         ({"LH03", "LH03c"}, {"lead": -0.1}),
         ({"LH03b"}, {"loss": 0.8}),
         ({"LH04"}, {"wrong": 0.1}),
-        ({"LH04b"}, {"late": 0.1}),
-        ({"LH04c"}, {"wrong_loss": 0.9}),
+        ({"LH04b"}, {"wrong_loss": 0.9}),
         ({"LH05"}, {"broken": 0.2}),
         ({"LH05b"}, {"broken_unseen": 0.2}),
         ({"LH05c"}, {"broken_loss": 0.8}),
-        ({"LH03d", "LH05d"}, {"half_real": 0.1}),
-        ({"LH03d", "LH05d"}, {"half_real": -0.1}),
-        ({"LH04d"}, {"half_loss": 1.1}),
-        ({"LH04d"}, {"half_loss": 0.9}),
+        ({"LH05d"}, {"spread": 0.8}),
+        ({"LH03d"}, {"half_scores": 1.1}),
+        ({"LH03d"}, {"half_scores": 0.9}),
+        ({"LH04c"}, {"half_labels": 1.1}),
+        ({"LH04c"}, {"half_labels": 0.9}),
+        ({"LH05e"}, {"half_colours": 1.1}),
+        ({"LH05e"}, {"half_colours": 0.9}),
         ({"LH06"}, {"signs": 0.9}),
         ({"LH06b"}, {"kernel": 0.9}),
         ({"LH06c"}, {"turned": 0.95}),
@@ -437,8 +450,8 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(ids, change):
 
 def test_no_effect_decides_nothing_that_is_asked_of_networks():
     """Where the output scale changes nothing, no claim on it is supported."""
-    found = judge(easy=1.0, unseen=1.0, lead=0.0, loss=1.0, wrong=0.0, late=0.0, wrong_loss=1.0, broken=0.0,
-                  broken_unseen=0.0, broken_loss=1.0, solved=1.0)  # fmt: skip
+    found = judge(easy=1.0, unseen=1.0, lead=0.0, loss=1.0, wrong=0.0, wrong_loss=1.0, broken=0.0,
+                  broken_unseen=0.0, broken_loss=1.0, spread=1.0, solved=1.0)  # fmt: skip
     asked = {q.id for q in study.questions if q.kind is not Kind.CHECK and q.id != "LH06c"}
     assert not {id for id in asked if found[id] == "supported"}
 
@@ -446,9 +459,10 @@ def test_no_effect_decides_nothing_that_is_asked_of_networks():
 def test_estimates_are_what_was_planted():
     made = study.judge(Params(), world())
     found = {c.id: c.estimate for c in made}
-    planted = {"LH01": 1.2, "LH01b": 1.2, "LH01c": -math.log(1.2) / 2, "LH01d": 1.0, "LH02": -0.6, "LH02b": 1.5}
-    planted |= {"LH03": 0.1, "LH03b": 1.3, "LH03c": 1.0, "LH04": -0.1, "LH04b": -0.1, "LH04c": 1.2, "LH05": -0.2}
-    planted |= {"LH05b": -0.2, "LH05c": 1.2, "LH06c": 0.5, "LH06d": 1.0}
+    planted = {"LH01": 1.2, "LH01b": 1.2, "LH01c": 1.0, "LH02": -0.6, "LH02b": 1.5, "LH03": 0.1, "LH03b": 1.3}
+    planted |= {"LH03c": 1.0, "LH03d": 1.0, "LH04": -0.1, "LH04b": 1.2, "LH04c": 1.0, "LH05": -0.2, "LH05b": -0.2}
+    planted |= {"LH05c": 1.2, "LH05d": 1.3, "LH05e": 1.0, "LH06": 0.995, "LH06b": 0.995, "LH06c": 0.5, "LH06d": 1.0}
+    assert planted.keys() == set(CLAIMS)
     assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.1)
     assert {c.n for c in made if c.id != "LH02"} == {10}
 
@@ -458,11 +472,11 @@ VOID = {
     "drawn": {"LH02b"},
     "bins": {"LH03", "LH03b", "LH03c", "LH03d"},
     "bin_losses": {"LH03", "LH03b", "LH03c", "LH03d"},
-    "wrong": {"LH04", "LH04b", "LH04c", "LH04d"},
-    "wrong_losses": {"LH04", "LH04b", "LH04c", "LH04d"},
-    "colours": {"LH05", "LH05b", "LH05c", "LH05d"},
+    "wrong": {"LH04", "LH04b", "LH04c"},
+    "wrong_losses": {"LH04", "LH04b", "LH04c"},
+    "colours": {"LH05", "LH05b", "LH05c", "LH05d", "LH05e"},
 }
-READ = {"toy": "hard", "drawn": "flipped", "bins": "right", "bin_losses": "loss", "wrong": "wrong_accuracy",
+READ = {"toy": "hard", "drawn": "flipped", "bins": "right", "bin_losses": "hard", "wrong": "wrong_accuracy",
         "wrong_losses": "wrong_loss", "colours": "breaking_accuracy"}  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from butterfly.data import yinyang
 from butterfly.milestones import at_levels
 from butterfly.papers.george2022 import modes
-from butterfly.papers.george2022.lazy_or_hasty import HALF
+from butterfly.papers.george2022.lazy_or_hasty import READINGS, apart, by_features, by_steps
 from butterfly.study import Interval, Tables, intervals
 from butterfly.study.figures import BAND, Drawn, panels, scope
 
@@ -43,7 +43,8 @@ def places(tables: Tables) -> Drawn:
         _at_levels(axes[2], np.exp(logs), intervals.geometric_mean, tables.params.levels, shift, color, label)
         shown.append(np.exp(logs).stack().rename("ratio").reset_index().assign(places=label))
     axes[2].axhline(1, color="black", linewidth=1, linestyle=":")
-    axes[2].set(yscale="log", xlabel="mean training loss", ylabel="hard over easy, features over lazy")
+    _log_axis(axes[2])
+    axes[2].set(xlabel="mean training loss", ylabel="loss of hard over easy, features over lazy")
     axes[2].legend(title="places", fontsize="x-small", title_fontsize="x-small")
     _draw_map(figure, axes[3], tables)
     figure.suptitle(f"Same mean loss, other examples? ({scope(toy)})")
@@ -70,7 +71,8 @@ def solved(tables: Tables) -> Drawn:
     wide = drawn.assign(ratio=drawn.flipped / drawn.others).pivot_table("ratio", "seed", ["dynamics", "level"])
     for shift, dynamics, color in zip((-0.1, 0.1), modes.DYNAMICS, (_BLUE, _ORANGE), strict=True):
         _at_levels(axes[1], wide[dynamics], intervals.geometric_mean, order, shift, color, dynamics)
-    axes[1].set(yscale="log", xlabel="mean squared error", ylabel="error of flipped over others")
+    _log_axis(axes[1])
+    axes[1].set(xlabel="mean squared error", ylabel="error of flipped over others")
     axes[1].legend(fontsize="x-small")
     figure.suptitle(f"A model that can be solved (right: n = {drawn.seed.nunique()} draws)")
     return figure, drawn[["seed", "dynamics", "level", "flipped", "others"]]
@@ -79,10 +81,11 @@ def solved(tables: Tables) -> Drawn:
 def scored(tables: Tables) -> Drawn:
     """Examples by their consistency. Left: accuracy on the least consistent bin, a middle one and the most consistent
     one, against the accuracy on all; solid: learning features, dashed: lazy; bands are 95 % bootstrap intervals over
-    seeds. Right: accuracy on each bin, learning features minus lazy, at the same accuracy on all; small dots are seeds,
-    large ones means with 95 % intervals."""
-    table, course = _usual(tables, "bins", "bin_course")
-    figure, axes = panels(2, width=5.4)
+    seeds. Middle: accuracy on each bin, learning features minus lazy, at the same accuracy on all. Right: loss of the
+    least consistent bin over that of the most consistent one, learning features over lazy, at the same mean training
+    loss. Small dots are seeds, large ones means with 95 % intervals, geometric for ratios."""
+    table, course, losses = _usual(tables, "bins", "bin_course", "bin_losses")
+    figure, axes = panels(3, width=4.8)
     last = int(table.bin.max())
     levels = np.linspace(course.accuracy.min() + 0.02, max(tables.params.accuracies), GRID)
     colors = dict(zip((1, (last + 1) // 2, last), sns.color_palette("viridis_r", 3), strict=True))
@@ -103,6 +106,7 @@ def scored(tables: Tables) -> Drawn:
     top = axes[1].secondary_xaxis("top")
     top.set_xticks(range(len(score)), [f"{value:.2f}" for value in score], fontsize="x-small")
     top.set_xlabel("mean consistency", fontsize="x-small")
+    _loss_ratios(axes[2], tables, losses, "scores", "least over most consistent, features over lazy")
     figure.suptitle(f"Consistent examples first? ({scope(table)})")
     return figure, ahead.stack().rename("ahead").reset_index()
 
@@ -123,39 +127,41 @@ def labels(tables: Tables) -> Drawn:
     _at_levels(axes[1], ahead, intervals.mean, list(ahead))
     axes[1].axhline(0, color="black", linewidth=1, linestyle=":")
     axes[1].set(xlabel="accuracy on all training labels", ylabel="share fitted, features minus lazy")
-    ratio = np.exp(_pairs(tables, losses, np.log(losses.wrong_loss / losses.clean_loss)))
-    _at_levels(axes[2], ratio, intervals.geometric_mean, tables.params.wrong_levels)
-    axes[2].axhline(1, color="black", linewidth=1, linestyle=":")
-    axes[2].set(yscale="log", xlabel="mean training loss", ylabel="wrong over right, features over lazy")
+    _loss_ratios(axes[2], tables, losses, "labels", "wrong over right labels, features over lazy")
     figure.suptitle(f"Wrong labels last? ({scope(table)})")
     return figure, ahead.stack().rename("ahead").reset_index()
 
 
 def colours(tables: Tables) -> Drawn:
-    """Images in two colours that agree with the class for most of the training set. Accuracy on training images whose
-    colour breaks with it (left) and on all test images in the colour of the other class (middle), against the mean
-    training loss, which falls to the right; blue: learning features, orange: lazy; bands are 95 % bootstrap intervals
-    over seeds. Right: differences, learning features minus lazy, at the levels that claims take; small dots are seeds,
-    large ones means with 95 % intervals."""
+    """Images in two colours that agree with the class for most of the training set. First: accuracy on training images
+    whose colour breaks with it (solid), and on all test images in the colour of the other class (dashed), against the
+    mean training loss, which falls to the right; blue: learning features, orange: lazy; bands are 95 % bootstrap
+    intervals over seeds. Second: their differences, learning features minus lazy. Third: loss on training images whose
+    colour breaks with the class over that on the others, and how widely the log odds of the right class are spread over
+    the former, learning features over lazy. Small dots are seeds, large ones means with 95 % intervals, geometric for
+    ratios."""
     table, course = _usual(tables, "colours", "colour_course")
-    figure, axes = panels(3, width=4.6)
-    levels = np.linspace(course.loss.max() * 0.98, min(tables.params.colour_levels), GRID)
+    figure, axes = panels(3, width=4.8)
+    levels = np.linspace(0.35, min(tables.params.colour_levels), GRID)
     shown = []
-    for axis, part, title, shift, color in (
-        (axes[0], "breaking", "trained on", -0.1, _BLUE),
-        (axes[1], "unseen_breaking", "not trained on", 0.1, _GREEN),
+    for part, title, style, shift, color in (
+        ("breaking", "trained on", "-", -0.1, _BLUE),
+        ("unseen_breaking", "not trained on", "--", 0.1, _GREEN),
     ):
-        _along(axis, tables, course, "loss", f"{part}_accuracy", levels, "-", "")
-        axis.invert_xaxis()
-        axis.axhline(0.5, color="black", linewidth=1, linestyle=":")
-        axis.set(xlabel="mean training loss", ylabel="accuracy where the colour misleads", title=title, ylim=(0, 1))
-        axis.legend(fontsize="x-small")
+        _along(axes[0], tables, course, "loss", f"{part}_accuracy", levels, style, title)
         ahead = _pairs(tables, table, table[f"{part}_accuracy"])
-        _at_levels(axes[2], ahead, intervals.mean, tables.params.colour_levels, shift, color, title)
+        _at_levels(axes[1], ahead, intervals.mean, tables.params.colour_levels, shift, color, title)
         shown.append(ahead.stack().rename("ahead").reset_index().assign(images=title))
-    axes[2].axhline(0, color="black", linewidth=1, linestyle=":")
-    axes[2].set(xlabel="mean training loss", ylabel="accuracy, features minus lazy")
-    axes[2].legend(fontsize="x-small")
+    axes[0].invert_xaxis()
+    axes[0].set(xlabel="mean training loss", ylabel="accuracy where the colour misleads", ylim=(-0.02, None))
+    axes[1].axhline(0, color="black", linewidth=1, linestyle=":")
+    axes[1].set(xlabel="mean training loss", ylabel="accuracy, features minus lazy")
+    _loss_ratios(axes[2], tables, table, "colours", "features over lazy", -0.1, "loss, misleading over others")
+    spread = np.exp(_pairs(tables, table, np.log(table.breaking_spread)))
+    order = tables.params.colour_levels
+    _at_levels(axes[2], spread, intervals.geometric_mean, order, 0.1, _GREEN, "spread of answers, misleading")
+    for axis in axes:
+        axis.legend(fontsize="x-small")
     figure.suptitle(f"Broken correlations last? ({scope(table)})")
     return figure, pd.concat(shown)[["seed", "level", "images", "ahead"]]
 
@@ -164,9 +170,11 @@ def laziness(tables: Tables) -> Drawn:
     """How lazy is lazy? First: share of the rectified units that are on or off as at the start. Second: alignment of
     the tangent kernel with that at the start (both 1 for a linear model); against the mean training loss, which falls
     to the right; bands are 95 % bootstrap intervals over seeds. Third: loss of hard over that of easy places, geometric
-    mean over levels, by output scale, with 95 % intervals; orange: output scale 1 with steps half as large."""
-    toy, (usual,) = tables["toy"], _usual(tables, "course")
-    figure, axes = panels(3, width=4.6)
+    mean over levels, by output scale. Fourth: by how much the loss of hard over that of easy examples is larger, for
+    each kind of difficulty; blue: learning features over lazy, orange: steps half as large over whole ones (grey: what
+    a control may make). Small dots are seeds, large ones geometric means with 95 % intervals."""
+    (usual,) = _usual(tables, "course")
+    figure, axes = panels(4, width=4.3)
     scales = sorted(usual.scale.unique())
     levels = np.linspace(usual["mean"].max() * 0.99, min(tables.params.levels), GRID)
     for axis, value, label in (
@@ -179,15 +187,13 @@ def laziness(tables: Tables) -> Drawn:
         axis.invert_xaxis()
         axis.set(xlabel="mean training loss", ylabel=label)
         axis.legend(title="output scale", fontsize="x-small", title_fontsize="x-small")
-    logs = np.log(toy.hard / toy.easy).groupby([toy.pace, toy.scale, toy.seed]).mean()
-    for (pace, scale), own in logs.groupby(level=["pace", "scale"]):
-        color, shift = (_ORANGE, 1.25) if pace == HALF else (_BLUE, 1.0)
-        _point(axes[2], scale * shift, np.exp(own), color, intervals.geometric_mean)
-    axes[2].set(xscale="log", yscale="log", xlabel="output scale", ylabel="loss of hard over easy places")
-    axes[2].yaxis.set_major_formatter("{x:g}")
-    axes[2].yaxis.set_minor_formatter("{x:g}")
-    figure.suptitle(f"How lazy is lazy? ({scope(toy)})")
-    return figure, np.exp(logs).rename("ratio").reset_index()[["seed", "scale", "pace", "ratio"]]
+    logs = apart(tables, "places").xs(1.0, level="pace")
+    _at_levels(axes[2], np.exp(logs).unstack("scale"), intervals.geometric_mean, scales)
+    _log_axis(axes[2])
+    axes[2].set(xlabel="output scale", ylabel="loss of hard over easy places")
+    shown = _draw_controls(axes[3], tables)
+    figure.suptitle(f"How lazy is lazy? ({scope(usual)})")
+    return figure, shown
 
 
 # --- pieces ----------------------------------------------------------------------------------------------------------
@@ -244,9 +250,47 @@ def _at_levels(
     """Values by level, accuracy or bin, in order and evenly apart."""
     for place, level in enumerate(order):
         _point(axis, place + shift, wide[level], color, how)
-    axis.set_xticks(range(len(order)), [f"{level:g}" for level in order])
+    axis.set_xticks(range(len(order)), [level if isinstance(level, str) else f"{level:g}" for level in order])
     if label:
         axis.plot([], [], color=color, marker="o", label=label)
+
+
+def _log_axis(axis: Axes) -> None:
+    """A logarithmic axis of ratios, with plain numbers."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter("{x:g}")
+
+
+def _loss_ratios(
+    axis: Axes, tables: Tables, table: pd.DataFrame, reading: str, title: str, shift: float = 0.0, label: str = ""
+) -> None:
+    """Loss of hard over that of easy examples at each level, learning features over lazy."""
+    _, hard, easy = READINGS[reading]
+    ratio = np.exp(_pairs(tables, table, np.log(table[hard] / table[easy])))
+    _at_levels(axis, ratio, intervals.geometric_mean, sorted(ratio, reverse=True), shift, _BLUE, label)
+    axis.axhline(1, color="black", linewidth=1, linestyle=":")
+    _log_axis(axis)
+    axis.set(xlabel="mean training loss", ylabel=title)
+
+
+def _draw_controls(axis: Axes, tables: Tables) -> pd.DataFrame:
+    """What learning features makes of the ratio of losses, and what smaller steps do, for each kind of difficulty."""
+    shown = []
+    for shift, what, color, how in (
+        (-0.1, "features over lazy", _BLUE, by_features),
+        (0.1, "half steps over whole", _ORANGE, by_steps),
+    ):
+        ratios = pd.DataFrame({reading: np.exp(how(tables, apart(tables, reading))) for reading in READINGS})
+        _at_levels(axis, ratios, intervals.geometric_mean, list(ratios), shift, color, what)
+        shown.append(ratios.rename_axis("seed").melt(ignore_index=False, var_name="reading", value_name="ratio"))
+        shown[-1] = shown[-1].reset_index().assign(what=what)
+    axis.axhspan(0.95, 1.05, color="gray", alpha=0.2, linewidth=0)
+    axis.axhline(1, color="black", linewidth=1, linestyle=":")
+    _log_axis(axis)
+    axis.set(xlabel="kind of difficulty", ylabel="loss of hard over easy, ratio")
+    axis.legend(fontsize="x-small")
+    return pd.concat(shown).dropna()[["seed", "reading", "what", "ratio"]]
 
 
 def _draw_pattern(axis: Axes) -> None:

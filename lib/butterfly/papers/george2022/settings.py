@@ -12,13 +12,13 @@ SETTINGS = {
         title="two halves with two discs",
         data="yinyang-100",
         model="mlp-3x60",
-        recipe=Recipe(steps=450, batch_size=100, lr=0.03, **_CONSTANT),
+        recipe=Recipe(steps=400, batch_size=100, lr=0.03, **_CONSTANT),
     ),
     "digits-scaled": Setting(
         title="handwritten digits",
         data="digits",
         model="mlp-2x64",
-        recipe=Recipe(steps=1400, batch_size=64, lr=0.01, **_CONSTANT),
+        recipe=Recipe(steps=280, batch_size=64, lr=0.01, **_CONSTANT),
     ),
     "mnist-scaled": Setting(
         title="MNIST",
