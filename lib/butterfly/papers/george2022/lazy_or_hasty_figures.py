@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from butterfly.data import yinyang
 from butterfly.milestones import at_levels
@@ -44,7 +45,7 @@ def places(tables: Tables) -> Drawn:
         shown.append(np.exp(logs).stack().rename("ratio").reset_index().assign(places=label))
     axes[2].axhline(1, color="black", linewidth=1, linestyle=":")
     _log_axis(axes[2])
-    axes[2].set(xlabel="mean training loss", ylabel="loss of hard over easy, features over lazy")
+    axes[2].set(xlabel="mean training loss", ylabel="loss of hard over easy,\nfeatures over lazy")
     axes[2].legend(title="places", fontsize="x-small", title_fontsize="x-small")
     _draw_map(figure, axes[3], tables)
     figure.suptitle(f"Same mean loss, other examples? ({scope(toy)})")
@@ -106,7 +107,7 @@ def scored(tables: Tables) -> Drawn:
     top = axes[1].secondary_xaxis("top")
     top.set_xticks(range(len(score)), [f"{value:.2f}" for value in score], fontsize="x-small")
     top.set_xlabel("mean consistency", fontsize="x-small")
-    _loss_ratios(axes[2], tables, losses, "scores", "least over most consistent, features over lazy")
+    _loss_ratios(axes[2], tables, losses, "scores", "loss of least over most consistent,\nfeatures over lazy")
     figure.suptitle(f"Consistent examples first? ({scope(table)})")
     return figure, ahead.stack().rename("ahead").reset_index()
 
@@ -127,7 +128,7 @@ def labels(tables: Tables) -> Drawn:
     _at_levels(axes[1], ahead, intervals.mean, list(ahead))
     axes[1].axhline(0, color="black", linewidth=1, linestyle=":")
     axes[1].set(xlabel="accuracy on all training labels", ylabel="share fitted, features minus lazy")
-    _loss_ratios(axes[2], tables, losses, "labels", "wrong over right labels, features over lazy")
+    _loss_ratios(axes[2], tables, losses, "labels", "loss on wrong over right labels,\nfeatures over lazy")
     figure.suptitle(f"Wrong labels last? ({scope(table)})")
     return figure, ahead.stack().rename("ahead").reset_index()
 
@@ -250,7 +251,7 @@ def _at_levels(
     """Values by level, accuracy or bin, in order and evenly apart."""
     for place, level in enumerate(order):
         _point(axis, place + shift, wide[level], color, how)
-    axis.set_xticks(range(len(order)), [level if isinstance(level, str) else f"{level:g}" for level in order])
+    axis.set_xticks(range(len(order)), [f"{level:g}" for level in order])
     if label:
         axis.plot([], [], color=color, marker="o", label=label)
 
@@ -258,8 +259,9 @@ def _at_levels(
 def _log_axis(axis: Axes) -> None:
     """A logarithmic axis of ratios, with plain numbers."""
     axis.set_yscale("log")
+    axis.yaxis.set_major_locator(MaxNLocator(6))
+    axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter("{x:g}")
 
 
 def _loss_ratios(
@@ -281,16 +283,19 @@ def _draw_controls(axis: Axes, tables: Tables) -> pd.DataFrame:
         (-0.1, "features over lazy", _BLUE, by_features),
         (0.1, "half steps over whole", _ORANGE, by_steps),
     ):
-        ratios = pd.DataFrame({reading: np.exp(how(tables, apart(tables, reading))) for reading in READINGS})
-        _at_levels(axis, ratios, intervals.geometric_mean, list(ratios), shift, color, what)
-        shown.append(ratios.rename_axis("seed").melt(ignore_index=False, var_name="reading", value_name="ratio"))
-        shown[-1] = shown[-1].reset_index().assign(what=what)
+        axis.plot([], [], color=color, marker="o", label=what)
+        for place, reading in enumerate(READINGS):
+            ratio = np.exp(how(tables, apart(tables, reading)))
+            _point(axis, place + shift, ratio, color, intervals.geometric_mean)
+            shown.append(ratio.rename("ratio").reset_index().assign(reading=reading, what=what))
+    axis.set_xticks(range(len(READINGS)), list(READINGS))
     axis.axhspan(0.95, 1.05, color="gray", alpha=0.2, linewidth=0)
     axis.axhline(1, color="black", linewidth=1, linestyle=":")
     _log_axis(axis)
-    axis.set(xlabel="kind of difficulty", ylabel="loss of hard over easy, ratio")
+    real = tables["wrong"].seed.nunique()
+    axis.set(xlabel="kind of difficulty", ylabel="ratio of losses, hard over easy", title=f"digits: n = {real} seeds")
     axis.legend(fontsize="x-small")
-    return pd.concat(shown).dropna()[["seed", "reading", "what", "ratio"]]
+    return pd.concat(shown)[["seed", "reading", "what", "ratio"]]
 
 
 def _draw_pattern(axis: Axes) -> None:
