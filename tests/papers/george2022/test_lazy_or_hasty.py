@@ -20,6 +20,7 @@ from butterfly.papers.george2022.lazy_or_hasty import (
     arms,
     consistency,
     exact_modes,
+    larger,
     scaled,
     spread,
     standing,
@@ -68,6 +69,7 @@ def test_every_cell_is_there_once(results):
     keys = {
         "toy": (["scale", "pace", "seed", "level"], 4 * 2 * 2),
         "course": (["scale", "pace", "seed", "step"], 2 * looks),
+        "restarted": (["scale", "pace", "seed", "level"], 2 * 2 * 2),
         "map": (["scale", "pace", "seed", "across", "up"], 4 * 2 * 400),
         "modes": (["dynamics", "strength", "time"], 2 * 5 * 400),
         "drawn": (["dynamics", "seed", "level"], 2 * 2 * 3),
@@ -163,6 +165,13 @@ def test_a_standing_network_says_nothing_and_starts_as_torch_starts_layers():
         for prefix in ("", "start."):
             assert torch.equal(model.layout.tensors(theta)[prefix + name], view)
     assert (model.logits(theta, torch.randn(6, 3)) == 0).all()
+    assert (model.logits(larger(model, [3, 4]), torch.randn(6, 3)) == 0).all()
+
+
+def test_the_larger_start_is_sqrt_6_as_wide():
+    model = Centred.of(models.build("mlp-2x256", (64,), 10), 1.0)
+    wide, usual = (model.layout.tensors(start(model, [0]))["linear1.weight"] for start in (larger, standing))
+    assert (wide.std() / usual.std()).item() == pytest.approx(6**0.5, rel=0.01)
 
 
 def test_steps_follow_the_output_scale_and_the_pace():
@@ -338,6 +347,7 @@ def test_shards_hold_nothing_that_does_not_matter():
 def world(
     easy=1.2,  # ratio of hard over easy, features over lazy, at places trained on
     unseen=1.2,  # and at others
+    again=1.2,  # and from larger weights
     half=1.0,  # what half the step changes of it
     lazier=1.0,  # and what a scale ten times as large
     modes_=0.1,  # of the weakest mode, nonlinear dynamics; linearised: 0.7
@@ -360,6 +370,7 @@ def world(
     """Ten seeds in which every effect has its size."""
     random, p = np.random.default_rng(0), Params()
     rows = {name: [] for name in ("toy", "drawn", "bins", "bin_losses", "wrong", "wrong_losses", "colours")}
+    rows["restarted"] = []
 
     def about(value, by=0.01):
         return value * np.exp(by * random.normal())
@@ -372,6 +383,9 @@ def world(
                 row |= {"hard": about(0.6 * more), "unseen_hard": about(0.6 * (unseen if scale == 1 else 1))}
                 row |= {"signs": signs + about(1e-3), "kernel": about(turned if scale == 1 else kernel, 1e-4)}
                 rows["toy"].append(row)
+                if pace == 1 and scale < 1000:
+                    row = {"hard": about(0.6 * (again if scale == 1 else 1)), "easy": 0.3, "level": level}
+                    rows["restarted"].append(row | {"scale": scale, "pace": 1, "seed": seed})
         for level in p.draw_levels:
             for dynamics, ratio in zip(modes.DYNAMICS, (solved, 1.0), strict=True):
                 row = {"dynamics": dynamics, "seed": seed, "level": level, "others": 0.2, "flipped": about(0.4 * ratio)}
@@ -417,6 +431,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
     [
         ({"LH01"}, {"easy": 0.8}),
         ({"LH01b"}, {"unseen": 0.8}),
+        ({"LH01d"}, {"again": 0.8}),
         ({"LH01c"}, {"half": 1.2}),
         ({"LH01c"}, {"half": 0.9}),
         ({"LH02"}, {"modes_": 0.8}),
@@ -450,7 +465,7 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(ids, change):
 
 def test_no_effect_decides_nothing_that_is_asked_of_networks():
     """Where the output scale changes nothing, no claim on it is supported."""
-    found = judge(easy=1.0, unseen=1.0, lead=0.0, loss=1.0, wrong=0.0, wrong_loss=1.0, broken=0.0,
+    found = judge(easy=1.0, unseen=1.0, again=1.0, lead=0.0, loss=1.0, wrong=0.0, wrong_loss=1.0, broken=0.0,
                   broken_unseen=0.0, broken_loss=1.0, spread=1.0, solved=1.0)  # fmt: skip
     asked = {q.id for q in study.questions if q.kind is not Kind.CHECK and q.id != "LH06c"}
     assert not {id for id in asked if found[id] == "supported"}
@@ -459,7 +474,16 @@ def test_no_effect_decides_nothing_that_is_asked_of_networks():
 def test_estimates_are_what_was_planted():
     made = study.judge(Params(), world())
     found = {c.id: c.estimate for c in made}
-    planted = {"LH01": 1.2, "LH01b": 1.2, "LH01c": 1.0, "LH02": -0.6, "LH02b": 1.5, "LH03": 0.1, "LH03b": 1.3}
+    planted = {
+        "LH01": 1.2,
+        "LH01b": 1.2,
+        "LH01c": 1.0,
+        "LH01d": 1.2,
+        "LH02": -0.6,
+        "LH02b": 1.5,
+        "LH03": 0.1,
+        "LH03b": 1.3,
+    }
     planted |= {"LH03c": 1.0, "LH03d": 1.0, "LH04": -0.1, "LH04b": 1.2, "LH04c": 1.0, "LH05": -0.2, "LH05b": -0.2}
     planted |= {"LH05c": 1.2, "LH05d": 1.3, "LH05e": 1.0, "LH06": 0.995, "LH06b": 0.995, "LH06c": 0.5, "LH06d": 1.0}
     assert planted.keys() == set(CLAIMS)
@@ -468,7 +492,8 @@ def test_estimates_are_what_was_planted():
 
 
 VOID = {
-    "toy": {id for id in CLAIMS if id.startswith(("LH01", "LH06"))},
+    "toy": {id for id in CLAIMS if id.startswith(("LH01", "LH06")) and id != "LH01d"},
+    "restarted": {"LH01d"},
     "drawn": {"LH02b"},
     "bins": {"LH03", "LH03b", "LH03c", "LH03d"},
     "bin_losses": {"LH03", "LH03b", "LH03c", "LH03d"},
@@ -476,8 +501,8 @@ VOID = {
     "wrong_losses": {"LH04", "LH04b", "LH04c"},
     "colours": {"LH05", "LH05b", "LH05c", "LH05d", "LH05e"},
 }
-READ = {"toy": "hard", "drawn": "flipped", "bins": "right", "bin_losses": "hard", "wrong": "wrong_accuracy",
-        "wrong_losses": "wrong_loss", "colours": "breaking_accuracy"}  # fmt: skip
+READ = {"toy": "hard", "restarted": "hard", "drawn": "flipped", "bins": "right", "bin_losses": "hard",
+        "wrong": "wrong_accuracy", "wrong_losses": "wrong_loss", "colours": "breaking_accuracy"}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VOID)

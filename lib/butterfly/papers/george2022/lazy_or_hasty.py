@@ -47,6 +47,7 @@ class Params(OneModel):
     seeds_per_shard: int = Field(4, ge=1)
     scales: tuple[float, ...] = (1.0, 100.0)  # networks learn features at the first, and are lazy at the last
     longer: float = Field(5.0, ge=1)  # how many times as many updates there are at scales above the first
+    restarted_longer: float = Field(5.0, ge=1)  # the same where weights start larger, and networks learn sooner
     lazier: float = Field(10.0, gt=1)  # times the last scale, to see whether that is lazy enough
     levels: tuple[float, ...] = (0.5, 0.4)  # two of the authors' three
     looks: int = Field(20, ge=10)
@@ -149,6 +150,10 @@ def plan(params: Params) -> list[Shard]:
             common = study.config(scaled(base, params, scale, pace), params, **arm, **own)
             shards += [Shard(compute, common | {"seeds": seeds}) for seeds in params.few("seeds", count)]
     scored = study.config(real.changed(steps=params.score_steps), params, shares=list(params.shares))
+    for scale in (params.lazy, params.hasty):
+        base = scaled(chosen, params, scale, longer=params.restarted_longer)
+        common = study.config(base, params, scale=scale, pace=1.0, looks=params.looks, levels=list(params.levels))
+        shards += [Shard(restart, common | {"seeds": seeds}) for seeds in params.few("seeds")]
     few = params.few("seeds", params.score_runs)
     shards += [Shard(score, scored | {"seeds": [SCORERS + seed for seed in seeds]}) for seeds in few]
     names = ("points", "flipped", "dimension", "noise", "start", "draw_levels")
@@ -171,12 +176,13 @@ def arms(params: Params, controls: bool) -> list[tuple[float, float]]:
     return [*((scale, 1.0) for scale in scales), (params.hasty, HALF)]
 
 
-def scaled(chosen: Setting, params: Params, scale: float, pace: float = 1.0) -> Setting:
+def scaled(chosen: Setting, params: Params, scale: float, pace: float = 1.0, longer: float | None = None) -> Setting:
     """The setting at an output scale: the step is divided by its square, and above the first there are more updates.
 
-    At a pace below 1 steps are that much smaller, and there are that many more.
+    `longer` says how many times as many, if the parameter of that name does not. At a pace below 1 steps are that much
+    smaller, and there are that many more.
     """
-    longer = 1.0 if scale == params.hasty else params.longer
+    longer = 1.0 if scale == params.hasty else longer or params.longer
     recipe = chosen.recipe
     return chosen.changed(steps=round(recipe.steps * longer / pace), lr=recipe.lr * pace / scale**2)
 
@@ -211,6 +217,20 @@ def race(bench: Bench) -> Arrays:
     arrays = {name: values.numpy() for name, values in found.items()}
     places = read(beyond.numpy(), crossings(arrays["mean"], bench["levels"]))
     return arrays | {"looks": looks, "map": places.astype(np.float32)}
+
+
+@study.shard
+def restart(bench: Bench) -> Arrays:
+    """As `race`, from larger weights: the mean training loss, and that of easy and of hard places, `[T, S]` each."""
+    task = bench.task
+    labels, discs = _patterns(task.x, [turn_of(seed) for seed in bench.seeds])
+
+    def measure(now: Snapshot) -> dict[str, Tensor]:
+        each = answers(now, task.x, labels)[0]
+        return {"mean": each.mean(1), "easy": within(each, ~discs), "hard": within(each, discs)}
+
+    looks, found = follow(bench, task, labels, measure, start=larger)
+    return {"looks": looks} | {name: values.numpy() for name, values in found.items()}
 
 
 @study.shard
@@ -312,8 +332,26 @@ def draw(bench: Bench) -> Arrays:
 # --- training and reading --------------------------------------------------------------------------------------------
 
 
+def standing(model: Centred, seeds: Sequence[int]) -> Tensor:
+    """Networks at their start `[S, P]`, which is that of layers of `torch.nn`, as the authors' were."""
+    own = initial.uniform(model.inner, seeds)[:, : model.inner.layout.count]
+    theta = own.new_zeros(len(own), model.layout.size)
+    theta[:, : model.layout.count] = torch.cat([own, own], 1)
+    return theta
+
+
+def larger(model: Centred, seeds: Sequence[int]) -> Tensor:
+    """Networks at the start that they have elsewhere in this companion `[S, P]`: Kaiming normal, sqrt(6) as wide."""
+    return model.init(list(seeds))
+
+
 def follow(
-    bench: Bench, task: Data, labels: Tensor, measure: Measure, weights: Tensor | None = None
+    bench: Bench,
+    task: Data,
+    labels: Tensor,
+    measure: Measure,
+    weights: Tensor | None = None,
+    start: Callable[[Centred, Sequence[int]], Tensor] = standing,
 ) -> tuple[np.ndarray, dict[str, Tensor]]:
     """Train networks of the shard's output scale on `labels [S, N]`: the looks `[T]`, what was measured `[T, ...]`."""
     inner = models.build(bench.setting.model, task.input_shape, task.classes)
@@ -321,17 +359,9 @@ def follow(
     targets = torch.nn.functional.one_hot(labels, task.classes).to(task.x)
     looks, whole = root_looks(bench.recipe.steps, bench["looks"]), replace(task, targets=targets, weights=weights)
     watch = Observer("watch", measure, frozenset(looks))
-    run = train(model, whole, bench.recipe, bench.seeds, observers=[watch], init=standing(model, bench.seeds))
+    run = train(model, whole, bench.recipe, bench.seeds, observers=[watch], init=start(model, bench.seeds))
     seen = [found for _, found in run.recorded("watch")]
     return np.array(looks), {name: torch.stack([found[name].cpu() for found in seen]) for name in seen[0]}
-
-
-def standing(model: Centred, seeds: Sequence[int]) -> Tensor:
-    """Networks at their start `[S, P]`, which is that of layers of `torch.nn`, as the authors' were."""
-    own = initial.uniform(model.inner, seeds)[:, : model.inner.layout.count]
-    theta = own.new_zeros(len(own), model.layout.size)
-    theta[:, : model.layout.count] = torch.cat([own, own], 1)
-    return theta
 
 
 def answers(now: Snapshot, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -394,14 +424,17 @@ def consistency(right: np.ndarray, confidence: np.ndarray, trained: np.ndarray) 
 def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
     """Tidy tables; `level` is where a network is read, and what it never reached is NaN.
 
-    In the plane: `toy` (a row an output scale, pace, seed and level), `course` (and look), `map` (place). The model
-    that can be solved: `modes` (dynamics, mode and time), `drawn` (dynamics, seed and level). Scored examples:
-    `consistency` (example), `bins` (scale, seed, accuracy and bin), `bin_losses` (loss level: the first bin and the
-    last), `bin_course` (look and bin). Wrong labels: `wrong` (accuracy), `wrong_losses` (loss level), `wrong_course`
-    (look). Colours: `colours` (loss level), `colour_course` (look).
+    In the plane: `toy` (a row an output scale, pace, seed and level), `course` (and look), `restarted` (as `toy`),
+    `map` (place). The model that can be solved: `modes` (dynamics, mode and time), `drawn` (dynamics, seed and level).
+    Scored examples: `consistency` (example), `bins` (scale, seed, accuracy and bin), `bin_losses` (loss level: the
+    first bin and the last), `bin_course` (look and bin). Wrong labels: `wrong` (accuracy), `wrong_losses` (loss level),
+    `wrong_course` (look). Colours: `colours` (loss level), `colour_course` (look).
     """
-    of = {kind: [s for s in shards if s.compute is kind] for kind in (race, learn, mislabel, tint, score, draw)}
+    of = {
+        kind: [s for s in shards if s.compute is kind] for kind in (race, restart, learn, mislabel, tint, score, draw)
+    }
     tables = stacked(map(_of_race, of[race]))
+    tables |= stacked(_of_restart(shard) for shard in of[restart])
     tables["map"] = pd.concat([_of_map(params, shard) for shard in of[race]], ignore_index=True)
     scores = {k: np.concatenate([s[k] for s in of[score]], 1) for k in ("right", "confidence", "trained")}
     known, order = consistency(**scores)
@@ -411,7 +444,7 @@ def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
     tables |= stacked(_of_bins(params, shard, groups) for shard in of[learn])
     tables |= stacked(_of_labels(params, shard) for shard in of[mislabel])
     tables |= stacked(_of_colours(params, shard) for shard in of[tint])
-    settings = dict.fromkeys(("toy", "course", "map"), params.setting)
+    settings = dict.fromkeys(("toy", "course", "restarted", "map"), params.setting)
     settings |= dict.fromkeys(("colours", "colour_course"), params.tinted)
     found = {name: table.assign(setting=settings.get(name, params.real)) for name, table in tables.items()}
     return found | {"modes": exact_modes(params), "drawn": pd.concat(map(_of_draws, of[draw]), ignore_index=True)}
@@ -444,6 +477,10 @@ def _of_race(shard: Shard) -> dict[str, pd.DataFrame]:
         "toy": _readings(shard, names, "mean", shard.config["levels"]),
         "course": _course(shard, ["mean", "easy", "hard", "signs", "kernel"]),
     }
+
+
+def _of_restart(shard: Shard) -> dict[str, pd.DataFrame]:
+    return {"restarted": _readings(shard, ["easy", "hard"], "mean", shard.config["levels"])}
 
 
 def _of_map(params: Params, shard: Shard) -> pd.DataFrame:
@@ -598,6 +635,20 @@ HALVED = "ratio, steps half as large over whole ones, of the loss of"
 def no_matter_of_steps(t: Tables) -> Interval:
     """Steps half as large, and twice as many, change nothing of how far easy places are ahead of hard ones."""
     return _factor(by_steps(t, apart(t, "places")))
+
+
+def unreached_again(t: Tables) -> str:
+    """Claims are void where a network that started larger never reaches one of the mean training losses."""
+    return lost(t["restarted"][["easy", "hard"]], "readings are missing, since a network never came to that loss")
+
+
+@study.claim("LH01d", by=f"{RATIO} places {AT}, from weights that start larger", region=above(1.0), origin=Origin.OURS,
+             unless=unreached_again, figure="a")  # fmt: skip
+def easy_first_from_larger_weights(t: Tables) -> Interval:
+    """At the same mean training loss, networks that learn features have gone further on easy examples and less far on
+    hard ones than lazy networks also where all start from larger weights (Kaiming normal)."""
+    table = t["restarted"]
+    return _factor(_difference(t, np.log(table.hard / table.easy), table))
 
 
 # --- claims: the model that can be solved ----------------------------------------------------------------------------

@@ -23,10 +23,10 @@ def places(tables: Tables) -> Drawn:
     """Two halves with two discs. First: the classes, and the hard places in the discs. Second: training loss of hard
     and of easy places against the mean training loss, which falls to the right; lines are means over seeds, bands 95 %
     bootstrap intervals. Third: loss of hard over that of easy places, learning features over lazy, at each level (1: no
-    difference); small dots are seeds, large ones geometric means with 95 % intervals. Fourth: the difference in loss at
-    places not trained on, learning features minus lazy, at the middle level, all seeds turned alike; dashed: the
-    discs."""
-    toy, course = _usual(tables, "toy", "course")
+    difference), also from larger weights; small dots are seeds, large ones geometric means with 95 % intervals. Fourth:
+    the difference in loss at places not trained on, learning features minus lazy, at the middle level, all seeds turned
+    alike; dashed: the discs."""
+    toy, course, again = _usual(tables, "toy", "course", "restarted")
     figure, axes = panels(4, width=4.3)
     _draw_pattern(axes[0])
     levels = np.linspace(course["mean"].max() * 0.99, min(tables.params.levels), GRID)
@@ -38,9 +38,12 @@ def places(tables: Tables) -> Drawn:
     axes[1].set(xlabel="mean training loss", ylabel="training loss of the group", title="hard and easy places")
     axes[1].legend(fontsize="x-small")
     shown = []
-    for shift, part, color in ((-0.1, "", _BLUE), (0.1, "unseen_", _GREEN)):
-        logs = _pairs(tables, toy, np.log(toy[f"{part}hard"] / toy[f"{part}easy"]))
-        label = "trained on" if not part else "not trained on"
+    for shift, label, table, part, color in (
+        (-0.2, "trained on", toy, "", _BLUE),
+        (0.0, "not trained on", toy, "unseen_", _GREEN),
+        (0.2, "trained on, larger start", again, "", _ORANGE),
+    ):
+        logs = _pairs(tables, table, np.log(table[f"{part}hard"] / table[f"{part}easy"]))
         _at_levels(axes[2], np.exp(logs), intervals.geometric_mean, tables.params.levels, shift, color, label)
         shown.append(np.exp(logs).stack().rename("ratio").reset_index().assign(places=label))
     axes[2].axhline(1, color="black", linewidth=1, linestyle=":")
