@@ -36,6 +36,7 @@ TINY = Params(
     steps=12,
     seeds=2,
     seeds_per_shard=2,
+    restarted_steps=12,
     longer=2.0,
     looks=10,
     levels=(0.69, 0.68),
