@@ -23,7 +23,7 @@
 # - **Output scale.** Networks put out `scale * (f(w) - f(w0))`, with `w0` their start, and steps are divided by the square of
 #   the scale. At scale 1 they learn features ("hasty"); at 100 they are taken for linear. Figure (f) asks whether they are.
 # - **Equal progress.** Which examples come first is asked at the same mean training loss, or the same accuracy on all, not
-#   at the same time. Every claim holds a network against a lazy one with the same start, data and order of batches.
+#   at the same time. A network that learns features is held against a lazy one with the same start, data and order of batches.
 # - **Difficulty** is a place in the plane, a score of consistency (the share of networks that answer right without having
 #   trained on an example), a wrong label, or a colour that misleads.
 # - Networks start as the layers of `torch.nn` do, like the authors'. Theirs on CIFAR-10 were residual networks of 18 layers
