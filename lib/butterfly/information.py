@@ -7,7 +7,7 @@ bounds the information from below (Donsker & Varadhan 1983; Nguyen, Wainwright &
     f    mean T(pairs) - mean exp(T(shuffled) - 1)
 
 and the network that makes a bound largest is the estimator of Belghazi et al. (2018). The gradient of the logarithm,
-taken over a minibatch, is biased; `dv` divides by a moving average of mean exp T instead, `plain` by the minibatch's own.
+taken over a minibatch, is biased: `plain` divides by the minibatch's own mean exp T, `dv` by a moving average of it.
 A stack of statistics networks learns in lockstep, each from pairs of its own.
 """
 

@@ -23,9 +23,11 @@ from butterfly.models import Model
 from butterfly.papers.belghazi2018 import PAPER
 from butterfly.streams import generator
 from butterfly.study import Arrays, Bench, Config, Interval, OneModel, Origin, Shard, Study, Tables, Times, above, below
-from butterfly.study import check_looks, intervals, lost, sound
+from butterfly.study import check_looks, grid, intervals, lost
+from butterfly.study.intervals import POSITIVE
 from butterfly.train import Observer, Recipe, train
 
+REACHED = 0.8  # the share of the information up to which the work is counted
 SAMPLE_LOOKS = 20  # a network that learns from few pairs is stopped at the best of them
 LIMITS = "McAllester & Stratos 2018, arXiv 1811.04251"
 TISHBY = "Shwartz-Ziv & Tishby 2017, arXiv 1703.00810"
@@ -61,7 +63,7 @@ class Params(OneModel):
     sample_updates: int = Field(100, ge=SAMPLE_LOOKS)
     noises: tuple[float, ...] = (0.5,)  # on functions of a number
     checkpoints: Times = (0.0, 10.0, 100.0)
-    layer_noise: float = Field(2.0, gt=0)  # on a hidden layer, in standard deviations of its units
+    layer_noise: float = Field(3.0, gt=0)  # on a hidden layer, in standard deviations of its units
     inputs: int = Field(300, ge=50)  # test examples whose hidden layers are measured
 
     @model_validator(mode="after")
@@ -73,7 +75,9 @@ class Params(OneModel):
         if self.correlations[-1] >= 1 or len(self.correlations) < 3 or self.correlations[1] == 0:
             raise ValueError(f"correlations = {list(self.correlations)}: give three or more, below 1")
         if self.compared not in self.sizes or len(self.sizes) < 2 or self.sizes[0] < 20:
-            raise ValueError(f"sizes = {list(self.sizes)}: give two or more from 20 on, with compared = {self.compared}")
+            raise ValueError(
+                f"sizes = {list(self.sizes)}: give two or more from 20 on, with compared = {self.compared}"
+            )
         if self.checkpoints[-1] != 100 or self.after not in self.checkpoints[:-1] or len(self.checkpoints) < 3:
             raise ValueError(f"checkpoints = {list(self.checkpoints)}: give three or more, up to 100")
         if self.small_batches[0] < 2 or self.noises[0] == 0:
@@ -303,3 +307,300 @@ def _noisy_layers(streams: list[torch.Generator], x: Tensor, hidden: Tensor, noi
     places = places.repeat(copies, 1).to(x.device)
     sent = hidden.gather(1, places.unsqueeze(2).expand(-1, -1, hidden.shape[2]))
     return x.flatten(1)[places], (sent + noise * drawn.repeat(copies, 1, 1)) / math.sqrt(1 + noise**2)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables, information in nats: `gaussians` (a row an arm, correlation, seed and update), `cost` (dimensions,
+    seed), `samples` (size, dimensions, correlation, seed), `functions` (function, noise, seed), `layers` (time, seed).
+    """
+    found: dict[str, list[pd.DataFrame]] = {}
+    for shard in shards:
+        found.setdefault(shard.of, []).append(_READ[shard.of](shard))
+    tables = {name: pd.concat(parts, ignore_index=True) for name, parts in found.items()}
+    return tables | {"cost": costs(tables["gaussians"], params)}
+
+
+def _read_gaussians(shard: Shard) -> pd.DataFrame:
+    own = shard.config
+    axes = {"update": own["looks"], "correlation": own["correlations"], "seed": own["seeds"]}
+    table = grid(shard["value"], axes).assign(**{k: own[k] for k in ("dimensions", "bound", "batch")})
+    return table.assign(truth=[information.of_gaussians(r, own["dimensions"]) for r in table.correlation])
+
+
+def _read_samples(shard: Shard) -> pd.DataFrame:
+    own = shard.config
+    axes = {"correlation": own["correlations"], "seed": own["seeds"]}
+    table = grid(shard["best"], axes, "best").assign(dimensions=own["dimensions"], size=own["size"])
+    table = table.assign(**{name: shard[name].ravel() for name in ("last", "own", "neighbours")})
+    return table.assign(truth=[information.of_gaussians(r, own["dimensions"]) for r in table.correlation])
+
+
+def _read_functions(shard: Shard) -> pd.DataFrame:
+    own = shard.config
+    axes = {"function": [*FUNCTIONS, RELABELLED], "noise": own["noises"], "seed": own["seeds"]}
+    table = grid(shard["value"], axes)
+    known = {cell: _known(*cell) for cell in set(zip(table.function, table.noise, strict=True))}
+    return table.assign(truth=[known[cell] for cell in zip(table.function, table.noise, strict=True)])
+
+
+def _known(function: str, noise: float) -> float:
+    """Information of a uniform number and a noisy function of it; that of `x` where both are relabelled."""
+    x = torch.linspace(-1, 1, 2001, dtype=torch.float64)
+    return information.of_function(FUNCTIONS.get(function, FUNCTIONS["x"])(x), noise)
+
+
+def _read_layers(shard: Shard) -> pd.DataFrame:
+    own = shard.config
+    table = grid(shard["value"], {"time": own["checkpoints"], "seed": own["seeds"]})
+    table = table.assign(exact=shard["exact"].ravel(), cka=shard["cka"].ravel())
+    return table.assign(accuracy=np.tile(shard["accuracy"], len(own["checkpoints"])))
+
+
+_READ = {
+    "gaussians": _read_gaussians,
+    "samples": _read_samples,
+    "functions": _read_functions,
+    "layers": _read_layers,
+}
+
+
+def costs(table: pd.DataFrame, params: Params) -> pd.DataFrame:
+    """Updates until the bound first reaches `REACHED` of the information, where all dimensions hold the same of it.
+
+    Known up to the distance of two looks: between `lower` and `upper`, 0 and infinity where no look bounds them.
+    """
+    equal = np.isclose(table.truth, information.of_gaussians(params.top, params.low))
+    some = table[equal & (table.bound == "dv") & (table.batch == params.batch)]
+    rows = []
+    for (dimensions, seed), curve in some.groupby(["dimensions", "seed"]):
+        looks, reached = curve.sort_values("update")[["update", "value"]].to_numpy().T
+        beyond = reached >= REACHED * curve.truth.mean()
+        first = int(beyond.argmax()) if beyond.any() else len(looks)
+        layout = models.build(params.statistics, (1, 2 * dimensions), 1).layout
+        weights = sum(p.numel for p in layout.parameters if p.kind == "weight")
+        lower, upper = (looks[first - 1] if first else 0), (looks[first] if beyond.any() else math.inf)
+        rows.append((dimensions, seed, weights, float(lower), float(upper)))
+    return pd.DataFrame(rows, columns=["dimensions", "seed", "weights", "lower", "upper"])
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+@study.unless
+def broken_bounds(t: Tables) -> str:
+    """Claims are void where an estimate is not finite."""
+    needed = {
+        "gaussians": ["value"],
+        "samples": ["best", "own", "neighbours"],
+        "functions": ["value"],
+        "layers": ["value", "exact", "cka"],
+    }
+    reasons = [lost(t[name][columns], f"estimates of {name} are not finite") for name, columns in needed.items()]
+    return "; ".join(filter(None, reasons))
+
+
+def untrained(t: Tables) -> str:
+    """Claims are void by the rule for all, or where a classifier has learned less than half of its training set."""
+    weak = int((t["layers"].groupby("seed").accuracy.min() < 0.5).sum())
+    return "; ".join(filter(None, [broken_bounds(t), f"{weak} classifiers did not learn" if weak else ""]))
+
+
+def within_limit(t: Tables) -> str:
+    """Claims are void by the rule for all, or where the information itself does not exceed the limit."""
+    small = information.of_gaussians(t.params.top, t.params.high) <= t.params.limit
+    return "; ".join(filter(None, [broken_bounds(t), "the information lies below the limit" if small else ""]))
+
+
+def learned(t: Tables, dimensions: int, bound: str = "dv", batch: int | None = None) -> pd.DataFrame:
+    """The last look of one arm, at the correlations of the grid."""
+    table = t["gaussians"]
+    arm = (table.dimensions == dimensions) & (table.bound == bound) & (table.batch == (batch or t.params.batch))
+    return table[arm & (table["update"] == table["update"].max()) & table.correlation.isin(t.params.correlations)]
+
+
+def _wide(table: pd.DataFrame, values: pd.Series, *columns: str) -> np.ndarray:
+    """Values as `[S, k]`: a row a seed, a column each cell."""
+    return table.assign(found=values).pivot_table("found", "seed", list(columns)).to_numpy()
+
+
+# A tenth of a nat: the ratio of densities is off by a tenth, on average over pairs.
+@study.claim(
+    "MI01", by="absolute error in nats, largest mean over correlations", region=below(0.1), figure="a",
+    origin=Origin.PAPER, place="second hand: section on multivariate Gaussians and its figure", scope=GAUSSIANS,
+)  # fmt: skip
+def tight(t: Tables) -> Interval:
+    """Between Gaussian vectors of {params.low} dimensions, the estimate is the closed form at every correlation."""
+    table = learned(t, t.params.low)
+    return intervals.largest_mean(_wide(table, (table.value - table.truth).abs(), "correlation"), POSITIVE)
+
+
+@study.claim(
+    "MI01b", by="relative error, largest mean over correlations above 0", region=below(0.1), figure="a",
+    origin=Origin.PAPER, place="second hand: section on multivariate Gaussians and its figure", scope=GAUSSIANS,
+)  # fmt: skip
+def tight_in_many(t: Tables) -> Interval:
+    """Between Gaussian vectors of {params.high} dimensions, the estimate is the closed form at every correlation."""
+    table = learned(t, t.params.high).query("correlation > 0")
+    return intervals.largest_mean(_wide(table, (table.value / table.truth - 1).abs(), "correlation"), POSITIVE)
+
+
+# That no bound may be trusted beyond the logarithm of the number of pairs is their theorem; that this one does not go
+# there by itself is not: a network that tells all pairs from all shuffled ones could report any value.
+@study.claim(
+    "MI01c", by="estimate less the logarithm of the {examples} pairs that it is read on, at correlation {params.top:g}",
+    region=below(0.0), margin=1.0, figure="a", origin=Origin.OTHER, source=LIMITS, place="abstract",
+    scope=GAUSSIANS, unless=within_limit,
+)  # fmt: skip
+def limited(t: Tables) -> Interval:
+    """Where the information exceeds the logarithm of the number of pairs, the estimate stays below that logarithm."""
+    table = learned(t, t.params.high).query("correlation == @t.params.top")
+    return intervals.mean(table.value - t.params.limit)
+
+
+@study.claim(
+    "MI01d", by="difference of the bounds in nats, f less Donsker-Varadhan, mean over correlations above 0",
+    region=below(0.0), margin=0.1, figure="a", origin=Origin.PAPER,
+    place="second hand: the two bounds compared, theory and figure", scope=GAUSSIANS,
+)  # fmt: skip
+def looser(t: Tables) -> Interval:
+    """In {params.high} dimensions the bound by f-divergence ends lower than that of Donsker and Varadhan."""
+    f, dv = (learned(t, t.params.high, bound).query("correlation > 0") for bound in ("f", "dv"))
+    return intervals.mean((_wide(f, f.value, "correlation") - _wide(dv, dv.value, "correlation")).mean(1))
+
+
+@study.claim(
+    "MI01e", by="ratio of the absolute errors with minibatches of {params.tiny}, moving average over none",
+    region=below(1.0), figure="d", origin=Origin.PAPER, place="second hand: section on the bias of the gradient",
+    scope=GAUSSIANS,
+)  # fmt: skip
+def corrected(t: Tables) -> Interval:
+    """With small minibatches, the moving average in the gradient makes the estimate more accurate."""
+    arms = [learned(t, t.params.low, bound, t.params.tiny).set_index("seed") for bound in ("dv", "plain")]
+    errors = [(arm.value - arm.truth).abs() for arm in arms]
+    return intervals.geometric_mean(errors[0] / errors[1])
+
+
+def _against_neighbours(t: Tables, dimensions: int) -> Interval:
+    """Ratio of the absolute errors on the same pairs, network over neighbours: a seed's geometric mean over
+    correlations."""
+    table = t["samples"].query("dimensions == @dimensions and size == @t.params.compared")
+    logs = np.log((table.best - table.truth).abs() / (table.neighbours - table.truth).abs())
+    return intervals.geometric_mean(np.exp(_wide(table, logs, "correlation").mean(1)))
+
+
+@study.claim(
+    "MI02", by="ratio of the absolute errors, network over neighbours, geometric mean over correlations above 0",
+    region=below(1.0), figure="b", origin=Origin.PAPER, place="second hand: figure on multivariate Gaussians",
+    scope=SAMPLES,
+)  # fmt: skip
+def better_in_many(t: Tables) -> Interval:
+    """From the same pairs in {params.high} dimensions, the network comes closer to the truth than neighbours do."""
+    return _against_neighbours(t, t.params.high)
+
+
+@study.claim(
+    "MI02b", by="ratio of the absolute errors, network over neighbours, geometric mean over correlations above 0",
+    region=above(1.0), figure="b", origin=Origin.OURS, scope=SAMPLES,
+)  # fmt: skip
+def worse_in_few(t: Tables) -> Interval:
+    """From the same pairs in {params.low} dimensions, neighbours come closer to the truth than the network does."""
+    return _against_neighbours(t, t.params.low)
+
+
+@study.claim(
+    "MI03", by="absolute error in nats, largest mean over functions and noises", region=below(0.1), figure="c",
+    origin=Origin.PAPER, place="second hand: section on non-linear dependence and its figure",
+    scope="functions of a uniform number under noise, {statistics}",
+)  # fmt: skip
+def any_function(t: Tables) -> Interval:
+    """For identity, cube and sine under noise alike, the estimate is the value that quadrature gives."""
+    table = t["functions"].query("function != @RELABELLED")
+    return intervals.largest_mean(_wide(table, (table.value - table.truth).abs(), "function", "noise"), POSITIVE)
+
+
+@study.claim(
+    "MI03b", by="absolute difference in nats, largest mean over noises", region=below(0.1), figure="c",
+    origin=Origin.PAPER, place="second hand: section on non-linear dependence",
+    scope="functions of a uniform number under noise, {statistics}",
+)  # fmt: skip
+def invariant(t: Tables) -> Interval:
+    """Cubing both variables, which loses nothing, leaves the estimate where it is."""
+    cells = t["functions"].pivot_table("value", ["seed", "noise"], "function")
+    apart = (cells[RELABELLED] - cells["x"]).abs().unstack()
+    return intervals.largest_mean(apart.to_numpy(), POSITIVE)
+
+
+# Linear cost: ten times the dimensions, ten times the multiply-adds. A pass costs less than that by construction (only
+# the first layer grows); whether more passes are needed is the question.
+@study.claim(
+    "MI04", by="multiply-adds until four fifths of the information, {params.high} over {params.low} dimensions, over "
+    "the ratio of the dimensions", region=below(1.0), figure="d", origin=Origin.ABSTRACT, scope=GAUSSIANS,
+)  # fmt: skip
+def linear(t: Tables) -> Interval:
+    """At equal information, the work of finding most of it grows at most linearly with the dimension."""
+    cost = t["cost"].set_index("seed")
+    few, many = cost[cost.dimensions == t.params.low], cost[cost.dimensions == t.params.high]
+    each = many.weights / few.weights * t.params.low / t.params.high
+    with np.errstate(divide="ignore"):
+        return intervals.between_bounds(each * many.lower / few.upper, each * many.upper / few.lower)
+
+
+@study.claim(
+    "MI05", by="slope of the log absolute error on the log number of pairs, mean over seeds", region=below(0.0),
+    margin=0.25, figure="b", origin=Origin.ABSTRACT, scope="Gaussian pairs, {statistics}",
+)  # fmt: skip
+def consistent(t: Tables) -> Interval:
+    """In {params.high} dimensions, the error falls as the number of pairs grows."""
+    table = _by_size(t)
+    errors = _wide(table, np.log((table.best - table.truth).abs()), "size")
+    return intervals.mean(intervals.slopes(np.log(sorted(table["size"].unique())), errors))
+
+
+@study.claim(
+    "MI05b", by="ratio of estimate and closed form", region=above(1.0), figure="b", origin=Origin.OURS,
+    scope="Gaussian pairs, {statistics}",
+)  # fmt: skip
+def overfitted(t: Tables) -> Interval:
+    """Read on the few pairs that the network learned from to the end, the lower bound exceeds the information."""
+    table = _by_size(t)
+    table = table[table["size"] == table["size"].min()]
+    return intervals.geometric_mean(table.own.clip(lower=0) / table.truth, floor=0.01)
+
+
+def _by_size(t: Tables) -> pd.DataFrame:
+    """The samples of all sizes, at the correlation and dimension that they share."""
+    return t["samples"].query("dimensions == @t.params.high and correlation == @t.params.middle")
+
+
+@study.claim(
+    "MI06", by="relative error, largest mean over checkpoints", region=below(0.1), figure="e", origin=Origin.OURS,
+    unless=untrained,
+)  # fmt: skip
+def measures_layers(t: Tables) -> Interval:
+    """Between inputs and a noisy hidden layer, the estimate is the exact value all along training."""
+    table = t["layers"]
+    return intervals.largest_mean(_wide(table, (table.value / table.exact - 1).abs(), "time"), POSITIVE)
+
+
+@study.claim(
+    "MI06b", by="ratio of the estimates, end of training over checkpoint {params.after:g} %", region=below(1.0),
+    margin=1.1, figure="e", origin=Origin.OTHER, source=TISHBY, place="abstract", unless=untrained,
+)  # fmt: skip
+def compresses(t: Tables) -> Interval:
+    """After the first tenth of training, the hidden layer loses information on the input."""
+    value = t["layers"].pivot_table("value", "seed", "time")
+    return intervals.geometric_mean(value[100.0] / value[t.params.after])
+
+
+@study.claim(
+    "MI06c", by="rank correlation over checkpoints of estimate and CKA with the input, mean over seeds",
+    region=above(0.5), margin=0.2, figure="e", origin=Origin.OURS, unless=untrained,
+)  # fmt: skip
+def goes_with_cka(t: Tables) -> Interval:
+    """Along training, the information of a hidden layer on the input rises and falls with its CKA with the input."""
+    each = t["layers"].groupby("seed")
+    return intervals.correlation([stats.spearmanr(own.value, own.cka).statistic for _, own in each])
