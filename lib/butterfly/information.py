@@ -159,7 +159,7 @@ def of_function(outputs: Tensor, noise: float) -> float:
     """
     f = outputs.double()
     edge = 8 * noise
-    y = torch.linspace(float(f.min()) - edge, float(f.max()) + edge, 4001, dtype=torch.float64)
+    y = torch.linspace(float(f.min()) - edge, float(f.max()) + edge, 2001, dtype=torch.float64)
     density = torch.zeros_like(y)
     for some in blocks(len(f), 256):
         density += torch.exp(-((y[:, None] - f[some]) ** 2) / (2 * noise**2)).sum(1)

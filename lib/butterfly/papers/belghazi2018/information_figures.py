@@ -1,0 +1,173 @@
+"""The figures of notebook 61. Each returns the picture and the numbers behind it; its docstring is the caption."""
+
+import numpy as np
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+
+from butterfly import information
+from butterfly.papers.belghazi2018.information import REACHED, learned
+from butterfly.study import Tables
+from butterfly.study.figures import BAND, Drawn, legend, panels
+
+NATS = "information (nats)"
+
+
+def by_correlation(tables: Tables) -> Drawn:
+    """What statistics networks find between Gaussian vectors, pairs being new in every minibatch, against the closed
+    form (black); one panel for each dimension. Dotted: the logarithm of the number of pairs on which a bound is read.
+    Bands are 95 % bootstrap intervals of the mean over seeds."""
+    params = tables.params
+    arms = {"Donsker-Varadhan": ("dv", params.batch), "f-divergence": ("f", params.batch)}
+    arms[f"Donsker-Varadhan, minibatch x {params.larger}"] = ("dv", params.larger * params.batch)
+    figure, axes = panels(2, width=4.8)
+    numbers = []
+    for axis, dimensions in zip(axes, params.dimensions, strict=True):
+        _closed_form(axis, dimensions, params.top)
+        found = [learned(tables, dimensions, *arm).assign(bound=name) for name, arm in arms.items()]
+        table = pd.concat(found)
+        styles = {"hue_order": list(arms), "style_order": list(arms), "markers": True}
+        sns.lineplot(table, x="correlation", y="value", hue="bound", style="bound", palette="colorblind", ax=axis,
+                     **styles, **BAND)  # fmt: skip
+        if information.of_gaussians(params.top, dimensions) > params.limit:
+            axis.axhline(params.limit, color="black", linestyle=":", linewidth=1, label=f"log of {params.examples}")
+        axis.set(title=f"{dimensions} dimensions", xlabel="correlation of each coordinate", ylabel=NATS)
+        numbers.append(table)
+    axes[0].get_legend().remove()
+    legend(axes[1], "")
+    figure.suptitle(f"Information between Gaussian vectors, {_scope(numbers[0])}")
+    return figure, pd.concat(numbers)[["dimensions", "bound", "batch", "correlation", "seed", "value", "truth"]]
+
+
+def _closed_form(axis: Axes, dimensions: int, top: float) -> None:
+    r = np.linspace(0, top, 100)
+    truth = [information.of_gaussians(float(own), dimensions) for own in r]
+    axis.plot(r, truth, color="black", linewidth=1, label="closed form")
+
+
+def same_pairs(tables: Tables) -> Drawn:
+    """The network and nearest neighbours from the same pairs of Gaussian vectors, against the closed form (black). Left
+    and middle: by correlation. Right: by the number of pairs; beside the estimate read on the half of the pairs that
+    was not learned from, at the best time, what the network says at the end of the half that it learned from. Bands are
+    95 % bootstrap intervals of the mean over seeds."""
+    params, table = tables.params, tables["samples"]
+    names = {"best": "network", "neighbours": "nearest neighbours", "own": "network, on the pairs it learned from"}
+    keys = ["dimensions", "size", "correlation", "seed", "truth"]
+    table = table.melt(keys, list(names), "by", "value").replace({"by": names})
+    palette = dict(zip(names.values(), np.array(sns.color_palette("colorblind"))[[0, 1, 3]], strict=True))
+    figure, axes = panels(3, width=4.2)
+    for axis, dimensions in zip(axes, params.dimensions, strict=False):
+        _closed_form(axis, dimensions, params.top)
+        some = table.query("dimensions == @dimensions and size == @params.compared and by != @names['own']")
+        _lines(axis, some, "correlation", palette)
+        axis.set(title=f"{dimensions} dimensions, {params.compared} pairs", xlabel="correlation of each coordinate")
+    some = table.query("dimensions == @params.high and correlation == @params.middle")
+    _lines(axes[2], some, "size", palette)
+    axes[2].axhline(some.truth.iloc[0], color="black", linewidth=1, label="closed form")
+    axes[2].set(xscale="log", xlabel="pairs", title=f"{params.high} dimensions, correlation {params.middle:g}")
+    axes[2].set_xticks(params.sizes, [str(size) for size in params.sizes])
+    axes[2].minorticks_off()
+    axes[0].set_ylabel(NATS)
+    for axis in axes[:2]:
+        axis.get_legend().remove()
+    legend(axes[2], "")
+    figure.suptitle(f"The same pairs for a network and for nearest neighbours, {_scope(table)}")
+    return figure, table
+
+
+def _lines(axis: Axes, table: pd.DataFrame, x: str, palette: dict) -> None:
+    sns.lineplot(table, x=x, y="value", hue="by", style="by", palette=palette, markers=True, dashes=False, ax=axis,
+                 hue_order=[n for n in palette if n in set(table.by)], **BAND)  # fmt: skip
+    axis.set_ylabel("")
+
+
+def functions(tables: Tables) -> Drawn:
+    """What the network finds between a uniform number and a function of it under noise (large dots, means over seeds;
+    small ones, seeds), beside what quadrature gives (black bars). In the last group, both numbers of the first were
+    cubed, which changes no information."""
+    table = tables["functions"]
+    noises = sorted(table.noise.unique())
+    names = list(dict.fromkeys(table.function))
+    palette = dict(zip(noises, sns.color_palette("colorblind"), strict=False))
+    figure, (axis,) = panels(1, width=7.0, height=4.0)
+    for place, name in enumerate(names):
+        for shift, noise in zip(
+            np.linspace(-0.25, 0.25, len(noises)) if len(noises) > 1 else [0.0], noises, strict=True
+        ):
+            own = table.query("function == @name and noise == @noise")
+            at = place + shift
+            axis.plot([at - 0.09, at + 0.09], [own.truth.iloc[0]] * 2, color="black", linewidth=2)
+            axis.plot(
+                at + np.linspace(-0.05, 0.05, len(own)), own.value, "o", color=palette[noise], markersize=3, alpha=0.5
+            )
+            axis.plot(at, own.value.mean(), "o", color=palette[noise], markersize=7)
+    for noise in noises:
+        axis.plot([], [], "o", color=palette[noise], label=f"noise {noise:g}")
+    axis.plot([], [], color="black", linewidth=2, label="quadrature")
+    axis.set_xticks(range(len(names)), names)
+    axis.set(ylabel=NATS, xlabel="function", ylim=(0, None))
+    legend(axis, "")
+    figure.suptitle(f"Information between a number and a noisy function of it, {_scope(table)}")
+    return figure, table
+
+
+def learning(tables: Tables) -> Drawn:
+    """Left: the bound along learning, where vectors of different dimension hold the same information (black; dashed:
+    four fifths of it). Right: where learning ends, by the size of the minibatch, with the moving average in the gradient
+    and without, against the closed form (black). Bands are 95 % bootstrap intervals of the mean over seeds."""
+    params, table = tables.params, tables["gaussians"]
+    truth = information.of_gaussians(params.top, params.low)
+    same = table[np.isclose(table.truth, truth)]
+    curves = same.query("bound == 'dv' and batch == @params.batch")
+    ends = same.query("batch in @params.small_batches and update == update.max()")
+    ends = ends.assign(gradient=ends.bound.map({"dv": "moving average", "plain": "each minibatch by itself"}))
+    figure, axes = panels(2, width=4.8)
+    names = curves.assign(dimensions=curves.dimensions.astype(str))
+    order = [str(k) for k in sorted(curves.dimensions.unique())]
+    sns.lineplot(names, x="update", y="value", hue="dimensions", hue_order=order, palette="colorblind", ax=axes[0],
+                 **BAND)  # fmt: skip
+    axes[0].axhline(REACHED * truth, color="black", linestyle="--", linewidth=1)
+    axes[0].set(xscale="log", xlabel="updates", ylabel=NATS, title="equal information")
+    sns.lineplot(ends, x="batch", y="value", hue="gradient", style="gradient", markers=True, palette="colorblind",
+                 ax=axes[1], err_style="bars", errorbar=BAND["errorbar"])  # fmt: skip
+    axes[1].set(
+        xscale="log", xlabel="pairs in a minibatch", ylabel="", title=f"{params.low} dimensions, small minibatches"
+    )
+    axes[1].set_xticks(params.small_batches, [str(size) for size in params.small_batches])
+    axes[1].minorticks_off()
+    for axis in axes:
+        axis.axhline(truth, color="black", linewidth=1)
+    axes[1].legend(title="gradient", fontsize="small")
+    axes[0].legend(title="dimensions", fontsize="small")
+    figure.suptitle(f"How the bound is learned, {_scope(table)}")
+    return figure, pd.concat([curves, ends])[["dimensions", "bound", "batch", "update", "seed", "value", "truth"]]
+
+
+def layers(tables: Tables) -> Drawn:
+    """The last hidden layer of a classifier along training. Left: its information on the input under noise, as the
+    network estimates it and as it is (both for examples drawn from the same test examples). Right: its CKA with the
+    input. Bands are 95 % bootstrap intervals of the mean over seeds."""
+    table = tables["layers"]
+    names = {"exact": "exact", "value": "network"}
+    both = table.melt(["time", "seed"], list(names), "by", "information").replace({"by": names})
+    figure, axes = panels(2, width=4.8)
+    sns.lineplot(both, x="time", y="information", hue="by", style="by", markers=True, dashes=False, ax=axes[0],
+                 palette={"exact": "black", "network": sns.color_palette("colorblind")[0]}, **BAND)  # fmt: skip
+    sns.lineplot(table, x="time", y="cka", marker="o", color=sns.color_palette("colorblind")[2], ax=axes[1], **BAND)
+    times = sorted(table.time.unique())
+    for axis in axes:
+        # From the start to the first checkpoint the axis is straight, then logarithmic.
+        axis.set_xscale("symlog", linthresh=times[1])
+        axis.set_xticks(times, [f"{time:g}" for time in times])
+        axis.minorticks_off()
+        axis.set_xlabel("time (% of training)")
+    axes[0].set(ylabel=NATS, title=f"under noise of {tables.params.layer_noise:g} standard deviations")
+    axes[0].set_ylim(0, None)
+    axes[0].legend(title="")
+    axes[1].set(ylabel="CKA with the input", title="without noise", ylim=(0, None))
+    figure.suptitle(f"Input and last hidden layer along training, {_scope(table)}")
+    return figure, table
+
+
+def _scope(table: pd.DataFrame) -> str:
+    return f"n = {table.seed.nunique()} seeds"
