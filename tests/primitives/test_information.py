@@ -53,9 +53,9 @@ def test_information_of_noisy_points():
     assert information.of_noisy(apart, 1.0, random) == pytest.approx(math.log(4))
     assert information.of_noisy(torch.ones(5, 2), 1.0, random) == pytest.approx(0, abs=1e-12)
     # Many Gaussian points are nearly a Gaussian channel.
-    points = torch.randn(2000, 2, generator=random)
-    assert information.of_noisy(points, 0.5, random) == pytest.approx(math.log(1 + 1 / 0.25), abs=0.06)
-    assert information.of_noisy(2 * points, 1.0, random) == pytest.approx(math.log(1 + 1 / 0.25), abs=0.06)
+    points = torch.randn(1000, 2, generator=random)
+    assert information.of_noisy(points, 0.5, random) == pytest.approx(math.log(1 + 1 / 0.25), abs=0.08)
+    assert information.of_noisy(2 * points, 1.0, random) == pytest.approx(math.log(1 + 1 / 0.25), abs=0.08)
 
 
 # --- nearest neighbours ----------------------------------------------------------------------------------------------
@@ -108,7 +108,8 @@ def test_shuffled_pairs_are_no_pairs():
 @pytest.mark.parametrize("bound", ["dv", "plain", "f"])
 def test_learning_is_that_of_a_plain_program(bound):
     """Three updates of two networks, each against `torch.nn` and `torch.optim`, the moving average written out."""
-    model, recipe = models.build("mlp-1x8", (1, 2), 1), Recipe(steps=3, batch_size=16, lr=0.05, optimizer="adam")
+    # Not with Adam: the bound does not depend on the last bias, and Adam makes a step of the rounding in its gradient.
+    model, recipe = models.build("mlp-1x8", (1, 2), 1), Recipe(steps=3, batch_size=16, lr=0.05, momentum=0.9)
     start = model.init([0, 1])
     batches = [gaussian(0.7, 16, members=2, key=step) for step in range(3)]
     learned, seen = information.learn(model, start, recipe, lambda step: batches[step], bound, [0, 3], batches[0], 0.1)
@@ -119,17 +120,17 @@ def test_learning_is_that_of_a_plain_program(bound):
             for layer, place in ((0, 0), (1, 2)):
                 net[place].weight.copy_(t[f"linear{layer}.weight"].T)
                 net[place].bias.copy_(t[f"linear{layer}.bias"])
-        adam, average = torch.optim.Adam(net.parameters()), None
+        sgd, average = torch.optim.SGD(net.parameters(), lr=1.0, momentum=0.9), None
         for step, (x, y) in enumerate(batches):
-            adam.param_groups[0]["lr"] = learning_rate(recipe, step)
+            sgd.param_groups[0]["lr"] = learning_rate(recipe, step)
             own = net(torch.cat([x, y], 2)[member])
             other = net(torch.cat([x, y.roll(1, 1)], 2)[member])
             mean = other.exp().mean()
             average = mean.item() if average is None else 0.9 * average + 0.1 * mean.item()
             second = {"dv": mean / average, "plain": mean.log(), "f": (other - 1).exp().mean()}[bound]
-            adam.zero_grad()
+            sgd.zero_grad()
             (second - own.mean()).backward()
-            adam.step()
+            sgd.step()
         found = {name: view[member] for name, view in model.layout.tensors(learned).items()}
         torch.testing.assert_close(found["linear0.weight"], net[0].weight.T, rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(found["linear1.bias"], net[2].bias, rtol=1e-4, atol=1e-6)

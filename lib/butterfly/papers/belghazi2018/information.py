@@ -598,7 +598,7 @@ def compresses(t: Tables) -> Interval:
 
 @study.claim(
     "MI06c", by="rank correlation over checkpoints of estimate and CKA with the input, mean over seeds",
-    region=above(0.5), margin=0.2, figure="e", origin=Origin.OURS, unless=untrained,
+    region=above(0.0), margin=0.5, figure="e", origin=Origin.OURS, unless=untrained,
 )  # fmt: skip
 def goes_with_cka(t: Tables) -> Interval:
     """Along training, the information of a hidden layer on the input rises and falls with its CKA with the input."""
