@@ -26,7 +26,8 @@ from butterfly.train import Recipe, descend
 Bound = Literal["dv", "plain", "f"]
 Pairs = tuple[Tensor, Tensor]  # x [M, B, p] and y [M, B, q]
 
-_NUMBERS = 1 << 19  # activations that go through the networks at once: within a CPU's cache
+# Activations that go through the networks at once: within a CPU's cache, and within a GPU's memory.
+_NUMBERS = {"cpu": 1 << 19, "cuda": 1 << 29}
 _DISTANCES = 1 << 20  # distances held at once
 
 
@@ -57,7 +58,7 @@ def estimate(model: Model, theta: Tensor, x: Tensor, y: Tensor, bound: Bound = "
     """The bound `[M]` of a stack of statistics networks on pairs `x [M, N, p]`, `y [M, N, q]`, in float64."""
     found = torch.empty(len(theta), dtype=torch.float64, device=theta.device)
     with torch.no_grad():
-        for rows in blocks(len(theta), _members(model, x.shape[1])):
+        for rows in blocks(len(theta), _members(model, x)):
             both = inputs(x[rows], y[rows])
             numbers = model.forward(model.layout.tensors(theta[rows]), both).squeeze(2).double()
             found[rows] = value(*numbers.chunk(2, 1), bound)
@@ -99,7 +100,7 @@ def _gradient(
 ) -> tuple[Tensor, Tensor]:
     """Gradient `[M, P]` of minus the bound, and the logarithm of the moving average `[M]` of mean exp T."""
     gradient, averages = torch.empty_like(theta), torch.empty_like(theta[:, 0])
-    for rows in blocks(len(theta), _members(model, both.shape[1])):
+    for rows in blocks(len(theta), _members(model, both)):
         before = None if average is None else average[rows]
 
         def loss(numbers: Tensor, rows: slice = rows, before: Tensor | None = before) -> Tensor:
@@ -119,8 +120,8 @@ def _moved(before: Tensor | None, now: Tensor, rate: float) -> Tensor:
     return now if before is None else torch.logaddexp(before + math.log1p(-rate), now + math.log(rate))
 
 
-def _members(model: Model, examples: int) -> int:
-    return max(1, _NUMBERS // (examples * model.activations))
+def _members(model: Model, x: Tensor) -> int:
+    return max(1, _NUMBERS[x.device.type] // (x.shape[1] * model.activations))
 
 
 # --- nearest neighbours ----------------------------------------------------------------------------------------------
@@ -168,7 +169,7 @@ def of_function(outputs: Tensor, noise: float) -> float:
     return float(entropy) - 0.5 * math.log(2 * math.pi * math.e * noise**2)
 
 
-def of_noisy(points: Tensor, noise: float, random: torch.Generator, draws: int = 4) -> float:
+def of_noisy(points: Tensor, noise: float, random: torch.Generator, draws: int = 2) -> float:
     """Information of which of `N` equally likely `points [N, p]` was sent, and that point with Gaussian noise on it.
 
     By its definition, averaged over `draws` of the noise for every point; at most the logarithm of `N`.

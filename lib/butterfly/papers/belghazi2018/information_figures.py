@@ -84,23 +84,22 @@ def _lines(axis: Axes, table: pd.DataFrame, x: str, palette: dict) -> None:
 def functions(tables: Tables) -> Drawn:
     """What the network finds between a uniform number and a function of it under noise (large dots, means over seeds;
     small ones, seeds), beside what quadrature gives (black bars). In the last group, both numbers of the first were
-    cubed, which changes no information."""
+    cubed, which changes no information. Hollow triangles: seeds whose estimate is negative; no mean is drawn there."""
     table = tables["functions"]
     noises = sorted(table.noise.unique())
     names = list(dict.fromkeys(table.function))
     palette = dict(zip(noises, sns.color_palette("colorblind"), strict=False))
     figure, (axis,) = panels(1, width=7.0, height=4.0)
-    for place, name in enumerate(names):
-        for shift, noise in zip(
-            np.linspace(-0.25, 0.25, len(noises)) if len(noises) > 1 else [0.0], noises, strict=True
-        ):
-            own = table.query("function == @name and noise == @noise")
-            at = place + shift
-            axis.plot([at - 0.09, at + 0.09], [own.truth.iloc[0]] * 2, color="black", linewidth=2)
-            axis.plot(
-                at + np.linspace(-0.05, 0.05, len(own)), own.value, "o", color=palette[noise], markersize=3, alpha=0.5
-            )
-            axis.plot(at, own.value.mean(), "o", color=palette[noise], markersize=7)
+    shifts = np.linspace(-0.2, 0.2, len(noises)) if len(noises) > 1 else [0.0]
+    for (name, noise), own in table.groupby(["function", "noise"]):
+        at, color = names.index(name) + shifts[noises.index(noise)], palette[noise]
+        seeds = at + np.linspace(-0.06, 0.06, len(own))
+        inside = (own.value >= 0).to_numpy()
+        axis.plot([at - 0.12, at + 0.12], [own.truth.iloc[0]] * 2, color="black", linewidth=2)
+        axis.plot(seeds[inside], own.value[inside], "o", color=color, markersize=3, alpha=0.5)
+        axis.plot(seeds[~inside], np.zeros((~inside).sum()), "v", color=color, markersize=6, markerfacecolor="none")
+        if inside.all():
+            axis.plot(at, own.value.mean(), "o", color=color, markersize=7)
     for noise in noises:
         axis.plot([], [], "o", color=palette[noise], label=f"noise {noise:g}")
     axis.plot([], [], color="black", linewidth=2, label="quadrature")
@@ -113,8 +112,8 @@ def functions(tables: Tables) -> Drawn:
 
 def learning(tables: Tables) -> Drawn:
     """Left: the bound along learning, where vectors of different dimension hold the same information (black; dashed:
-    four fifths of it). Right: where learning ends, by the size of the minibatch, with the moving average in the gradient
-    and without, against the closed form (black). Bands are 95 % bootstrap intervals of the mean over seeds."""
+    four fifths of it). Right: where learning ends, by the size of the minibatch, with the moving average in the
+    gradient and without, against the closed form (black). Bands are 95 % bootstrap intervals of the mean over seeds."""
     params, table = tables.params, tables["gaussians"]
     truth = information.of_gaussians(params.top, params.low)
     same = table[np.isclose(table.truth, truth)]
