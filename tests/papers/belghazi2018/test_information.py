@@ -16,7 +16,7 @@ from butterfly.train import train
 from tests.conftest import verdicts
 
 TINY = Params(
-    steps=20, seeds=2, statistics="mlp-1x8", updates=50, batch=16, examples=100, correlations=(0.0, 0.5, 0.9),
+    steps=20, seeds=2, statistics="mlp-1x8", updates=50, batch=32, examples=100, correlations=(0.0, 0.5, 0.9),
     between=(3,), sizes=(40, 80), compared=40, sample_updates=20, noises=(0.3, 1.0), inputs=50,
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ def results(own_store):
 
 def test_every_cell_is_there_once(results):
     looks = 8
-    curves = (2 * 3 + 2 + 2 + 2 + 2) * 2 * looks  # both dimensions, f, larger, equal information, small minibatches
+    curves = (2 * 3 + 2) * 2 * looks + (2 + 1 + 2) * 2  # both dimensions, equal information; f, larger, small
     keys = {
         "gaussians": (["dimensions", "bound", "batch", "correlation", "seed", "update"], curves),
         "cost": (["dimensions", "seed"], 3 * 2),
@@ -85,7 +85,7 @@ def test_functions_know_their_truth(results):
 
 def test_work_is_counted_up_to_four_fifths_of_the_information():
     truth = information.of_gaussians(0.9, 2)
-    table = pd.DataFrame({"update": [10, 20, 40], "seed": 0, "dimensions": 2, "bound": "dv", "batch": 16})
+    table = pd.DataFrame({"update": [10, 20, 40], "seed": 0, "dimensions": 2, "bound": "dv", "batch": 32})
     for shares, bounds in (([0.1, 0.5, 0.9], (20, 40)), ([0.9, 0.9, 1], (0, 10)), ([0, 0.1, 0.7], (40, math.inf))):
         (row,) = costs(table.assign(truth=truth, value=truth * np.array(shares)), TINY).itertuples()
         assert (row.lower, row.upper) == bounds
@@ -102,6 +102,7 @@ def test_work_is_counted_up_to_four_fifths_of_the_information():
         ({"correlations": [0.5, 0.2, 0.9]}, "correlations = .* rising numbers"),
         ({"compared": 300}, "two or more from 20 on, with compared = 300"),
         ({"checkpoints": [0.0, 50.0]}, "three or more, up to 100"),
+        ({"small_batches": [16, 128]}, "leave out batch = 128"),
         ({"noises": [0.0, 1.0]}, "noises above 0"),
         ({"dimensions": [20, 2]}, "dimensions = .* rising numbers"),
         ({"statistic": "mlp-1x8"}, "did you mean 'statistics'"),
@@ -139,6 +140,7 @@ def world(
     sizes=-0.5,  # slope of the error
     own=1.5,  # estimate over truth on the pairs learned from
     layer=0.02,
+    late=1.0,  # exact value at the end, over what it would be
     phases=(2.0, 1.5, 1.8, 1.6, 1.2),
     cka=(0.9, 0.5, 0.8, 0.6, 0.2),
 ):
@@ -175,7 +177,7 @@ def world(
             functions.append({"function": name, "noise": 0.5, "seed": seed, "truth": 1.0, "value": 1.0 - error})
         for time, value, alike in zip(INPUT_TIMES, phases, cka, strict=True):
             row = {"time": time, "seed": seed, "value": near(value), "cka": near(alike), "accuracy": 0.9}
-            layers.append(row | {"exact": row["value"] / (1 - near(layer))})
+            layers.append(row | {"exact": row["value"] / (1 - near(layer)) * (late if time == 100 else 1)})
     tables = {"gaussians": gaussians, "cost": cost, "samples": samples, "functions": functions, "layers": layers}
     return {name: pd.DataFrame(rows) for name, rows in tables.items()}
 
@@ -191,15 +193,15 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
     found = judge()
     assert found.pop("MI01b") == "contradicted"  # below the limit, the estimate cannot be the closed form
     assert set(found.values()) == {"supported"}
-    assert len(found) == 14
-    found = judge(**ACCURATE)
-    assert (found["MI01b"], found["MI01c"]) == ("supported", "contradicted")
+    assert len(found) == 15
+    assert judge(**ACCURATE)["MI01b"] == "supported"
 
 
 @pytest.mark.parametrize(
     ("id", "change"),
     [
         ("MI01", {"low": 0.2}),
+        ("MI01c", {"high": 0.3, "top": 0.95}),
         ("MI01d", {"f": 0.3}),
         ("MI01e", {"moving": 2.0}),
         ("MI02", {"many": 2.0}),
@@ -210,19 +212,33 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
         ("MI05", {"sizes": 0.5}),
         ("MI05b", {"own": 0.8}),
         ("MI06", {"layer": 0.3}),
-        ("MI06b", {"phases": (2.0, 1.5, 1.2, 1.6, 1.8), "cka": (0.9, 0.5, 0.2, 0.6, 0.8)}),
+        ("MI06b", {"late": 2.0}),
+        ("MI06d", {"phases": (2.0, 1.5, 1.2, 1.6, 1.8), "cka": (0.9, 0.5, 0.2, 0.6, 0.8)}),
         ("MI06c", {"cka": (0.2, 0.6, 0.8, 0.5, 0.9)}),
     ],
 )
 def test_every_claim_can_be_contradicted_by_its_own_change_only(id, change):
     found = judge(**change)
     assert found.pop(id) == "contradicted"
-    assert {other for other, verdict in found.items() if verdict != "supported"} == {"MI01b"}
+    # In the world of high information the estimate is not the closed form; where the exact value and the estimate part,
+    # the estimate is not exact; where both rise, so does the exact value.
+    related = {"MI01b"} | {"MI06b": {"MI06"}, "MI06d": {"MI06b"}}.get(id, set())
+    assert {other for other, verdict in found.items() if verdict != "supported"} == related
 
 
 def test_estimates_are_what_was_planted():
     found = {c.id: c.estimate for c in study.judge(PARAMS, world(**ACCURATE))}
-    planted = {"MI01": 0.02, "MI01b": 0.05, "MI01d": -0.3, "MI01e": 0.5, "MI02": 0.5, "MI02b": 2.0, "MI03": 0.02}
+    planted = {
+        "MI01": 0.02,
+        "MI01b": 0.05,
+        "MI01c": 0.97,
+        "MI01d": -0.07,
+        "MI06d": 0.67,
+        "MI01e": 0.5,
+        "MI02": 0.5,
+        "MI02b": 2.0,
+        "MI03": 0.02,
+    }
     planted |= {"MI03b": 0.02, "MI04": 0.2, "MI05": -0.5, "MI05b": 1.5, "MI06": 0.02, "MI06b": 0.67, "MI06c": 1.0}
     assert {id: found[id] for id in planted} == pytest.approx(planted, abs=0.03)
     assert {c.n for c in study.judge(PARAMS, world())} == {10}
@@ -241,11 +257,6 @@ def test_claims_are_void_where_estimates_or_classifiers_were_lost():
     tables = world()
     tables["layers"].loc[tables["layers"].seed == 3, "accuracy"] = 0.2
     found = verdicts(study.judge(PARAMS, tables))
-    assert {id for id, verdict in found.items() if verdict == "inconclusive"} == {"MI06", "MI06b", "MI06c"}
+    assert {id for id, verdict in found.items() if verdict == "inconclusive"} == {"MI06", "MI06b", "MI06c", "MI06d"}
     tables["samples"].loc[0, "best"] = np.nan
     assert set(verdicts(study.judge(PARAMS, tables)).values()) == {"inconclusive"}
-
-
-def test_there_is_no_limit_to_exceed_where_the_information_is_small():
-    found = {c.id: c for c in study.judge(PARAMS.model_copy(update={"examples": 10**9}), world())}
-    assert found["MI01c"].void == "the information lies below the limit"

@@ -54,7 +54,8 @@ def same_pairs(tables: Tables) -> Drawn:
     names = {"best": "network", "neighbours": "nearest neighbours", "own": "network, on the pairs it learned from"}
     keys = ["dimensions", "size", "correlation", "seed", "truth"]
     table = table.melt(keys, list(names), "by", "value").replace({"by": names})
-    palette = dict(zip(names.values(), np.array(sns.color_palette("colorblind"))[[0, 1, 3]], strict=True))
+    colorblind = sns.color_palette("colorblind")
+    palette = dict(zip(names.values(), (colorblind[0], colorblind[1], colorblind[3]), strict=True))
     figure, axes = panels(3, width=4.2)
     for axis, dimensions in zip(axes, params.dimensions, strict=False):
         _closed_form(axis, dimensions, params.top)
