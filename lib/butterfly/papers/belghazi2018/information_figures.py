@@ -8,15 +8,16 @@ from matplotlib.axes import Axes
 from butterfly import information
 from butterfly.papers.belghazi2018.information import REACHED, learned
 from butterfly.study import Tables
-from butterfly.study.figures import BAND, Drawn, legend, panels
+from butterfly.study.figures import BAND, Drawn, band, legend, panels
 
 NATS = "information (nats)"
 
 
 def by_correlation(tables: Tables) -> Drawn:
     """What statistics networks find between Gaussian vectors, pairs being new in every minibatch, against the closed
-    form (black); one panel for each dimension. Dotted: the logarithm of the number of pairs on which a bound is read.
-    Bands are 95 % bootstrap intervals of the mean over seeds."""
+    form (black); one panel for each dimension, the bound by f-divergence and larger minibatches on the right only.
+    Dotted: the logarithm of the number of pairs on which a bound is read. Bars, mostly smaller than the dots, are 95 %
+    bootstrap intervals of the mean over seeds."""
     params = tables.params
     arms = {"Donsker-Varadhan": ("dv", params.batch), "f-divergence": ("f", params.batch)}
     arms[f"Donsker-Varadhan, minibatch x {params.larger}"] = ("dv", params.larger * params.batch)
@@ -24,16 +25,12 @@ def by_correlation(tables: Tables) -> Drawn:
     numbers = []
     for axis, dimensions in zip(axes, params.dimensions, strict=True):
         _closed_form(axis, dimensions, params.top)
-        found = [learned(tables, dimensions, *arm).assign(bound=name) for name, arm in arms.items()]
-        table = pd.concat(found)
-        styles = {"hue_order": list(arms), "style_order": list(arms), "markers": True}
-        sns.lineplot(table, x="correlation", y="value", hue="bound", style="bound", palette="colorblind", ax=axis,
-                     **styles, **BAND)  # fmt: skip
+        table = pd.concat([learned(tables, dimensions, *arm).assign(by=name) for name, arm in arms.items()])
+        _dots(axis, table, "correlation", dict(zip(arms, sns.color_palette("colorblind"), strict=False)))
         if information.of_gaussians(params.top, dimensions) > params.limit:
             axis.axhline(params.limit, color="black", linestyle=":", linewidth=1, label=f"log of {params.examples}")
         axis.set(title=f"{dimensions} dimensions", xlabel="correlation of each coordinate", ylabel=NATS)
         numbers.append(table)
-    axes[0].get_legend().remove()
     legend(axes[1], "")
     figure.suptitle(f"Information between Gaussian vectors, {_scope(numbers[0])}")
     return figure, pd.concat(numbers)[["dimensions", "bound", "batch", "correlation", "seed", "value", "truth"]]
@@ -45,41 +42,45 @@ def _closed_form(axis: Axes, dimensions: int, top: float) -> None:
     axis.plot(r, truth, color="black", linewidth=1, label="closed form")
 
 
+def _dots(axis: Axes, table: pd.DataFrame, x: str, palette: dict, join: bool = False) -> None:
+    """Means over seeds with their intervals; not joined where a curve that is known bends between them."""
+    for (name, color), marker in zip(palette.items(), "osD", strict=True):
+        own = table[table.by == name].groupby(x).value
+        if not len(own):
+            continue
+        means, ends = own.mean(), np.array([band(values) for _, values in own]).T
+        axis.errorbar(
+            means.index, means, np.abs(ends - means.to_numpy()), color=color, label=name, marker=marker,
+            linestyle="-" if join else "none", linewidth=1.5, markersize=5,
+        )  # fmt: skip
+
+
 def same_pairs(tables: Tables) -> Drawn:
     """The network and nearest neighbours from the same pairs of Gaussian vectors, against the closed form (black). Left
     and middle: by correlation. Right: by the number of pairs; beside the estimate read on the half of the pairs that
-    was not learned from, at the best time, what the network says at the end of the half that it learned from. Bands are
-    95 % bootstrap intervals of the mean over seeds."""
+    was not learned from, at the best time, what the network says at the end of the half that it learned from. Bars,
+    mostly smaller than the dots, are 95 % bootstrap intervals of the mean over seeds."""
     params, table = tables.params, tables["samples"]
     names = {"best": "network", "neighbours": "nearest neighbours", "own": "network, on the pairs it learned from"}
     keys = ["dimensions", "size", "correlation", "seed", "truth"]
     table = table.melt(keys, list(names), "by", "value").replace({"by": names})
-    colorblind = sns.color_palette("colorblind")
-    palette = dict(zip(names.values(), (colorblind[0], colorblind[1], colorblind[3]), strict=True))
+    palette = dict(zip(names.values(), sns.color_palette("colorblind"), strict=False))
     figure, axes = panels(3, width=4.2)
     for axis, dimensions in zip(axes, params.dimensions, strict=False):
         _closed_form(axis, dimensions, params.top)
         some = table.query("dimensions == @dimensions and size == @params.compared and by != @names['own']")
-        _lines(axis, some, "correlation", palette)
+        _dots(axis, some, "correlation", palette)
         axis.set(title=f"{dimensions} dimensions, {params.compared} pairs", xlabel="correlation of each coordinate")
     some = table.query("dimensions == @params.high and correlation == @params.middle")
-    _lines(axes[2], some, "size", palette)
     axes[2].axhline(some.truth.iloc[0], color="black", linewidth=1, label="closed form")
+    _dots(axes[2], some, "size", palette, join=True)
     axes[2].set(xscale="log", xlabel="pairs", title=f"{params.high} dimensions, correlation {params.middle:g}")
     axes[2].set_xticks(params.sizes, [str(size) for size in params.sizes])
     axes[2].minorticks_off()
     axes[0].set_ylabel(NATS)
-    for axis in axes[:2]:
-        axis.get_legend().remove()
     legend(axes[2], "")
     figure.suptitle(f"The same pairs for a network and for nearest neighbours, {_scope(table)}")
     return figure, table
-
-
-def _lines(axis: Axes, table: pd.DataFrame, x: str, palette: dict) -> None:
-    sns.lineplot(table, x=x, y="value", hue="by", style="by", palette=palette, markers=True, dashes=False, ax=axis,
-                 hue_order=[n for n in palette if n in set(table.by)], **BAND)  # fmt: skip
-    axis.set_ylabel("")
 
 
 def functions(tables: Tables) -> Drawn:
@@ -105,7 +106,7 @@ def functions(tables: Tables) -> Drawn:
         axis.plot([], [], "o", color=palette[noise], label=f"noise {noise:g}")
     axis.plot([], [], color="black", linewidth=2, label="quadrature")
     axis.set_xticks(range(len(names)), names)
-    axis.set(ylabel=NATS, xlabel="function", ylim=(0, None))
+    axis.set(ylabel=NATS, xlabel="function", ylim=(-0.06, None))
     legend(axis, "")
     figure.suptitle(f"Information between a number and a noisy function of it, {_scope(table)}")
     return figure, table
@@ -160,7 +161,7 @@ def layers(tables: Tables) -> Drawn:
         axis.set_xscale("symlog", linthresh=times[1])
         axis.set_xticks(times, [f"{time:g}" for time in times])
         axis.minorticks_off()
-        axis.set_xlabel("time (% of training)")
+        axis.set(xlabel="time (% of training)", xlim=(-times[1] / 5, 120))
     axes[0].set(ylabel=NATS, title=f"under noise of {tables.params.layer_noise:g} standard deviations")
     axes[0].set_ylim(0, None)
     axes[0].legend(title="")
