@@ -43,14 +43,14 @@ def _closed_form(axis: Axes, dimensions: int, top: float) -> None:
 
 
 def _dots(axis: Axes, table: pd.DataFrame, x: str, palette: dict, join: bool = False) -> None:
-    """Means over seeds with their intervals; not joined where a curve that is known bends between them."""
-    for (name, color), marker in zip(palette.items(), "osD", strict=True):
+    """Means over seeds with their intervals; not joined, but beside each other, where they stand along a known curve."""
+    for place, ((name, color), marker) in enumerate(zip(palette.items(), "osD", strict=True)):
         own = table[table.by == name].groupby(x).value
         if not len(own):
             continue
         means, ends = own.mean(), np.array([band(values) for _, values in own]).T
         axis.errorbar(
-            means.index, means, np.abs(ends - means.to_numpy()), color=color, label=name, marker=marker,
+            means.index + (0 if join else 0.012 * (place - 1)), means, np.abs(ends - means.to_numpy()), color=color, label=name, marker=marker,
             linestyle="-" if join else "none", linewidth=1.5, markersize=5,
         )  # fmt: skip
 
