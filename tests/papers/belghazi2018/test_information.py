@@ -16,6 +16,7 @@ from butterfly.train import train
 from tests.conftest import verdicts
 
 TINY = Params(
+    setting="digits",
     steps=20, seeds=2, statistics="mlp-1x8", updates=50, batch=32, examples=100, correlations=(0.0, 0.5, 0.9),
     between=(3,), sizes=(40, 80), compared=40, sample_updates=20, noises=(0.3, 1.0), inputs=50,
 )  # fmt: skip
@@ -63,11 +64,11 @@ def test_neighbours_see_the_pairs_of_the_network(results):
 
 
 def test_layers_are_measured_on_the_trained_network(results):
-    setting, task = plain("mnist1d", 20), data.load("mnist1d")
+    setting, task = plain("digits", 20), data.load("digits")
     model = models.build(setting.model, task.input_shape, task.classes)
     theta = train(model, task, setting.recipe, [0, 1]).theta
     x = task.x_test[:50]
-    h = model.features(theta, x)["hidden3"][1]
+    h = model.features(theta, x)["hidden1"][1]
     row = results["layers"].query("time == 100 and seed == 1").iloc[0]
     assert row.cka == pytest.approx(float(represent.cka([x.flatten(1), h])[0, 1]), abs=1e-4)
     scale = h.var(0, unbiased=False).mean().sqrt()

@@ -422,7 +422,8 @@ def learned(t: Tables, dimensions: int, bound: str = "dv", batch: int | None = N
 
 def _wide(table: pd.DataFrame, values: pd.Series, *columns: str) -> np.ndarray:
     """Values as `[S, k]`: a row a seed, a column each cell."""
-    return table.assign(found=values).pivot_table("found", "seed", list(columns)).to_numpy()
+    ordered = table.assign(found=values).sort_values(["seed", *columns])
+    return ordered.found.to_numpy().reshape(table.seed.nunique(), -1)
 
 
 # A tenth of a nat: the ratio of densities is off by a tenth, on average over pairs.

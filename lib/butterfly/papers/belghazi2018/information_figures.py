@@ -43,16 +43,15 @@ def _closed_form(axis: Axes, dimensions: int, top: float) -> None:
 
 
 def _dots(axis: Axes, table: pd.DataFrame, x: str, palette: dict, join: bool = False) -> None:
-    """Means over seeds with their intervals; not joined, but beside each other, where they stand along a known curve."""
+    """Means over seeds with their intervals: joined, or beside each other where they stand along a known curve."""
     for place, ((name, color), marker) in enumerate(zip(palette.items(), "osD", strict=True)):
         own = table[table.by == name].groupby(x).value
         if not len(own):
             continue
         means, ends = own.mean(), np.array([band(values) for _, values in own]).T
-        axis.errorbar(
-            means.index + (0 if join else 0.012 * (place - 1)), means, np.abs(ends - means.to_numpy()), color=color, label=name, marker=marker,
-            linestyle="-" if join else "none", linewidth=1.5, markersize=5,
-        )  # fmt: skip
+        at = means.index + (0 if join else 0.012 * (place - 1))
+        style = {"color": color, "marker": marker, "linestyle": "-" if join else "none", "markersize": 5}
+        axis.errorbar(at, means, np.abs(ends - means.to_numpy()), linewidth=1.5, label=name, **style)
 
 
 def same_pairs(tables: Tables) -> Drawn:
