@@ -43,15 +43,15 @@ def _closed_form(axis: Axes, dimensions: int, top: float) -> None:
 
 
 def _dots(axis: Axes, table: pd.DataFrame, x: str, palette: dict, join: bool = False) -> None:
-    """Means over seeds with their intervals: joined, or beside each other where they stand along a known curve."""
+    """Means over seeds with their intervals; the first filled, the others hollow around it where they fall together."""
     for place, ((name, color), marker) in enumerate(zip(palette.items(), "osD", strict=True)):
         own = table[table.by == name].groupby(x).value
         if not len(own):
             continue
         means, ends = own.mean(), np.array([band(values) for _, values in own]).T
-        at = means.index + (0 if join else 0.012 * (place - 1))
-        style = {"color": color, "marker": marker, "linestyle": "-" if join else "none", "markersize": 5}
-        axis.errorbar(at, means, np.abs(ends - means.to_numpy()), linewidth=1.5, label=name, **style)
+        face = {"markerfacecolor": color if place == 0 else "none", "markersize": 5 if place == 0 else 8}
+        style = {"color": color, "marker": marker, "linestyle": "-" if join else "none", **face}
+        axis.errorbar(means.index, means, np.abs(ends - means.to_numpy()), linewidth=1.5, label=name, **style)
 
 
 def same_pairs(tables: Tables) -> Drawn:
