@@ -21,7 +21,7 @@ Looks = dict[int, tuple[Tensor, Tensor]]  # after so many updates: networks, and
 
 
 def halves(seeds: Sequence[int], count: int) -> Tensor:
-    """Which examples the first twin of each seed learns `[S, N]`, each by the toss of a coin; the second has the rest."""
+    """Which examples the first twin of each seed learns `[S, N]`, each by a toss of a coin; the second has the rest."""
     return torch.stack([torch.rand(count, generator=generator("halves", seed)) < 0.5 for seed in seeds])
 
 
@@ -120,7 +120,7 @@ def train_for_worst(
     """Networks `[R, S, P]` after each number of updates in `looks`, trained by GroupDRO (Sagawa et al. 2020).
 
     `groups [R, S, N]` are numbers from 0. At each update the weight of a group is multiplied by the exponential of
-    `rate` times its mean loss in the minibatch, and the losses of all groups are weighted so. One group: plain training.
+    `rate` times its mean loss in the minibatch, and the losses of groups are weighted so. One group: plain training.
     """
     arms, rows = len(groups), torch.arange(len(seeds), device=x.device)[:, None]
     theta = model.init(list(seeds)).repeat(arms, 1).to(x)
