@@ -5,8 +5,8 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from butterfly.papers.pezeshki2023.environments import ADOPT, APART, ASKED, FOUND, KNOWN, MAIN, NOISY, OWN, PLAIN
-from butterfly.papers.pezeshki2023.environments import SHUFFLED, TIMES, TRAINING, VALIDATION, Params, pale
+from butterfly.papers.pezeshki2023.environments import ADOPT, APART, ASKED, DRAWN, FOUND, KNOWN, MAIN, NOISY, OWN, PLAIN
+from butterfly.papers.pezeshki2023.environments import SHUFFLED, TIMES, TRAINING, UNDECIDED, VALIDATION, Params, pale
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, Drawn, legend, panels, scope, title
 from butterfly.study.intervals import SHARE
@@ -127,37 +127,35 @@ def times(tables: Tables) -> Drawn:
 
 
 def tuning(tables: Tables) -> Drawn:
-    """Twins with other learning rates (colours) and weight decays (shapes), in one and the same world. Against the
-    share of labels that they flip: how well they find the images on which shape and colour part (left), and how good
-    networks trained for the groups so found are in the worst group of test images (right). Dots are means over seeds,
-    bars 95 % intervals; the dashed line is the share of images that break the rule; bands are the mean of networks
-    trained for recorded groups and of plain ones, with 95 % intervals."""
+    """Twins with other learning rates (colours) and weight decays (shapes), in one and the same world: how good
+    networks trained for the groups that they find are in the worst group of test images, against the share of labels
+    that the twins flip. Left, twins that start as they are drawn; right, twins that start with all answers equally
+    likely. Dots are means over seeds, bars 95 % intervals; the dashed line is the share of images that break the
+    rule; bands are networks trained for recorded groups and plain ones, means with 95 % intervals."""
     table, params = tables["tuned"], tables.params
     figure, axes = panels(2, width=5.2, height=4.2)
     colors = dict(zip(params.lrs, sns.color_palette("viridis_r", len(params.lrs)), strict=True))
     markers = dict(zip(params.decays, "osD^v<>"[: len(params.decays)], strict=False))
-    for (lr, decay), own in table.groupby(["lr", "decay"]):
-        for axis, column in zip(axes, ("f1", "worst"), strict=True):
-            over, up = intervals.mean(own.flipped, SHARE), intervals.mean(own[column], SHARE)
-            bars = [np.nan_to_num([[f.estimate - f.low], [f.high - f.estimate]]) for f in (over, up)]
-            look = {"color": colors[lr], "marker": markers[decay], "markersize": 7, "markeredgecolor": "black"}
-            axis.errorbar(over.estimate, up.estimate, *bars[::-1], elinewidth=1, markeredgewidth=0.5, **look)
     networks = tables["networks"].query("world == @MAIN and time == 1")
-    for arm in (PLAIN, KNOWN):
-        found = intervals.mean(networks[networks.arm == arm].worst, SHARE)
-        axes[1].axhspan(found.low, found.high, color=ARMS[arm][0], alpha=0.3, linewidth=0, label=ARMS[arm][2])
-    for axis in axes:
+    for axis, start in zip(axes, (DRAWN, UNDECIDED), strict=True):
+        for (lr, decay), own in table[table.start == start].groupby(["lr", "decay"]):
+            over, up = intervals.mean(own.flipped, SHARE), intervals.mean(own.worst, SHARE)
+            bars = [np.nan_to_num([[f.estimate - f.low], [f.high - f.estimate]]) for f in (up, over)]
+            look = {"color": colors[lr], "marker": markers[decay], "markersize": 7, "markeredgecolor": "black"}
+            axis.errorbar(over.estimate, up.estimate, *bars, elinewidth=1, markeredgewidth=0.5, **look)
+        for arm in (PLAIN, KNOWN):
+            found = intervals.mean(networks[networks.arm == arm].worst, SHARE)
+            axis.axhspan(found.low, found.high, color=ARMS[arm][0], alpha=0.3, linewidth=0, label=ARMS[arm][2])
         axis.axvline(params.breaking, color="black", linestyle="--", linewidth=1)
-        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, None), ylim=(-0.03, 1.03))
-    axes[0].set(ylabel="F1 of the groups found", title="what twins find")
-    axes[1].set(ylabel="share right in the worst group", title="what it is good for")
+        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, 0.65), ylim=(0.35, 1.0))
+        axis.set(ylabel="share right in the worst group", title=f"twins that start {start}")
     for lr, color in colors.items():
         axes[1].scatter([], [], color=color, label=f"learning rate {lr:g}")
     for decay, marker in markers.items():
         axes[1].scatter([], [], color="white", edgecolor="black", marker=marker, label=f"weight decay {decay:g}")
     legend(axes[1], "")
     figure.suptitle(f"Does the share of flipped labels say which twins to trust? ({scope(table)})")
-    return figure, table[["lr", "decay", "seed", "flipped", "f1", "worst"]]
+    return figure, table[["start", "lr", "decay", "seed", "flipped", "f1", "worst"]]
 
 
 def harder(tables: Tables) -> Drawn:
@@ -183,7 +181,8 @@ def harder(tables: Tables) -> Drawn:
             rows = table.assign(place=table.world.map(place))
             look = {"color": color, "marker": marker, "ax": axis} | BAND
             sns.lineplot(rows[rows.place > 0], x="place", y=column, label=label, **look)
-            sns.lineplot(rows[rows.place == 0], x="place", y=column, **(look | {"err_style": "bars"}))
+            apart = rows[rows.place == 0][column]
+            axis.scatter(0, apart.mean(), color=color, marker=marker, s=36)
         axis.set_xticks(range(len(order)), ["colour\nasked", *(f"{tint:g}" for tint in params.tints), "1"])
         axis.axvline(0.5, color="black", linewidth=0.8)
         axis.set(xlabel="strength of the colours (shape asked)", ylim=(-0.03, 1.03))

@@ -40,6 +40,14 @@ def flip_chance(confidence: Tensor, classes: int) -> Tensor:
     return (classes * confidence - 1) / (classes - 1)
 
 
+def without_opinion(model: Model, theta: Tensor) -> Tensor:
+    """The networks `[M, P]` with weights of 0 before the logits, which are then all 0 (biases start at 0)."""
+    (last,) = [p.name for p in model.layout.parameters if p.kind == "weight" and not p.writes]
+    theta = theta.clone()
+    model.layout.tensors(theta)[last].zero_()
+    return theta
+
+
 class _OwnHalf:
     """The mean loss of each twin on its own part of a minibatch, summed; it remembers what all of them said."""
 
@@ -56,17 +64,20 @@ class _OwnHalf:
 
 
 def train_twins(
-    model: Model, x: Tensor, y: Tensor, recipe: Recipe, seeds: Sequence[int], adopt: Sequence[bool], looks: set[int]
-) -> Looks:
+    model: Model, x: Tensor, y: Tensor, recipe: Recipe, seeds: Sequence[int], adopt: Sequence[bool], looks: set[int],
+    undecided: bool = False,
+) -> Looks:  # fmt: skip
     """Networks `[R, 2, S, P]` and current labels `[R, S, N]` after each number of updates in `looks`.
 
     `x [S, N, *space]` and `y [S, N]` are the images and labels of each seed; `adopt` says of each arm whether labels
-    change. At each update both twins answer for the whole minibatch; each learns the examples of its own half, and for
-    those of the other half its answer replaces the label, the more likely the surer it is (`flip_chance`).
+    change; `undecided` twins start with all answers equally likely. At each update both twins answer for the whole
+    minibatch; each learns the examples of its own half, and for those of the other half its answer replaces the label,
+    the more likely the surer it is (`flip_chance`).
     """
     arms, count, device = len(adopt), len(seeds), x.device
     learns_first, rows = halves(seeds, x.shape[1]).to(device), torch.arange(count, device=device)[:, None]
-    theta = model.init([*seeds, *(seed + OTHER for seed in seeds)]).repeat(arms, 1).to(x)  # by arm, twin and seed
+    theta = model.init([*seeds, *(seed + OTHER for seed in seeds)])
+    theta = (without_opinion(model, theta) if undecided else theta).repeat(arms, 1).to(x)  # by arm, twin and seed
     state = [torch.zeros_like(theta) for _ in range(optim.SLOTS[recipe.optimizer])]
     labels, adopting = y.repeat(arms, 1, 1), torch.tensor(list(adopt), device=device)[:, None, None]
     coins = [generator("flips", seed) for seed in seeds]
