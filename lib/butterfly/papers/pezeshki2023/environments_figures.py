@@ -20,6 +20,9 @@ ARMS = {  # colour, marker and label of each way to train networks
 }
 
 
+TWINS = {ADOPT: "adopting twins", APART: "twins that do not adopt"}
+
+
 def _points(axis: Axes, places: np.ndarray, columns: list[pd.Series], shift: float, **look: object) -> None:
     """Means with their 95 % intervals, and every seed as a small dot, at places along the vertical axis."""
     for row, (place, values) in enumerate(zip(places, columns, strict=True)):
@@ -50,7 +53,8 @@ def groups(tables: Tables) -> Drawn:
     training. How many of these are such images (left) and how many of such images are among these (middle), by the
     share of images that break the rule, for twins that adopt each other's confident mistakes and for twins that do
     not. Right: the share of labels that adopting twins have flipped, against the share of images that break the rule
-    (dashed: the two are equal). Small dots are seeds, large ones means with 95 % intervals."""
+    (dashed: the two are equal). Small dots are seeds, large ones means with 95 % intervals; where all seeds are at 1,
+    the interval says what so few seeds leave open."""
     names = _names(tables.params)
     table = tables["groups"].query("part == @TRAINING and time == 1 and world in @names")
     figure, axes = panels(3, width=4.6, height=3.6)
@@ -60,12 +64,12 @@ def groups(tables: Tables) -> Drawn:
         for shift, (twins, look) in zip((-0.12, 0.12), looks.items(), strict=True):
             own = table[table.twins == twins]
             columns = [own[own.world == world][column].fillna(0) for world in names]
-            _points(axis, places, columns, shift, label=f"{twins} twins", **look)
+            _points(axis, places, columns, shift, label=TWINS[twins], **look)
         axis.set(xlabel=label, title={"precision": "of those found", "recall": "of those there are"}[column])
     shares = [tables.params.worlds[world]["breaking"] for world in names]
     axes[0].scatter(shares, np.arange(len(shares)), marker="|", s=200, color="black", label="by chance")
     axes[1].set_yticks(range(len(names)), [])
-    axes[0].legend(fontsize="x-small", loc="center left")
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="upper left")
     own = table[table.twins == ADOPT]
     rate = own.world.map(lambda world: tables.params.worlds[world]["breaking"])
     axes[2].plot([0, max(shares)], [0, max(shares)], color="black", linestyle="--", linewidth=1, label="equal")
@@ -109,7 +113,7 @@ def times(tables: Tables) -> Drawn:
     lines = [
         (ADOPT, TRAINING, PALETTE[0], "-", "o", "adopting twins, training images"),
         (ADOPT, VALIDATION, PALETTE[9], "--", "D", "adopting twins, validation images"),
-        (APART, TRAINING, PALETTE[1], "-", "s", "twins that do not adopt"),
+        (APART, TRAINING, PALETTE[1], "-", "s", TWINS[APART]),
         (APART, OWN, PALETTE[7], "-", "v", "one network, images it learns"),
     ]
     kept = []
