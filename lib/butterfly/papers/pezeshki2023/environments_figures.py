@@ -5,8 +5,17 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from butterfly.papers.pezeshki2023.environments import ADOPT, APART, ASKED, DRAWN, FOUND, KNOWN, MAIN, NOISY, OWN, PLAIN
-from butterfly.papers.pezeshki2023.environments import SHUFFLED, TIMES, TRAINING, UNDECIDED, VALIDATION, Params, pale
+from butterfly.papers.pezeshki2023.environments import ADOPT, APART, ASKED, DRAWN, FOUND, KNOWN, MAIN, NOISY, OWN, PALER
+from butterfly.papers.pezeshki2023.environments import (
+    PLAIN,
+    SHUFFLED,
+    TIMES,
+    TRAINING,
+    UNDECIDED,
+    VALIDATION,
+    Params,
+    pale,
+)
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, Drawn, legend, panels, scope, title
 from butterfly.study.intervals import SHARE
@@ -131,35 +140,37 @@ def times(tables: Tables) -> Drawn:
 
 
 def tuning(tables: Tables) -> Drawn:
-    """Twins with other learning rates (colours) and weight decays (shapes), in one and the same world: how good
-    networks trained for the groups that they find are in the worst group of test images, against the share of labels
-    that the twins flip. Left, twins that start as they are drawn; right, twins that start with all answers equally
-    likely. Dots are means over seeds, bars 95 % intervals; the dashed line is the share of images that break the
-    rule; bands are networks trained for recorded groups and plain ones, means with 95 % intervals."""
+    """Twins with other learning rates (colours) and weight decays (shapes): how good networks trained for the groups
+    that they find are in the worst group of test images, against the share of labels that the twins flip. Left, twins
+    that start as they are drawn; middle, twins that start with all answers equally likely; right, these in paler
+    colours. Dots are means over seeds, bars 95 % intervals; the dashed line is the share of images that break the rule;
+    bands are networks trained for recorded groups and plain ones, means with 95 % intervals."""
     table, params = tables["tuned"], tables.params
-    figure, axes = panels(2, width=5.2, height=4.2)
+    figure, axes = panels(3, width=4.4, height=4.2)
     colors = dict(zip(params.lrs, sns.color_palette("viridis_r", len(params.lrs)), strict=True))
-    markers = dict(zip(params.decays, "osD^v<>"[: len(params.decays)], strict=False))
-    networks = tables["networks"].query("world == @MAIN and time == 1")
-    for axis, start in zip(axes, (DRAWN, UNDECIDED), strict=True):
-        for (lr, decay), own in table[table.start == start].groupby(["lr", "decay"]):
+    markers = dict(zip(params.decays, "osD^v<>", strict=False))
+    titles = {DRAWN: "start as drawn", UNDECIDED: "start undecided", PALER: f"undecided, tint {params.paler:g}"}
+    for axis, (twins, name) in zip(axes, titles.items(), strict=True):
+        for (lr, decay), own in table[table.twins == twins].groupby(["lr", "decay"]):
             over, up = intervals.mean(own.flipped, SHARE), intervals.mean(own.worst, SHARE)
             bars = [np.nan_to_num([[f.estimate - f.low], [f.high - f.estimate]]) for f in (up, over)]
             look = {"color": colors[lr], "marker": markers[decay], "markersize": 7, "markeredgecolor": "black"}
             axis.errorbar(over.estimate, up.estimate, *bars, elinewidth=1, markeredgewidth=0.5, **look)
+        networks = tables["networks"][tables["networks"].time == 1]
+        networks = networks[networks.world == (pale(params.paler) if twins == PALER else MAIN)]
         for arm in (PLAIN, KNOWN):
             found = intervals.mean(networks[networks.arm == arm].worst, SHARE)
             axis.axhspan(found.low, found.high, color=ARMS[arm][0], alpha=0.3, linewidth=0, label=ARMS[arm][2])
         axis.axvline(params.breaking, color="black", linestyle="--", linewidth=1)
-        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, 0.65), ylim=(0.35, 1.0))
-        axis.set(ylabel="share right in the worst group", title=f"twins that start {start}")
+        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, 0.65), ylim=(0.35, 1.0), title=name)
+    axes[0].set_ylabel("share right in the worst group")
     for lr, color in colors.items():
-        axes[1].scatter([], [], color=color, label=f"learning rate {lr:g}")
+        axes[-1].scatter([], [], color=color, label=f"learning rate {lr:g}")
     for decay, marker in markers.items():
-        axes[1].scatter([], [], color="white", edgecolor="black", marker=marker, label=f"weight decay {decay:g}")
-    legend(axes[1], "")
+        axes[-1].scatter([], [], color="white", edgecolor="black", marker=marker, label=f"weight decay {decay:g}")
+    legend(axes[-1], "")
     figure.suptitle(f"Does the share of flipped labels say which twins to trust? ({scope(table)})")
-    return figure, table[["start", "lr", "decay", "seed", "flipped", "f1", "worst"]]
+    return figure, table[["twins", "lr", "decay", "seed", "flipped", "f1", "worst"]]
 
 
 def harder(tables: Tables) -> Drawn:
