@@ -53,7 +53,7 @@ class Params(OneModel):
     tints: tuple[float, ...] = (0.03, 0.1)  # strengths of paler colours
     longer: float = Field(2.0, ge=2)  # times the usual length that twins of the main world train for
     lrs: tuple[float, ...] = (1e-4, 1e-2)  # learning rates of twins that are tuned,
-    decays: tuple[float, ...] = (0.0, 0.1)  # and their weight decays
+    decays: tuple[float, ...] = (0.0,)  # and their weight decays
     weight_rate: float = Field(0.1, gt=0)  # how fast a bad group gains weight
 
     @model_validator(mode="after")

@@ -78,7 +78,7 @@ def groups(tables: Tables) -> Drawn:
     shares = [tables.params.worlds[world]["breaking"] for world in names]
     axes[0].scatter(shares, np.arange(len(shares)), marker="|", s=200, color="black", label="by chance")
     axes[1].set_yticks(range(len(names)), [])
-    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="upper left")
+    axes[1].legend(*axes[0].get_legend_handles_labels(), fontsize="x-small", loc="upper left", markerscale=0.6)
     own = table[table.twins == ADOPT]
     rate = own.world.map(lambda world: tables.params.worlds[world]["breaking"])
     axes[2].plot([0, max(shares)], [0, max(shares)], color="black", linestyle="--", linewidth=1, label="equal")
@@ -144,7 +144,8 @@ def tuning(tables: Tables) -> Drawn:
     that they find are in the worst group of test images, against the share of labels that the twins flip. Left, twins
     that start as they are drawn; middle, twins that start with all answers equally likely; right, these in paler
     colours. Dots are means over seeds, bars 95 % intervals; the dashed line is the share of images that break the rule;
-    bands are networks trained for recorded groups and plain ones, means with 95 % intervals."""
+    bands are networks trained for recorded groups and plain ones, means with 95 % intervals. Many settings find the
+    same groups, and their dots lie on each other."""
     table, params = tables["tuned"], tables.params
     figure, axes = panels(3, width=4.4, height=4.2)
     colors = dict(zip(params.lrs, sns.color_palette("viridis_r", len(params.lrs)), strict=True))
@@ -162,7 +163,7 @@ def tuning(tables: Tables) -> Drawn:
             found = intervals.mean(networks[networks.arm == arm].worst, SHARE)
             axis.axhspan(found.low, found.high, color=ARMS[arm][0], alpha=0.3, linewidth=0, label=ARMS[arm][2])
         axis.axvline(params.breaking, color="black", linestyle="--", linewidth=1)
-        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, 0.65), ylim=(0.35, 1.0), title=name)
+        axis.set(xlabel="share of labels flipped by twins", xlim=(-0.02, 0.65), ylim=(0.45, 1.0), title=name)
     axes[0].set_ylabel("share right in the worst group")
     for lr, color in colors.items():
         axes[-1].scatter([], [], color=color, label=f"learning rate {lr:g}")
