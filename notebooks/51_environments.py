@@ -137,7 +137,8 @@ study.show("b", figures.worst)
 # Found groups are worth what recorded ones are (XR02), and it is their content that helps: drawn groups of the same sizes do
 # not (XR02c). The rarer the exceptions, the more there is to gain. With flipped labels the gain is large (XR02d), but far from what
 # could be had (dotted): these networks have room to learn wrong labels by heart. The paper has 69.7 % there, with many more
-# images, and 10.1 % for plain networks; here plain networks fare as badly.
+# images, and 10.1 % for plain networks; here plain networks fare as badly. Found groups of validation images also tell which
+# network to keep (XR05b): by all validation images together, where the exceptions are few, one would often keep a plain one.
 #
 # ## (c) When to stop, and what of images that nobody learned?
 #

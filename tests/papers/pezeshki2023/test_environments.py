@@ -317,7 +317,7 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 FINE = {
     "precision": 0.97, "recall": 0.98, "f1": 0.97, "noisy": 0.95, "apart": 0.5, "late": 0.97, "peak": 0.7, "end": 0.1,
     "validation": 0.95, "plain": 0.5, "found": 0.8, "known": 0.8, "drawn": 0.55, "noisy_plain": 0.1, "noisy_found": 0.6,
-    "rank": 1, "untuned": 0.95, "paler": 1, "asked": 0.02, "pale": 0.2, "loss": 0.15, "reliance": 0.2, "train": 0.99,
+    "rank": 1, "untuned": 0.95, "paler": 1, "asked": 0.02, "pale": 0.2, "loss": 0.15, "reliance": 0.2, "chosen": True, "train": 0.99,
 }  # fmt: skip
 
 
@@ -355,7 +355,8 @@ def world(**changed):
     ends[pale(0.1)] = usual | {KNOWN: w["found"] + w["loss"]}
     networks = [
         {"world": name, "arm": arm, "time": time, "train": w["train"], "worst": near(worst, 0.03),
-         "part": near(1 - w["reliance"])}
+         "part": near(1 - w["reliance"]), "held": 0.9 if arm == FOUND else 0.95,
+         "held_worst": (0.8 if w["chosen"] else 0.3) if arm == FOUND else 0.5}
         for name, own in ends.items() for arm, worst in own.items() for time in (TIMES[0], 1.0)
     ]  # fmt: skip
     tuned = [
@@ -398,6 +399,13 @@ def test_each_claim_can_be_contradicted(changed, contradicted):
     assert contradicted <= {id for id, verdict in found.items() if verdict == "contradicted"}
     # Others stay as they were, but for those that rest on the same numbers.
     assert sum(verdict == "contradicted" for verdict in found.values()) <= 3
+
+
+def test_a_choice_that_is_worse_contradicts():
+    """Networks for found groups are worse here, and chosen by groups all the same."""
+    found = verdicts(study.judge(*world(found=0.4)))
+    assert found["XR05b"] == "contradicted"
+    assert verdicts(study.judge(*world(chosen=False)))["XR05b"] == "inconclusive"  # both choose plain networks
 
 
 def test_networks_that_chance_would_equal_leave_claims_undecided():
