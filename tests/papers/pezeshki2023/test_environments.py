@@ -317,7 +317,8 @@ def test_nonsense_is_refused_with_a_reason(values, reason):
 FINE = {
     "precision": 0.97, "recall": 0.98, "f1": 0.97, "noisy": 0.95, "apart": 0.5, "late": 0.97, "peak": 0.7, "end": 0.1,
     "validation": 0.95, "plain": 0.5, "found": 0.8, "known": 0.8, "drawn": 0.55, "noisy_plain": 0.1, "noisy_found": 0.6,
-    "rank": 1, "untuned": 0.95, "paler": 1, "asked": 0.02, "pale": 0.2, "loss": 0.15, "reliance": 0.2, "chosen": True, "train": 0.99,
+    "rank": 1, "untuned": 0.95, "paler": 1, "asked": 0.02, "pale": 0.2, "loss": 0.15, "reliance": 0.2, "chosen": True,
+    "train": 0.99,
 }  # fmt: skip
 
 
