@@ -281,11 +281,18 @@ def _of_shard(shard: Shard) -> dict[str, pd.DataFrame]:
     return {"groups": groups.assign(world=shard.of), "networks": networks.assign(world=shard.of)}
 
 
+def _some(table: pd.DataFrame, **values: Any) -> pd.DataFrame:
+    """The rows with these values."""
+    for name, value in values.items():
+        table = table[table[name] == value]
+    return table
+
+
 def _of_tuned(shard: Shard) -> pd.DataFrame:
     """What one setting of the twins comes to, at the usual length."""
     tables, changes = _of_shard(shard), shard.config["changes"]
-    groups = tables["groups"].query("part == @TRAINING and time == 1").set_index("seed")
-    networks = tables["networks"].query("time == 1").set_index("seed")
+    groups = _some(tables["groups"], part=TRAINING, time=1.0).set_index("seed")
+    networks = _some(tables["networks"], time=1.0).set_index("seed")
     found = pd.DataFrame({"flipped": groups.flipped, "f1": groups.f1, "worst": networks.worst})
     return found.reset_index().assign(twins=shard.of, lr=changes["lr"], decay=changes["weight_decay"])
 
@@ -301,20 +308,20 @@ AS_GOOD = 0.05  # of a share: six or seven of the 125 images of a test group, ab
 
 def _groups(t: Tables, world: str, twins: str = ADOPT, part: str = TRAINING, time: float = 1.0) -> pd.DataFrame:
     """What twins took for exceptions, by seed."""
-    rows = t["groups"].query("world == @world and twins == @twins and part == @part and time == @time")
+    rows = _some(t["groups"], world=world, twins=twins, part=part, time=time)
     return rows.set_index("seed").sort_index()
 
 
 def _worst(t: Tables, world: str, arm: str) -> pd.Series:
     """The share of test images that networks get right in their worst group, by seed."""
-    rows = t["networks"].query("world == @world and arm == @arm and time == 1")
+    rows = _some(t["networks"], world=world, arm=arm, time=1.0)
     return rows.set_index("seed").worst.sort_index()
 
 
 def _reliance(t: Tables, world: str) -> float:
     """The share of test images on which cues part that plain networks decide by the cue that is not asked, on average,
     at the first look."""
-    rows = t["networks"].query("world == @world and arm == @PLAIN and time == @TIMES[0]")
+    rows = _some(t["networks"], world=world, arm=PLAIN, time=TIMES[0])
     return float(1 - rows.part.mean())
 
 
@@ -325,7 +332,7 @@ def unlearned(t: Tables) -> str:
     bad = []
     for world in t.params.strong:
         least = 1 - t.params.worlds[world]["breaking"] - 0.05
-        learned = t["networks"].query("world == @world and arm == @PLAIN and time == 1").train.mean()
+        learned = _some(t["networks"], world=world, arm=PLAIN, time=1.0).train.mean()
         bad += [] if learned >= least else [world]
     return f"networks did not even learn the colour: {', '.join(bad)}" if bad else ""
 
@@ -434,14 +441,14 @@ def nothing_to_tune_in_paler_colours(t: Tables) -> str:
 
 
 def _too_equal(t: Tables, twins: str) -> str:
-    apart = np.ptp(t["tuned"].query("twins == @twins").groupby(["lr", "decay"]).worst.mean())
+    apart = np.ptp(_some(t["tuned"], twins=twins).groupby(["lr", "decay"]).worst.mean())
     less = "" if apart >= AS_GOOD else f"settings of the twins differ by {apart:.2f} only"
     return "; ".join(filter(None, [unlearned(t), less]))
 
 
 def _order(t: Tables, twins: str) -> Interval:
     """The rank correlation over settings of what is flipped and what is gained, a seed at a time."""
-    seeds = t["tuned"].query("twins == @twins").groupby("seed")
+    seeds = _some(t["tuned"], twins=twins).groupby("seed")
     return intervals.correlation([rank_correlation(own.flipped, own.worst) for _, own in seeds])
 
 
@@ -467,7 +474,7 @@ def more_flips_are_better(t: Tables) -> Interval:
 def undecided_twins_need_no_tuning(t: Tables) -> Interval:
     """Twins that start with all answers equally likely find the images on which shape and colour part, with an F1 above
     a half, at every learning rate and weight decay that is tried."""
-    table = t["tuned"].query("twins == @UNDECIDED").pivot_table("f1", "seed", ["lr", "decay"])
+    table = _some(t["tuned"], twins=UNDECIDED).pivot_table("f1", "seed", ["lr", "decay"])
     return intervals.largest_mean(1 - table.to_numpy(), SHARE)
 
 
@@ -512,7 +519,7 @@ def whenever_twins_stop(t: Tables) -> Interval:
 def plain_networks_must_be_stopped(t: Tables) -> Interval:
     """The mistakes of a plain network in its own training images tell the images on which shape and colour part better
     at some earlier time than at the end of a long training, by more than 0.2 of F1."""
-    rows = t["groups"].query("world == @MAIN and twins == @APART and part == @OWN")
+    rows = _some(t["groups"], world=MAIN, twins=APART, part=OWN)
     wide = rows.pivot_table("f1", "seed", "time")
     return intervals.mean((wide.max(axis=1) - wide.iloc[:, -1]).to_numpy(), SHARE)
 
@@ -533,7 +540,8 @@ def in_validation(t: Tables) -> Interval:
 def groups_choose(t: Tables) -> Interval:
     """Of plain networks and networks trained for found groups, at several times, the one that is best in the worst
     found group of validation images is better in the worst group than the one that is best in all of them together."""
-    rows = t["networks"].query("world == @MAIN and arm in [@PLAIN, @FOUND]")
+    rows = _some(t["networks"], world=MAIN)
+    rows = rows[rows.arm.isin([PLAIN, FOUND])]
     # A later network before an earlier one where they are equal.
     each = [own.sort_values("time", ascending=False) for _, own in rows.groupby("seed")]
     gains = [own.worst[own.held_worst.idxmax()] - own.worst[own.held.idxmax()] for own in each]
