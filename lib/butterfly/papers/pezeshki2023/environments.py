@@ -40,11 +40,11 @@ class Params(OneModel):
     """Parameters of notebook 51."""
 
     setting: str = "two-colour-digits"
-    steps: int | None = Field(100, ge=20)  # None: the setting's own
+    steps: int | None = Field(60, ge=20)  # None: the setting's own
     seeds: int = Field(3, ge=2)
     seeds_per_shard: int = Field(3, ge=1)
-    other_seeds: int = Field(3, ge=2)  # of paler worlds, of the world in which the colour is asked, and of tuning
-    other_seeds_per_shard: int = Field(3, ge=1)
+    other_seeds: int = Field(2, ge=2)  # of paler worlds, of the world in which the colour is asked, and of tuning
+    other_seeds_per_shard: int = Field(2, ge=1)
     validation: int = Field(297, ge=20)  # of the training images
     breaking: float = Field(0.1, gt=0, lt=0.5)  # share of training images on which shape and colour part
     rates: tuple[float, ...] = (0.3,)  # other such shares
