@@ -159,7 +159,7 @@ KICKED = {"01", "02", "03", "04", "05", "06", "07", "08", "15", "23"}
     ("file", "old", "new", "topics"),
     [
         ("align.py", "linear_sum_assignment(", "linear_sum_assignment(1 * ", {"02", "07", "20", "21", "23"}),
-        ("represent.py", "def angle(", "@cache\ndef angle(", {"02", "07", "22", "23"}),
+        ("represent.py", "def angle(", "@cache\ndef angle(", {"02", "07", "22", "23", "42"}),
         ("prune.py", "math.floor(fraction", "math.floor(2 * fraction", {"14", "20"}),
         ("geometry.py", "def projection(", "@cache\ndef projection(", set()),
         ("curvature.py", "clamp_min(1e-300)", "clamp_min(1e-200)", {"03", "31"}),
