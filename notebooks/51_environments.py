@@ -203,7 +203,7 @@ study.show("e", figures.harder)
 # ## Claims
 #
 # *Supported* when the whole 95 % interval over seeds lies in the region fixed beforehand, *contradicted* when it lies
-# outside, *inconclusive* otherwise: two or three seeds trained for an eighth of the usual time say little about the reference run.
+# outside, *inconclusive* otherwise: two or three seeds trained for a seventh of its time say little about the reference run.
 
 # %% tags=["nbval-ignore-output"]
 study.verdicts()
