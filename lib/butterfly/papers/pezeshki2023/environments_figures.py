@@ -206,7 +206,7 @@ def harder(tables: Tables) -> Drawn:
     axes[0].set(ylabel="F1, share of images", title="what twins find")
     axes[1].set(ylabel="share right in the worst group", title="what it is good for")
     axes[0].legend(fontsize="x-small", loc="lower right", bbox_to_anchor=(1.0, 0.12))
-    axes[1].legend(fontsize="x-small", loc="lower right")
+    legend(axes[1], "trained for")
     n = found.groupby("world").seed.nunique()
     figure.suptitle(
         f"When the colour is the harder cue ({title(found.setting.iloc[0])}, n = {n.min()} to {n.max()} seeds)"

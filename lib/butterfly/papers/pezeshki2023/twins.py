@@ -12,7 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from butterfly import optim
+from butterfly.augment import Augment
+from butterfly.batches import Minibatches
+from butterfly.data import Data
 from butterfly.models import Model
+from butterfly.objective import cross_entropy
 from butterfly.streams import generator
 from butterfly.train import Recipe, descend
 
@@ -26,13 +30,12 @@ def halves(seeds: Sequence[int], count: int) -> Tensor:
 
 
 def minibatches(seeds: Sequence[int], count: int, recipe: Recipe) -> Iterator[Tensor]:
-    """The examples of each update `[S, B]`: epoch after epoch in an order of its own for each seed."""
-    each = count // recipe.batch_size
+    """The examples of each update `[S, B]`, in an order of its own for each seed, as `train` takes them."""
+    places = torch.arange(count)  # a task whose inputs are their own places
+    task = Data("places", places, places, places, places, count, places)
+    batches = Minibatches(task, recipe.batch_size_at, Augment(), seeds)
     for step in range(recipe.steps):
-        epoch, begin = step // each, step % each * recipe.batch_size
-        if begin == 0:
-            order = torch.stack([torch.randperm(count, generator=generator("order", s, epoch)) for s in seeds])
-        yield order[:, begin : begin + recipe.batch_size]
+        yield batches.at(step).x
 
 
 def flip_chance(confidence: Tensor, classes: int) -> Tensor:
@@ -59,7 +62,7 @@ class _OwnHalf:
         said = logits.unflatten(0, (len(self.labels), *self.learns.shape[:2]))  # [R, 2, S, B, C]
         self.said = said.detach()
         labels = self.labels[:, None].expand(said.shape[:-1])
-        each = F.cross_entropy(said.flatten(0, 3), labels.flatten(), reduction="none").view(labels.shape)
+        each = cross_entropy(said.flatten(0, 2), labels.flatten(0, 2)).view(labels.shape)
         return ((each * self.learns).sum(3) / self.learns.sum(2).clamp_min(1)).sum()
 
 
@@ -116,7 +119,7 @@ class _Worst:
     def __call__(self, logits: Tensor) -> Tensor:
         said = logits.unflatten(0, self.weight.shape[:2])  # [R, S, B, C]
         labels = self.y[self.rows, self.at].expand(said.shape[:-1])
-        each = F.cross_entropy(said.flatten(0, 2), labels.flatten(), reduction="none").view(labels.shape)
+        each = cross_entropy(logits, labels.flatten(0, 1)).view(labels.shape)
         member = self.groups[:, self.rows, self.at]  # [R, S, B, G]
         losses = (each[..., None] * member).sum(2) / member.sum(2).clamp_min(1)
         self.weight = (self.weight * (self.rate * losses.detach()).exp()).to(losses)
