@@ -29,7 +29,6 @@
 # | Pezeshki, Mitra, Bengio, Lajoie: *Multi-scale Feature Learning Dynamics* (ICML 2022, [arXiv 2112.03215](https://arxiv.org/abs/2112.03215)) | features of two speeds make the test error fall twice | [43 two speeds](43_two_speeds.ipynb) |
 # | Kim, Baratin, Zhang, Lacoste-Julien: *CrossSplit* (ICML 2023, [arXiv 2212.01674](https://arxiv.org/abs/2212.01674)) | twins on separate halves repair each other's labels | [50 twins that repair labels](50_crosssplit.ipynb) |
 # | Pezeshki, Bouchacourt, Ibrahim, Ballas, Vincent, Lopez-Paz: *Discovering Environments with XRM* ([arXiv 2309.16748](https://arxiv.org/abs/2309.16748)) | twins that adopt each other's mistakes find the groups on which a shortcut fails | [51 environments](51_environments.ipynb) |
-# | Gidel, Askari Hemmat, Pezeshki, Le Priol, Huang, Lacoste-Julien, Mitliagkas: *Negative Momentum for Improved Game Dynamics* (AISTATS 2019, [arXiv 1807.04740](https://arxiv.org/abs/1807.04740)) | in games, momentum should be negative | [60 games](60_games.ipynb) |
 # | Belghazi, Baratin, Rajeswar, Ozair, Bengio, Courville, Hjelm: *Mutual Information Neural Estimation* (ICML 2018, [arXiv 1801.04062](https://arxiv.org/abs/1801.04062)) | a network can find out how much two vectors say about each other | [61 information](61_information.ipynb) |
 #
 # ## The one idea in the code
