@@ -15,7 +15,16 @@
 # Of the first paper the abstract was at hand, and its text and figures at second hand; of the second the abstract. Claims on
 # scores of examples and on kicks are ours.
 #
-# **In short**: TODO
+# **In short**: after one pass runs agree on which examples are easy where data are real (ME01 supported, ME01b
+# supported), but at one accuracy of a half they agree more on random labels (ME01e contradicted). Real labels are
+# learned before wrong ones (ME06d supported), noise takes longer (ME05 supported, ME09b supported), wider networks
+# (ME04d supported) and a busier surface (ME07 supported), and dropout keeps it out at little cost (ME08 supported,
+# ME08b supported). Not so here: noise in the place of inputs is not fitted sooner than real data (ME09 contradicted),
+# unless it has many dimensions (ME09e supported); the loss does not depend on fewer examples at every look (ME02
+# contradicted); and at equal loss places that fit noise are not sharper (ME10 contradicted), though they are where all
+# is fitted (ME10c supported). How wide a network must be to come near its best under noise was not found: the widest
+# was still getting better (ME04 inconclusive). Averages of EL2N find what is memorised (ME11 supported), and a kick at
+# the start changes which wrong labels that is (ME12e supported), if less than another seed does (ME12 contradicted).
 #
 # - **randX** puts Gaussian noise in the place of inputs, with the mean and the standard deviation of each pixel; **randY** draws
 #   labels anew. Either can be done to all examples or to a fraction, and which examples it was done to is recorded.

@@ -113,8 +113,10 @@ def test_the_readme_and_the_index_name_every_notebook(topic):
         assert f"({topic}.ipynb)" in (folders.NOTEBOOKS / "00_index.py").read_text()
 
 
-def test_the_readme_is_one_page_and_every_path_in_it_exists():
-    assert len(README.encode()) <= 9216
+def test_the_readme_is_one_page_and_a_line_a_paper_and_every_path_in_it_exists():
+    table = re.search(r"<!-- papers: .*?<!-- end of papers -->", README, re.S)[0]
+    assert len(README.replace(table, "").encode()) <= 7168
+    assert all(len(row.encode()) <= 256 + 48 * row.count("](notebooks/") for row in table.splitlines())
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (folders.ROOT / target).exists(), target
 

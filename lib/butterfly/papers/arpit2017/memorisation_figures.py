@@ -224,8 +224,9 @@ def critical(tables: Tables) -> Drawn:
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(PercentFormatter(1))
     legend(axes[1], "noise", remove=axes[0])
-    box = f"box: {tables['radii'].radius.mean():.2f} standard deviations of a pixel"
-    figure.suptitle(f"Test inputs with another answer close by ({box}; {_draws(tables, table)})")
+    for axis in axes:
+        axis.set_xlabel(f"epoch (box: {tables['radii'].radius.mean():.2f} standard deviations)")
+    figure.suptitle(f"Test inputs with another answer close by ({_draws(tables, table)})")
     return figure, table[["seed", "kind", "fraction", "epoch", "ratio", "radius"]]
 
 
@@ -234,7 +235,7 @@ def regularisers(tables: Tables) -> Drawn:
     strength; means over draws with 95 % intervals. A regulariser that only keeps from memorising moves to the left and
     not down."""
     table = tables["regularised"]
-    figure, (axis,) = panels(1, width=6.2, height=4.2)
+    figure, (axis,) = panels(1, width=8, height=4.2)
     names = {"dropout": "dropout", "weight_decay": "weight decay"}
     for (how, label), color, marker in zip(names.items(), sns.color_palette("colorblind"), "os", strict=False):
         some = table[(table.how == how) | (table.strength == 0)]
@@ -252,7 +253,7 @@ def regularisers(tables: Tables) -> Drawn:
     axis.xaxis.set_major_formatter(PercentFormatter(1))
     axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
     axis.legend(title="regulariser", loc="lower right")
-    figure.suptitle(f"What keeps a network from memorising ({_draws(tables, table)})")
+    figure.suptitle(f"Against memorising ({_draws(tables, table)})")
     return figure, table[["seed", "how", "strength", "noise", "real", "real_train"]]
 
 
@@ -280,7 +281,7 @@ def finders(tables: Tables) -> Drawn:
         axis.set_xticks(params.score_epochs, [str(epoch) for epoch in params.score_epochs])
         axis.minorticks_off()
         axis.get_legend().remove()
-    axes[0].legend(fontsize="x-small", loc="lower left")
+    axes[0].legend(fontsize="x-small", loc="center left", bbox_to_anchor=(0.02, 0.3))
     ends = ((params.early, 4), (params.score_epochs[-1], 7))  # and the size of the dots
     order = table[table.epoch == params.score_epochs[-1]].groupby("score").area.mean().sort_values().index[::-1]
     for kind, marker in zip(NOISES, "Do", strict=True):
@@ -305,7 +306,7 @@ def kicks(tables: Tables) -> Drawn:
     ones means with 95 % intervals."""
     table = tables["kicks"].assign(apart=lambda t: 1 - t.agreement)
     seeds = intervals.mean(1 - table.drop_duplicates("seed").others, (0.0, 2.0))
-    figure, (axis,) = panels(1, width=6.4, height=3.9)
+    figure, (axis,) = panels(1, width=8.4, height=3.9)
     arms = list(table.groupby(["kind", "time", "size"], sort=False))
     for place, ((kind, _, _), own) in enumerate(arms):
         _dots(axis, place, own.apart, "black" if kind == KICKED else "grey", logarithmic=False)
@@ -316,7 +317,7 @@ def kicks(tables: Tables) -> Drawn:
     axis.axhspan(seeds.low, seeds.high, color=COLOURS[RANDX], alpha=0.2, linewidth=0, label="other seeds")
     axis.set(ylabel="1 - kappa of the wrong labels fitted", xlim=(-0.5, len(arms) - 0.5), ylim=(-0.05, None))
     legend(axis, "")
-    figure.suptitle(f"Does a kick change what is memorised? ({_draws(tables, table)})")
+    figure.suptitle(f"What kicks change ({_draws(tables, table)})")
     return figure, table[["seed", "kind", "time", "size", "agreement", "others", "epoch"]]
 
 
