@@ -79,13 +79,16 @@ def test_controls_are_their_parents_and_twins_are_not(results):
     assert (results["twins"].query("step == 0").distance > 0).all()
 
 
-def test_the_shards_of_an_arm_do_not_depend_on_how_games_are_grouped(results):
+def test_games_do_not_depend_on_how_they_are_grouped(results):
     again = study.run(TINY.model_copy(update={"games_per_shard": 3, "seeds_per_shard": 2}))
-    for name in ("plays", "noisy", "once", "ends"):
-        key = [c for c in results[name] if results[name][c].dtype == object] + ["seed"]
-        one, other = (t.sort_values([*key, *[c for c in ("momentum", "noise") if c in t]], ignore_index=True)
-                      for t in (results[name], again[name]))  # fmt: skip
-        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-5, atol=1e-6)
+    for name, key in (
+        ("plays", ["game", "order", "momentum", "seed"]),
+        ("noisy", ["momentum", "noise", "seed"]),
+        ("once", ["kind", "seed"]),
+        ("gan_twins", ["kind", "arm", "seed"]),
+    ):
+        one, other = (found[name].sort_values(key, ignore_index=True) for found in (results, again))
+        pd.testing.assert_frame_equal(one, other, check_exact=False, rtol=1e-3, atol=1e-6)
 
 
 # --- games drawn at random -------------------------------------------------------------------------------------------
@@ -189,8 +192,6 @@ def test_a_play_is_that_of_plain_numpy(results):
     row = results["plays"].query("game == @BILINEAR and order == @BY_TURNS and momentum == -0.5 and seed == 1").iloc[0]
     assert row.slope == pytest.approx(np.polyfit(late.step, np.log(late.distance), 1)[0], rel=1e-9)
     assert row.largest == pytest.approx(max(found) / 2)
-    matrix = np.abs(np.log(row.radius))
-    assert 0.3 * matrix < abs(row.rate) < 3 * matrix
 
 
 def test_a_game_that_saturates_is_what_its_loss_says():

@@ -51,7 +51,7 @@ class Params(parameters.Params):
     momenta: tuple[float, ...] = (-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6)
     play_lr: float = Field(0.5, gt=0)
     play_momenta: tuple[float, ...] = (-0.5, 0.0, 0.5)
-    play_updates: int = Field(300, ge=40)
+    play_updates: int = Field(200, ge=40)
     play_looks: int = Field(60, ge=20)
     play_start: float = Field(2.0, gt=0)  # distance from the equilibrium
     size: float = Field(1e-6, gt=0)  # of kicks in double precision, over the distance of the start
