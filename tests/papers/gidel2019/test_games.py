@@ -31,7 +31,7 @@ TINY = Params(
     seeds=2,
     seeds_per_shard=1,
     gan_updates=8,
-    gan_batch=16,
+    gan_batch=32,
 )
 ARMS = list(ring.arms(0.5))
 
@@ -366,7 +366,7 @@ def test_twins_are_kicked_by_what_is_asked():
         ({"noise": 0.3}, "noises that hold the noise"),
         ({"play_lr": 1.0}, "unstable from 1 on"),
         ({"single_updates": 1000}, "at most play_updates"),
-        ({"gan_batch": 40}, "multiple of 16"),
+        ({"gan_batch": 40}, "multiple of 32"),
         ({"moments": [0.0]}, "did you mean 'momenta'"),
     ],
 )

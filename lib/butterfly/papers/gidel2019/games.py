@@ -63,7 +63,7 @@ class Params(parameters.Params):
     seeds: int = Field(2, ge=1)  # of GANs
     seeds_per_shard: int = Field(2, ge=1)
     gan_updates: int = Field(60, ge=8)
-    gan_batch: int = Field(64, ge=16, multiple_of=16)
+    gan_batch: int = Field(64, ge=32, multiple_of=32)  # so that kernels treat all members alike
     gan_lr: float = Field(0.1, gt=0)
     gan_momentum: float = Field(0.5, gt=0, lt=1)
     gan_looks: int = Field(8, ge=8)
