@@ -8,9 +8,9 @@
 #
 # No verdict in the ledger is typed by hand; the prose comments on the reference run. Every claim has a statistic with
 # an interval over independent units, a region, and a verdict that follows from the two. A claim that does not reproduce
-# is reported as it is. The reference run is for now the exploration, on which claims were worked out; they are still to
-# be confirmed on seeds that nobody has looked at. The ledger (the table below, and [LEDGER.md](../LEDGER.md)) says of
-# each claim who makes it: a paper's abstract, its authors' code or notebooks, another paper, or us.
+# is reported as it is. Claims were worked out on one run, written down, and judged on another, the reference run, whose
+# seeds nobody had looked at. The ledger (the table below, and [LEDGER.md](../LEDGER.md)) says of each claim who makes
+# it: a paper's abstract, its authors' code or notebooks, another paper, or us.
 #
 # ## The papers
 #

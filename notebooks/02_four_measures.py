@@ -8,11 +8,11 @@
 # units trade places, for example, is the same function at a large distance. So they may agree on which twins are further
 # apart, and still disagree on how far that is.
 #
-# **In short**: twins kicked at the start answer nearly as differently as strangers (X03 supported), but the barrier between
-# them is lower (X03b supported). Among twins kicked at one time, those further apart have the higher barrier (B12c
-# supported). Weight matching does not lower the barrier of twins, with AdamW either (B13b contradicted), since the initial
-# weights that they share keep their units in order (B14c supported); where weight decay forgets those, it does (B13i
-# supported).
+# **In short**: twins kicked at the start answer nearly as differently as strangers (X03 supported), but the barrier
+# between them is lower (X03b supported). Whether distance explains as much of it among twins that were kicked at one
+# time is open (B12c inconclusive). Weight matching does not lower the barrier of twins, with AdamW either (B13b
+# contradicted), since the initial weights that they share keep their units in order (B14c supported); where weight
+# decay forgets those, it does (B13i supported).
 #
 # - *Weight matching* (Ainsworth et al. 2023) permutes the hidden units of the twin so that its weights come as close to
 #   the parent's as a local search finds, which begins with the units as they are: one layer at a time is a linear
@@ -226,13 +226,14 @@ study.show("f", figures.anchors)
 study.verdicts()
 
 # %% [markdown]
-# With AdamW, weight matching does not lower the barrier of twins (B13b contradicted), for the reason found in (f). And the
-# test barrier of AdamW twins falls far short of their training barrier (B21b contradicted). One explanation: trained
-# networks are surer of their answers than they are right, and pay for it in test loss; halfway between two of them the
-# answers are less sure, and what the path loses by errors it wins back by modesty. Then with one temperature for the whole
-# path, at which the ends are as sure as they should be, the barrier on test data must be higher. It is (B21c supported),
-# but by much less than half of the gap (B21d contradicted), and with SGD the same temperature makes the barrier lower
-# (B21e contradicted). So modesty is a small part of the answer at best; most of the gap stays unexplained.
+# With AdamW, weight matching does not lower the barrier of twins (B13b contradicted), for the reason found in (f). And
+# the test barrier of AdamW twins falls far short of their training barrier (B21b contradicted). One explanation:
+# trained networks are surer of their answers than they are right, and pay for it in test loss; halfway between two of
+# them the answers are less sure, and what the path loses by errors it wins back by modesty. Then with one temperature
+# for the whole path, at which the ends are as sure as they should be, the barrier on test data must be higher. Whether
+# it is at all stays open (B21c inconclusive); half of the gap is not made up for (B21d contradicted), and with SGD the
+# same temperature makes the barrier lower (B21e contradicted). So modesty is a small part of the answer at best; most
+# of the gap is unexplained.
 #
 # The exponential loses to a power of the distance (B12b contradicted): a correlation as high as that of B12 does not tell
 # the two apart.

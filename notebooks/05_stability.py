@@ -9,10 +9,10 @@
 #
 # **In short**: at equal final loss, wide and shallow networks (B08 supported), large batches (B11b supported) and small
 # learning rates (X18 supported) are more stable. A long warm-up is less stable at equal percent of training (B09
-# contradicted); where as much learning rate has been spent, no difference is settled (B09c inconclusive). Counted from the
-# end of the warm-up it is more stable (B09d supported), but that comparison gives its arm more training. At the authors'
-# one learning rate, AdamW is not less stable than SGD (B10e contradicted), nor is it so at every rate (B10 contradicted):
-# the answer is a matter of its learning rate (B10c supported).
+# contradicted), and on MNIST-1D a little more stable where as much learning rate has been spent  (B09c supported).
+# Counted from the end of the warm-up it is much more stable (B09d supported), but that comparison gives its arm more
+# training. At the authors' one learning rate, AdamW is not less stable than SGD (B10e contradicted), nor is it so at
+# every rate (B10 contradicted): the answer is a matter of its learning rate (B10c supported).
 #
 # ### Recipes
 #

@@ -92,12 +92,13 @@ study.results["noise"].query("not in_class").groupby(["network", "score", "kind"
 study.show("a", figures.noise)
 
 # %% [markdown]
-# On MNIST-1D, where training is chaotic, one weight out of 15,754 moved by a hundredth at the start can make most of the noise that
-# another seed makes, in scores at the end more than in averages (X48, X48h), and the later it is moved, the less. For averages over
-# training that is partly by construction: a twin kicked halfway *is* its parent at the first half of the looks. X49 is therefore
-# judged on EL2N at the end of training. On digits, whose recipe is calm, a moved weight makes far less noise than another seed
-# (X48h@digits contradicted); there the initial weights alone make nearly as much as another seed (X51@digits supported), and the
-# order of the data alone does not (X50@digits contradicted). How noisy a score is, and how chaotic the training, are one question.
+# On MNIST-1D, where training is chaotic, one weight out of 15,754 moved by a hundredth at the start can make most of
+# the noise that another seed makes, in scores at the end more than in averages (X48, X48h), and the later it is moved,
+# the less. For averages over training that is partly by construction: a twin kicked halfway *is* its parent at the
+# first half of the looks. X49 is therefore judged on EL2N at the end of training. On digits, whose recipe is calm, a
+# moved weight makes far less noise than another seed (X48h@digits contradicted); there the order of the data alone
+# makes clearly less than another seed, too (X50@digits contradicted). How noisy a score is, and how chaotic the
+# training, are one question.
 #
 # ## (b) Which examples flip?
 #

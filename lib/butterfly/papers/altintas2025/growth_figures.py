@@ -195,11 +195,14 @@ def first_flips(tables: Tables) -> Drawn:
     axes[0].set(xlabel="update with the first flip", ylabel="update of leaving the tangent")
     axes[0].legend(title="kick at the start", loc="lower right")
     order = [_network(place) for place in dict.fromkeys(twins.setting)]
-    sns.lineplot(near, x="since", y="excess", hue="network", hue_order=order, palette=HUES[:2], ax=axes[1], **BAND)
+    if len(near):
+        sns.lineplot(near, x="since", y="excess", hue="network", hue_order=order, palette=HUES[:2], ax=axes[1], **BAND)
+        axes[1].legend(title="")
+    else:
+        axes[1].text(0, 0, "no unit switched while twins were watched", ha="center", va="center")
     axes[1].axvline(0, color="black", linewidth=1)
     axes[1].set(xlabel="updates since the first flip", ylabel="growth over that of the tangent (power of ten)")
     axes[1].set_title("line: the update with the first flip")
-    axes[1].legend(title="")
     figure.suptitle(f"The first unit that switches in one of two twins ({_seeds(twins)}, float64)")
     return figure, pd.concat([twins, near.drop(columns="network")])
 
