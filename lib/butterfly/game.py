@@ -4,9 +4,8 @@ A stack of games is played in lockstep. In every update a player moves down the 
 parameters, and adds a part of its last move: heavy-ball momentum, which may be negative. Played simultaneously, both
 see where the other one stood; played alternately, the second sees where the first one has just moved to.
 
-One update maps a state, the places of both players and their last moves, to the next one. Its derivative carries
-infinitely small differences along. Of a game with linear gradients the map is a matrix, whose spectral radius is the
-factor by which distances grow in the long run.
+One update maps a state, the places of both players and their last moves, to the next one. Of a game with linear
+gradients this map is a matrix, whose spectral radius is the factor by which distances grow in the long run.
 """
 
 from collections.abc import Callable, Sequence
@@ -78,15 +77,6 @@ def update(game: Game, state: State, how: Rules) -> State:
 def _moved(place: Tensor, move: Tensor, gradient: Tensor, how: Rules, player: int) -> tuple[Tensor, Tensor]:
     move = how.momentum[:, player, None] * move - how.lr[:, player, None] * gradient
     return place + move, move
-
-
-def tangent(game: Game, state: State, difference: State, how: Rules) -> State:
-    """An infinitely small difference between two states, one update later."""
-
-    def step(*parts: Tensor) -> tuple[Tensor, ...]:
-        return tuple(update(game, State(*parts), how))
-
-    return State(*torch.func.jvp(step, tuple(state), tuple(difference))[1])
 
 
 def away(state: State) -> Tensor:

@@ -88,24 +88,6 @@ def test_a_bilinear_game_is_linear():
         torch.testing.assert_close(one(x, y), other(x, y))
 
 
-def test_a_tangent_is_the_limit_of_small_kicks():
-    """On a game that is not linear, against a difference of two plays."""
-    random = torch.Generator().manual_seed(0)
-    x, y, u, w = torch.randn(4, 3, 2, generator=random, dtype=torch.float64)
-    played = (lambda x, y: torch.sin(x) * y, lambda x, y: -x.square() * y.cos())
-    how = game.rules([0.1] * 3, [0.5, 0.0, -0.5], [True, False, True], x)
-    state, difference = game.begin(x, y), State(u, w, torch.zeros_like(x), torch.zeros_like(y))
-    twin = State(*(own + 1e-7 * part for own, part in zip(state, difference, strict=True)))
-    for _ in range(5):
-        difference, state, twin = (
-            game.tangent(played, state, difference, how),
-            game.update(played, state, how),
-            game.update(played, twin, how),
-        )
-    for own, one, other in zip(difference, state, twin, strict=True):
-        torch.testing.assert_close((other - one) / 1e-7, own, rtol=1e-4, atol=1e-5)
-
-
 def test_distances_count_places_and_not_moves():
     place, move = torch.tensor([[3.0]]), torch.tensor([[100.0]])
     assert game.away(State(place, torch.tensor([[4.0]]), move, move)).item() == 5

@@ -24,7 +24,7 @@ from butterfly.papers.gidel2019 import PAPER
 from butterfly.papers.gidel2019 import ring as rings
 from butterfly.papers.gidel2019.plays import AROUND, AT_ONCE, BY_TURNS, EARLY, EITHER, ORDERS, cut, drawn, even_looks
 from butterfly.papers.gidel2019.plays import follow, jacobian, ordered, places, radii, saturating, scaled, single
-from butterfly.papers.gidel2019.ring import BOTH, LONG, NEGATIVE, POSITIVE, SHORT, ZERO
+from butterfly.papers.gidel2019.ring import LONG, NEGATIVE, POSITIVE, SHORT, ZERO
 from butterfly.streams import generator
 from butterfly.study import Arrays, Bench, Interval, Kind, Origin, Shard, Study, Tables, above, below, between
 from butterfly.study import grid, intervals, lost, parameters, stacked
@@ -64,7 +64,8 @@ class Params(parameters.Params):
     seeds_per_shard: int = Field(2, ge=1)
     gan_updates: int = Field(60, ge=8)
     gan_batch: int = Field(64, ge=32, multiple_of=32)  # so that kernels treat all members alike
-    gan_lr: float = Field(0.1, gt=0)
+    gan_lrs: tuple[float, ...] = (0.05, 0.15)
+    gan_lr: float = 0.15  # the one at which arms are compared
     gan_momentum: float = Field(0.5, gt=0, lt=1)
     gan_looks: int = Field(8, ge=8)
     gan_kick: float = Field(50.0, ge=0, lt=100)  # when twins are kicked, in percent of the updates
@@ -72,7 +73,7 @@ class Params(parameters.Params):
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
-        for name in ("lrs", "single_sizes", "noises"):
+        for name in ("lrs", "single_sizes", "noises", "gan_lrs"):
             parameters.rising_sizes(name, getattr(self, name))
         for name in ("momenta", "play_momenta"):
             values = getattr(self, name)
@@ -83,8 +84,10 @@ class Params(parameters.Params):
         needed = {0.25, 0.5, 0.75, 1.0}
         if not needed <= set(self.rotations) or list(self.rotations) != sorted(set(self.rotations)):
             raise ValueError(f"rotations = {list(self.rotations)}: give rising shares, {sorted(needed)} among them")
-        if len(self.lrs) < 2 or len(self.single_sizes) < 2 or self.noise not in self.noises:
-            raise ValueError("give two or more lrs and single_sizes, and noises that hold the noise")
+        if len(self.lrs) < 2 or len(self.single_sizes) < 2:
+            raise ValueError("give two or more lrs and single_sizes")
+        if self.noise not in self.noises or self.gan_lr not in self.gan_lrs:
+            raise ValueError("give noises that hold the noise, and gan_lrs that hold the gan_lr")
         if self.play_lr >= self.limit:
             raise ValueError(f"play_lr = {self.play_lr:g}: alternating play is unstable from {self.limit:g} on")
         if self.single_updates > self.play_updates:
@@ -127,8 +130,12 @@ def plan(params: Params) -> list[Shard]:
     watched = plays | single | {"momenta": list(params.play_momenta), "start": params.play_start, "size": params.size}
     noisy = plays | {"momenta": [params.negative, 0.0], "noises": list(params.noises)}
     gan = common | {"network": params.network, "updates": params.gan_updates, "batch": params.gan_batch}
-    gan |= {"lr": params.gan_lr, "momentum": params.gan_momentum, "looks": params.gan_looks}
-    gan |= {"kick": round(params.gan_kick / 100 * params.gan_updates), "size": params.gan_size}
+    gan |= {"lrs": list(params.gan_lrs), "lr": params.gan_lr, "momentum": params.gan_momentum}
+    gan |= {
+        "looks": params.gan_looks,
+        "kick": round(params.gan_kick / 100 * params.gan_updates),
+        "size": params.gan_size,
+    }
     shards = [Shard(scan, common)]
     for few in params.few("games"):
         shards += [Shard(compute, config | {"seeds": few}) for compute, config in
@@ -194,8 +201,8 @@ def _chosen(seed: int, lrs: Sequence[float], momenta: Sequence[float]) -> Tensor
 def play(bench: Bench) -> Arrays:
     """Play bilinear games, and the same with a loss that saturates, from a random start, and watch kicks to them.
 
-    Cells are orders, momenta and games. For either kind of game what `follow` sees, and the growth of kicks in single
-    precision over sizes and cells `[K, C]`; of the bilinear games, the spectral radius `[C]`.
+    Cells are orders, momenta and games. For either kind of game what `follow` sees; of the bilinear games the spectral
+    radius `[C]`, and the growth of kicks in `single` precision over sizes and cells `[K, C]`.
     """
     size, axes = bench["dimension"], (ORDERS, bench["momenta"], range(len(bench.seeds)))
     order, momentum, place = zip(*product(*axes), strict=True)
@@ -207,12 +214,12 @@ def play(bench: Bench) -> Arrays:
     for name, build, factor in ((BILINEAR, game.bilinear, 1.0), (SATURATING, saturating, 2.0)):
         how = game.rules([factor * bench["lr"]] * len(a), momentum, turns, a)
         seen = follow(build, a, start, scaled(kick, bench["size"]), how, bench["updates"], looks)
-        sized = [scaled(kick, own) for own in bench["single_sizes"]]
-        seen["single"] = np.array([single(build, a, start, own, how, bench["single_updates"]) for own in sized])
         found |= {f"{name}_{what}": values for what, values in seen.items()}
-        if name == BILINEAR:
-            found["radius"] = game.spectral_radius(game.matrices(build(a), (size, size), how)).numpy()
-    return found
+    how = game.rules([bench["lr"]] * len(a), momentum, turns, a)
+    found["radius"] = game.spectral_radius(game.matrices(game.bilinear(a), (size, size), how)).numpy()
+    sized = [scaled(kick, own) for own in bench["single_sizes"]]
+    grown = [single(game.bilinear, a, start, own, how, bench["single_updates"]) for own in sized]
+    return found | {"single": np.array(grown)}
 
 
 @study.shard
@@ -241,17 +248,18 @@ def disturb(bench: Bench) -> Arrays:
 def ring(bench: Bench) -> Arrays:
     """Train GANs of every arm on the ring, from the same start and on the same minibatches for each seed, and twins.
 
-    Over looks and GANs (arms, then seeds): the share of points near each mode `[T, C, 8]`; of each GAN, points at the
+    Over looks and GANs (cells, then seeds): the share of points near each mode `[T, C, 8]`; of each GAN, points at the
     end `[C, N, 2]`. Of twins (arms, then seeds; kicked ones, then controls): the distance from their parents `[T, K]`,
     NaN before the kick.
     """
     arms, steps, device = rings.arms(bench["momentum"]), bench["updates"], bench["device"]
     gan, batches = rings.Gan(bench["network"]), rings.Batches(bench.seeds, bench["batch"])
-    names, place = zip(*product(arms, range(len(bench.seeds))), strict=True)
+    names, place = zip(*product(rings.cells(bench["lrs"], bench["lr"]), range(len(bench.seeds))), strict=True)
     family = torch.tensor(place)  # of every GAN, the position of its seed
     state = State(*(part.to(device) for part in game.rows(gan.start(bench.seeds), family)))
-    how = rings.rules_of([arms[name] for name in names], bench["lr"], state.first)
-    parents = torch.tensor([row for row, name in enumerate(names) if name in TWINNED] * 2)
+    how = rings.rules_of([(arms[name], lr) for name, lr in names], state.first)
+    with_twins = [row for row, (name, lr) in enumerate(names) if name in TWINNED and lr == bench["lr"]]
+    parents = torch.tensor(with_twins * 2)
     looks = sorted({*even_looks(steps, bench["looks"]), bench["kick"]})
     numbers = torch.randn(1000, rings.INPUTS, generator=generator("ring-looks")).to(device)
     shares, distance = [], np.full((len(looks), len(parents)), np.nan)
@@ -286,13 +294,15 @@ def _seeds(bench: Bench, family: Tensor, parents: Tensor) -> list[int]:
 def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
     """Tidy tables; a game that was drawn is a `seed`. `map` (order, step and momentum), `portraits` (play and update),
     `once` (kind and seed), `tuned` (rotation, order and seed), `plays` (game, order, momentum and seed), `course` and
-    `twins` (and look), `single` (and size of kick), `noisy` (momentum, noise and seed). Of GANs: `gans` (arm, seed and
-    look), `ends` (arm and seed), `points` (of the first seed), `distance` (twin and look) and `gan_twins` (twin)."""
+    `twins` (and look), `single` (order, momentum, seed and size of kick), `noisy` (momentum, noise and seed). Of GANs:
+    `gans` (arm, step length, seed and look), `ends` (arm, step length and seed), `points` (of the first seed),
+    `distance` (twin and look) and `gan_twins` (twin)."""
     parts = {kind: [s for s in shards if s.compute is kind] for kind in (scan, spectra, play, disturb, ring)}
     found = {"map": grid(parts[scan][0]["radius"], {"order": ORDERS, "step": STEPS, "momentum": MOMENTA}, "radius")}
     found["portraits"] = _portraits(parts[scan][0]["portraits"])
     found |= stacked(_of_spectra(shard) for shard in parts[spectra])
     found |= stacked(_of_plays(shard, kind) for shard in parts[play] for kind in (BILINEAR, SATURATING))
+    found["single"] = pd.concat(map(_of_single, parts[play]), ignore_index=True)
     found["noisy"] = pd.concat(map(_of_noise, parts[disturb]), ignore_index=True)
     found |= stacked(map(_of_gans, parts[ring]))
     found["points"] = found["points"][found["points"].seed == found["points"].seed.min()]
@@ -333,22 +343,23 @@ def _of_plays(shard: Shard, kind: str) -> dict[str, pd.DataFrame]:
     cells["largest"] = shard[f"{kind}_largest"] / config["start"]
     course = grid(shard[f"{kind}_distance"].reshape(-1, *shape) / config["start"], looks, "distance")
     twins = grid(shard[f"{kind}_twins"].reshape(-1, *shape), looks, "distance")
-    twins["tangent"] = shard[f"{kind}_tangents"].ravel()
-    one = grid(shard[f"{kind}_single"].reshape(-1, *shape), {"size": config["single_sizes"]} | axes, "grown")
-    at = twins[twins.step == config["single_updates"]].drop(columns=["step", "distance"])
-    one = one.merge(at, on=list(axes))
-    one["departure"] = (one.grown - one.tangent) / math.log(10)
-    found = {"plays": cells, "course": course, "twins": twins, "single": one}
+    found = {"plays": cells, "course": course, "twins": twins}
     return {name: table.assign(game=kind) for name, table in found.items()}
+
+
+def _of_single(shard: Shard) -> pd.DataFrame:
+    """How far the growth of each kick in single precision is `off` that in double precision, a power of ten."""
+    config, looks, twins = shard.config, shard["looks"].tolist(), shard[f"{BILINEAR}_twins"]
+    axes = {"size": config["single_sizes"], "order": ORDERS, "momentum": config["momenta"], "seed": config["seeds"]}
+    off = (shard["single"] - np.log(twins[looks.index(config["single_updates"])] / twins[0])) / math.log(10)
+    return grid(off.reshape([len(axis) for axis in axes.values()]), axes, "off")
 
 
 def with_rates(cells: pd.DataFrame, course: pd.DataFrame, twins: pd.DataFrame) -> pd.DataFrame:
     """Every play with its rates by update: `slope` of the log distance from the equilibrium over the second half;
-    `rate` and `early`, growth of its kicked twin all along and in the early part; `tangent`, that of its tangent all
-    along. `departure` is the growth of the twin over that of its tangent at the end, a power of ten."""
+    `rate` and `early`, growth of its kicked twin all along and in the early part."""
     cell = ["game", "order", "momentum", "seed"]
     distance, apart = (table.pivot(index=cell, columns="step", values="distance") for table in (course, twins))
-    tangent = twins.pivot(index=cell, columns="step", values="tangent")
     steps = distance.columns.to_numpy()
     last, early, late = steps[-1], round(EARLY * steps[-1]), steps >= steps[-1] / 2
     with np.errstate(divide="ignore", invalid="ignore"):  # what grew beyond all numbers, or shrank to nothing
@@ -356,8 +367,6 @@ def with_rates(cells: pd.DataFrame, course: pd.DataFrame, twins: pd.DataFrame) -
         found.index = distance.index
         found["rate"] = np.log(apart[last] / apart[0]) / last
         found["early"] = np.log(apart[early] / apart[0]) / early
-    found["tangent"] = tangent[last] / last
-    found["departure"] = (found.rate - found.tangent) * last / math.log(10)
     return cells.merge(found.reset_index(), on=cell)
 
 
@@ -373,12 +382,14 @@ def _of_noise(shard: Shard) -> pd.DataFrame:
 def _of_gans(shard: Shard) -> dict[str, pd.DataFrame]:
     """What GANs made at every look: the part of the ring that is covered, modes that are there, points near a mode."""
     config, looks, found = shard.config, shard["looks"], shard["shares"]
-    names, seeds = list(rings.arms(config["momentum"])), config["seeds"]
-    shape, arms = (len(names), len(seeds)), {"arm": names, "seed": seeds}
-    gans = grid(np.minimum(found, FAIR).sum(-1).reshape(-1, *shape), {"step": looks} | arms, "covered")
-    gans["modes"], gans["near"] = (found >= THERE * FAIR).sum(-1).ravel(), found.sum(-1).ravel()
+    cells, seeds = rings.cells(config["lrs"], config["lr"]), config["seeds"]
+    shape, axes = (len(cells), len(seeds)), {"cell": range(len(cells)), "seed": seeds}
+    gans = grid(np.minimum(found, FAIR).sum(-1).reshape(-1, *shape), {"step": looks} | axes, "covered")
+    gans["modes"] = (found >= THERE * FAIR).sum(-1).ravel()
     points = shard["points"].reshape(*shape, -1, 2)
-    pictured = grid(points[..., 0], arms | {"point": None}, "x").assign(y=points[..., 1].ravel())
+    pictured = grid(points[..., 0], axes | {"point": None}, "x").assign(y=points[..., 1].ravel())
+    for table in (gans, pictured):
+        table["arm"], table["lr"] = zip(*(cells[cell] for cell in table.pop("cell")), strict=True)
     kinds = {"step": looks, "kind": ("twin", "control"), "arm": TWINNED, "seed": seeds}
     distance = grid(shard["distance"].reshape(len(looks), 2, len(TWINNED), len(seeds)), kinds, "distance")
     return {"gans": gans, "points": pictured, "distance": distance[distance.step >= config["kick"]]}
@@ -386,7 +397,7 @@ def _of_gans(shard: Shard) -> dict[str, pd.DataFrame]:
 
 def ends(gans: pd.DataFrame) -> pd.DataFrame:
     """What each GAN covers towards the end, mean over looks from three quarters of training on; and at the start."""
-    values, cell = ["covered", "modes", "near"], ["arm", "seed"]
+    values, cell = ["covered", "modes"], ["arm", "lr", "seed"]
     late = gans[gans.step >= LAST * gans.step.max()].groupby(cell, sort=False)[values].mean().reset_index()
     first = gans[gans.step == 0].rename(columns={"covered": "begun"})
     return late.merge(first[[*cell, "begun"]], on=cell)
@@ -658,27 +669,26 @@ def shrinks_by_the_radius_at_once(t: Tables) -> Interval:
     return _over_radius(t, BY_TURNS, t.params.negative, column="early")
 
 
-SINGLE = "growth of a kick in single precision over that of its tangent in double, a power of ten without sign, after "
+SINGLE = "growth of a kick in single precision over that in double, a power of ten without sign, after "
 SINGLE += "{single_updates} alternating updates without momentum; kicks of "
 
 
 def _departed(t: Tables, place: int) -> Interval:
-    table = t["single"][(t["single"].game == BILINEAR) & (t["single"].order == BY_TURNS) & (t["single"].momentum == 0)]
-    own = table[table["size"] == t.params.single_sizes[place]].set_index("seed").sort_index()
-    return intervals.mean(own.departure.abs(), intervals.POSITIVE)
+    table = t["single"][(t["single"].order == BY_TURNS) & (t["single"].momentum == 0)]
+    return intervals.mean(table[table["size"] == t.params.single_sizes[place]].off.abs(), intervals.POSITIVE)
 
 
-# As in notebook 03: what is off by a factor of 1.26 has left its tangent.
+# A tenth of a power of ten is a factor of 1.26.
 @study.claim("NM06", by=f"{SINGLE}{{single_sizes[0]:g}}", region=below(0.1), **KICKED)
 def small_kicks_are_seen_in_single_precision(t: Tables) -> Interval:
-    """In single precision a kick of {single_sizes[0]:g}, the smallest of notebook 03 that has a size, grows as its
-    tangent says."""
+    """In single precision a kick of {single_sizes[0]:g}, the smallest of notebook 03 that has a size, grows as it does
+    in double precision."""
     return _departed(t, 0)
 
 
 @study.claim("NM06b", by=f"{SINGLE}{{single_sizes[1]:g}}", region=below(0.1), **KICKED)
 def kicks_are_seen_in_single_precision(t: Tables) -> Interval:
-    """In single precision a kick of {single_sizes[1]:g} grows as its tangent says."""
+    """In single precision a kick of {single_sizes[1]:g} grows as it does in double precision."""
     return _departed(t, 1)
 
 
@@ -700,35 +710,35 @@ def radius_holds_where_it_converges(t: Tables) -> Interval:
     return _over_radius(t, BY_TURNS, t.params.negative, SATURATING)
 
 
-@study.claim(
-    "NM07c", by="growth of a kick of {size:g} over that of its tangent at the end, a power of ten; simultaneous, no "
-    "momentum", region=between(-0.1, 0.1), **CURVED,
-)  # fmt: skip
-def twins_follow_their_tangents(t: Tables) -> Interval:
-    """Where the loss saturates, a kick grows as its tangent says."""
-    return intervals.mean(_arm(t, AT_ONCE, 0.0, SATURATING).departure)
-
-
 # --- claims: a GAN ---------------------------------------------------------------------------------------------------
 
 GANS = "ring of 8 Gaussians, {network} for both players, saturating loss"
+AT_STEP = f"{GANS}, step {{gan_lr:g}}"
 COVERED = "part of the ring that is covered, mean over the last quarter of training"
 
 
 def uncovered(t: Tables) -> str:
-    """Claims are void where the GANs of no arm cover a quarter of the ring on average."""
-    best = t["ends"].groupby("arm").covered.mean().max()
-    return f"the best arm covers {best:.0%} of the ring" if not best >= 0.25 else ""
+    """Claims are void where GANs of no arm, with no step, cover a quarter of the ring on average."""
+    best = t["ends"].groupby(["arm", "lr"]).covered.mean().max()
+    return f"the best GANs cover {best:.0%} of the ring" if not best >= 0.25 else ""
 
 
 def _covered(t: Tables, arm: str, over: str) -> Interval:
     """How much more of the ring one arm covers than another, on the same minibatches and from the same start."""
-    table = t["ends"].pivot(index="seed", columns="arm", values="covered")
+    own = t["ends"][t["ends"].lr == t.params.gan_lr]
+    table = own.pivot(index="seed", columns="arm", values="covered")
     return intervals.mean(table[arm] - table[over], (-1.0, 1.0))
 
 
+def at_best(ends: pd.DataFrame, arm: str) -> pd.Series:
+    """What each seed covers with the step at which the other seeds cover most on average."""
+    table = ends[ends.arm == arm].pivot(index="seed", columns="lr", values="covered")
+    best = [table.drop(index=seed).mean().idxmax() for seed in table.index]
+    return pd.Series([table.loc[seed, lr] for seed, lr in zip(table.index, best, strict=True)], table.index)
+
+
 # Planted: one mode of the eight.
-OF_RING = {"margin": 0.125, "figure": "fg", "scope": GANS, "unless": uncovered}
+OF_RING = {"margin": 0.125, "figure": "fg", "scope": AT_STEP, "unless": uncovered}
 
 
 @study.claim(
@@ -768,11 +778,13 @@ def more_than_long_steps(t: Tables) -> Interval:
 
 
 @study.claim(
-    "NM04e", by=f"{COVERED}, momentum -{{gan_momentum:g}} of both players minus none", region=above(0.0), **OF_RING
-)
-def negative_for_both_helps(t: Tables) -> Interval:
-    """Negative momentum of both players helps a GAN with the saturating loss to cover the ring."""
-    return _covered(t, BOTH, ZERO)
+    "NM04e", by=f"{COVERED}, momentum -{{gan_momentum:g}} of the discriminator minus none, each with the step at which "
+    "the other seeds cover most", region=above(0.0), **(OF_RING | {"scope": GANS}),
+)  # fmt: skip
+def helps_at_best(t: Tables) -> Interval:
+    """Negative momentum of the discriminator helps a GAN with the saturating loss to cover the ring also where the step
+    is tuned for each momentum."""
+    return intervals.mean(at_best(t["ends"], NEGATIVE) - at_best(t["ends"], ZERO), (-1.0, 1.0))
 
 
 @study.claim(
@@ -800,7 +812,7 @@ def _grown(t: Tables) -> pd.DataFrame:
 
 GROWN = "growth of the distance between a GAN and its twin, kicked by {gan_size:g} at {gan_kick:g} % of training, to "
 GROWN += "the end, a power of ten"
-OF_TWINS = {"figure": "h", "scope": GANS, "unless": parted}
+OF_TWINS = {"figure": "h", "scope": AT_STEP, "unless": parted}
 
 
 @study.claim("NM08", by=f"{GROWN}; no momentum", region=above(1.0), **OF_TWINS)

@@ -14,6 +14,7 @@ from butterfly.study.figures import BAND, LOG_BAND, Drawn, legend, panels, style
 
 COLOURS = "RdBu_r"
 FEW = 0.25, 0.5, 1.0, 2.0  # steps whose radii are kept as numbers
+REAL = 1 - np.exp(-(ring.NEAR**2) / 2)  # part of a Gaussian in the plane that is near its middle
 
 
 def radius_maps(tables: Tables) -> Drawn:
@@ -123,8 +124,9 @@ def noise(tables: Tables) -> Drawn:
 def instrument(tables: Tables) -> Drawn:
     """The growth of a kick as an instrument. Left: growth rate measured over the log of the spectral radius (1: right;
     gray: within a tenth), mean over games with 95 % intervals. Middle: distance of twins over that after the kick,
-    simultaneous play without momentum; dashed: as the radius says. Right: kicks in single precision, growth over that
-    of the tangent, without sign, against their size. Bands are 95 % bootstrap intervals over games."""
+    simultaneous play without momentum; dashed: as the radius says. Right: kicks in single precision, without momentum:
+    how far their growth is off that in double precision, against their size; dotted: a factor of 1.26. Bands are 95 %
+    bootstrap intervals over games."""
     plays, single = tables["plays"], tables["single"]
     figure, axes = panels(3, width=4.8)
     negative = tables.params.negative
@@ -137,25 +139,22 @@ def instrument(tables: Tables) -> Drawn:
         for game, order, momentum in arms:
             own = plays[(plays.game == game) & (plays.order == order) & (plays.momentum == momentum)]
             found.append(intervals.mean(own[column] / np.log(own.radius)))
-        middle = np.array([one.estimate for one in found])
-        ends = np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
+        middle, ends = _ends(found)
         axes[0].errorbar(middle, np.arange(len(arms)) + shift, xerr=ends, color=color, marker="o", linestyle="",
                          label=label)  # fmt: skip
     axes[0].set_yticks(range(len(arms)), [f"{game}\n{order}, {momentum:g}" for game, order, momentum in arms])
     axes[0].set(xlabel="growth rate of a kick over log radius")
     axes[0].legend(fontsize="small")
     _courses(axes[1], tables)
-    some = single[(single.game == BILINEAR) & (single.momentum == 0)].assign(
-        off=lambda t: t.departure.abs().clip(lower=1e-9)
-    )
+    some = single[single.momentum == 0].assign(off=single.off.abs().clip(lower=1e-9))
     sns.lineplot(some, x="size", y="off", hue="order", hue_order=ORDERS, palette="colorblind", marker="o",
                  ax=axes[2], **LOG_BAND)  # fmt: skip
     axes[2].axhline(0.1, color="black", linewidth=1, linestyle=":")
     axes[2].set(xscale="log", yscale="log", xlabel="size of the kick (over the start's distance)")
-    axes[2].set(ylabel="off its tangent (power of ten)")
+    axes[2].set(ylabel="growth off that in double precision (power of ten)")
     axes[2].legend(title="")
     figure.suptitle(f"Does the growth of a kick give the spectral radius? ({_count(plays, 'games')})")
-    return figure, plays[["seed", "game", "order", "momentum", "radius", "rate", "early", "tangent", "departure"]]
+    return figure, plays[["seed", "game", "order", "momentum", "radius", "rate", "early"]]
 
 
 def _courses(axis: Axes, tables: Tables) -> None:
@@ -175,60 +174,74 @@ def _courses(axis: Axes, tables: Tables) -> None:
 
 def _bars(axis: Axes, at: np.ndarray, found: list[intervals.Interval], color, label: str) -> None:
     """Means with their intervals."""
-    middle = np.array([one.estimate for one in found])
-    ends = np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
+    middle, ends = _ends(found)
     axis.errorbar(at, middle, ends, color=color, marker="o", capsize=2, label=label)
+
+
+def _ends(found: list[intervals.Interval]) -> tuple[np.ndarray, np.ndarray]:
+    """Estimates `[K]`, and how far below and above them their intervals reach `[2, K]`."""
+    middle = np.array([one.estimate for one in found])
+    return middle, np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
 
 
 # --- GANs ------------------------------------------------------------------------------------------------------------
 
 
 def made(tables: Tables) -> Drawn:
-    """What GANs of the first seed make at the end of training, one panel an arm; crosses are the middles of the eight
-    modes."""
+    """What GANs of the first seed make at the end of training, at the step where arms are compared, one panel an arm;
+    crosses are the middles of the eight modes."""
     points, arms = tables["points"], list(ring.arms(tables.params.gan_momentum))
+    points = points[points.lr == tables.params.gan_lr]
     style()
-    figure, axes = plt.subplots(2, 4, figsize=(11, 5.8), sharex=True, sharey=True)
+    figure, axes = plt.subplots(2, 3, figsize=(9, 6.2), sharex=True, sharey=True)
     middles = ring.centres().numpy()
     for axis, arm in zip(axes.flat, arms, strict=False):
         own = points[points.arm == arm]
         axis.scatter(own.x, own.y, s=5, alpha=0.4, color=sns.color_palette("colorblind")[0], linewidth=0)
         axis.scatter(*middles.T, marker="x", color="black", s=30)
         axis.set(title=arm, xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), aspect="equal")
-    for axis in axes.flat[len(arms) :]:
-        axis.set_visible(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("second coordinate")
     for axis in axes[-1]:
         axis.set_xlabel("first coordinate")
-    figure.suptitle(f"Points made by GANs of one seed ({tables.params.network}, saturating loss)")
+    about = f"{tables.params.network}, saturating loss, step {tables.params.gan_lr:g}"
+    figure.suptitle(f"Points made by GANs of one seed ({about})")
     return figure, points[points.point <= 50]
 
 
 def covered(tables: Tables) -> Drawn:
-    """GANs on the ring. Left: the part of the ring that is covered (1: every mode has its share of the points made)
-    against updates, for momentum of the discriminator; bands are 95 % bootstrap intervals over seeds. Right: the same
-    for all arms, mean over the last quarter of training; dots are seeds, bars 95 % intervals of the mean."""
+    """GANs on the ring: the part of it that is covered (1: every mode has its share of the points made). Left: over
+    training, at the step where arms are compared. Middle: mean over the last quarter of training, against the step.
+    Right: the same at that one step, for all arms; dots are seeds. Bands are 95 % bootstrap intervals over seeds,
+    bars 95 % intervals of the mean. Dashed: what real points cover."""
+    step, arms = tables.params.gan_lr, list(ring.arms(tables.params.gan_momentum))
     gans, table = tables["gans"], tables["ends"]
-    figure, axes = panels(2, width=6.0, height=4.2)
-    arms = list(ring.arms(tables.params.gan_momentum))
     palette = dict(zip(arms, sns.color_palette("colorblind", len(arms)), strict=True))
-    some = [*TWINNED, ring.AT_ONCE]
-    own = gans[gans.arm.isin(some)]
-    sns.lineplot(own, x="step", y="covered", hue="arm", hue_order=some, palette=palette, ax=axes[0], **BAND)
-    axes[0].set(xlabel="updates", ylabel="part of the ring covered", ylim=(0, 1))
-    axes[0].legend(title="", fontsize="small")
-    for place, arm in enumerate(arms):
-        values = table[table.arm == arm].covered
-        axes[1].scatter(values, np.full(len(values), place), color=palette[arm], s=10, alpha=0.5)
-        found = intervals.mean(values, intervals.SHARE)
-        ends = np.array([[found.estimate - found.low], [found.high - found.estimate]])
-        axes[1].errorbar(found.estimate, place, xerr=ends, color=palette[arm], marker="D", capsize=3)
-    axes[1].set_yticks(range(len(arms)), arms)
-    axes[1].invert_yaxis()
-    axes[1].set(xlabel="part of the ring covered, last quarter of training", xlim=(0, 1))
+    figure, axes = panels(3, width=5.0, height=4.2)
+    hues = {"hue": "arm", "hue_order": ring.SWEPT, "palette": palette}
+    sns.lineplot(gans[gans.lr == step], x="step", y="covered", ax=axes[0], **hues, **BAND)
+    axes[0].set(xlabel="updates", title=f"step {step:g}")
+    sns.lineplot(table[table.arm.isin(ring.SWEPT)], x="lr", y="covered", marker="o", ax=axes[1], **hues, **BAND)
+    axes[1].set(xlabel="step", title="last quarter of training")
+    for axis in axes[:2]:
+        axis.axhline(REAL, color="black", linewidth=1, linestyle="--")
+        axis.set(ylabel="part of the ring covered", ylim=(0, 1))
+        axis.legend(title="", fontsize="small")
+    own = table[table.lr == step]
+    _by_arm(axes[2], [(arm, own[own.arm == arm].covered, palette[arm]) for arm in arms], intervals.SHARE)
+    axes[2].set(xlabel="part of the ring covered", title=f"last quarter of training, step {step:g}", xlim=(0, 1))
     figure.suptitle(f"GANs on a ring of 8 Gaussians ({tables.params.network}, {_count(table, 'seeds')})")
-    return figure, table[["seed", "arm", "covered", "modes", "near", "begun"]]
+    return figure, table[["seed", "arm", "lr", "covered", "modes", "begun"]]
+
+
+def _by_arm(axis: Axes, arms: list[tuple], reach: tuple[float, float] = intervals.ANYWHERE) -> None:
+    """Values of seeds, a row an arm, with their mean and its interval; `arms` are names, values and colours."""
+    for place, (_, values, color) in enumerate(arms):
+        axis.scatter(values, np.full(len(values), place), color=color, s=12, alpha=0.5)
+        middle, ends = _ends([intervals.mean(values, reach)])
+        axis.errorbar(middle, place, xerr=ends, color=color, marker="D", capsize=3)
+    axis.set_yticks(range(len(arms)), [name for name, _, _ in arms])
+    axis.invert_yaxis()
 
 
 def gan_kicks(tables: Tables) -> Drawn:
@@ -244,14 +257,8 @@ def gan_kicks(tables: Tables) -> Drawn:
     axes[0].set(yscale="log", xlabel="updates", ylabel="distance of twins over that of the kick")
     axes[0].legend(title="", fontsize="small")
     twins = table[table.kind == "twin"]
-    for place, arm in enumerate(TWINNED):
-        values, color = twins[twins.arm == arm].grown, sns.color_palette("colorblind")[place]
-        axes[1].scatter(values, np.full(len(values), place), color=color, s=12, alpha=0.5)
-        found = intervals.mean(values)
-        ends = np.array([[found.estimate - found.low], [found.high - found.estimate]])
-        axes[1].errorbar(found.estimate, place, xerr=ends, color=color, marker="D", capsize=3)
-    axes[1].set_yticks(range(len(TWINNED)), TWINNED)
-    axes[1].invert_yaxis()
+    colours = sns.color_palette("colorblind")
+    _by_arm(axes[1], [(arm, twins[twins.arm == arm].grown, colours[k]) for k, arm in enumerate(TWINNED)])
     axes[1].set(xlabel="growth of the kick to the end (power of ten)")
     figure.suptitle(f"Kicks to a GAN ({tables.params.network}, {_count(twins, 'seeds')})")
     return figure, twins[["seed", "arm", "grown"]]

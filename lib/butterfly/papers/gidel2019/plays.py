@@ -102,8 +102,8 @@ def places(name: str, seeds: Sequence[int], size: int, cells: int) -> State:
     return game.begin(*both)
 
 
-def scaled(state: State, factor: float | Tensor) -> State:
-    """All of a state times a number, or `[M, 1]`."""
+def scaled(state: State, factor: float) -> State:
+    """All of a state times a number."""
     return State(*(factor * part for part in state))
 
 
@@ -120,30 +120,27 @@ def cut(state: State, rows: slice) -> State:
 def follow(
     build: Build, a: Tensor, start: State, kick: State, how: Rules, updates: int, looks: Sequence[int]
 ) -> Arrays:
-    """Games `a [C, P, P]`, their kicked twins, control twins and tangents, played in lockstep.
+    """Games `a [C, P, P]`, their kicked twins and control twins, played in lockstep.
 
-    Over looks and games `[T, C]`: `distance` from the origin, that of the `twins`, and growth of `tangents`, a natural
-    logarithm; over games `[C]`: the `largest` distance from the origin in any update, and how far controls `moved`.
+    Over looks and games `[T, C]`: `distance` from the origin, and that of the `twins`; over games `[C]`: the `largest`
+    distance from the origin in any update, and how far controls `moved` from their parents.
     """
     count, marks = len(a), frozenset(looks)
-    own, rest = slice(count), [slice(count, 2 * count), slice(2 * count, None)]
-    whole, parents = build(a.repeat(3, 1, 1)), build(a)
-    state, three, difference = game.joined(start, added(start, kick), start), game.joined(how, how, how), kick
-    growth, largest, moved = -game.away(kick).log(), game.away(start), torch.zeros_like(game.away(start))
-    seen: dict[str, list[np.ndarray]] = {"distance": [], "twins": [], "tangents": []}
+    own, twins, controls = (slice(count * k, count * (k + 1)) for k in range(3))
+    games = build(a.repeat(3, 1, 1))
+    state, three = game.joined(start, added(start, kick), start), game.joined(how, how, how)
+    largest, moved = game.away(start), torch.zeros_like(game.away(start))
+    seen: dict[str, list[np.ndarray]] = {"distance": [], "twins": []}
     for step in range(updates + 1):
-        length = game.away(difference)
-        # Kept at length 1, so that nothing overflows.
-        growth, difference = growth + length.log(), scaled(difference, 1 / length[:, None])
-        now, (twins, controls) = cut(state, own), (cut(state, rows) for rows in rest)
+        now = cut(state, own)
         distance = game.away(now)
-        largest, moved = torch.maximum(largest, distance), torch.maximum(moved, game.apart(now, controls))
+        largest = torch.maximum(largest, distance)
+        moved = torch.maximum(moved, game.apart(now, cut(state, controls)))
         if step in marks:
-            for name, values in zip(seen, (distance, game.apart(now, twins), growth), strict=True):
-                seen[name].append(values.numpy().copy())
+            seen["distance"].append(distance.numpy().copy())
+            seen["twins"].append(game.apart(now, cut(state, twins)).numpy().copy())
         if step < updates:
-            difference = game.tangent(parents, now, difference, how)
-            state = game.update(whole, state, three)
+            state = game.update(games, state, three)
     ends = {"largest": largest.numpy(), "moved": moved.numpy()}
     return {name: np.array(values) for name, values in seen.items()} | ends
 

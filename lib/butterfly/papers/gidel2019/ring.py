@@ -21,47 +21,50 @@ from butterfly.game import Game, Rules, State, begin, rules
 from butterfly.models import Model
 from butterfly.perturb import Kick, displacement
 
-
 MODES = 8
-SPREAD = 0.05  # standard deviation of a mode; the ring has radius 1, and its modes are 0.77 apart
+SPREAD = 0.15  # standard deviation of a mode; the ring has radius 1, and its modes are 0.77 apart
 INPUTS = 8  # random numbers that a point is made from
-NEAR = 3  # standard deviations within which a point belongs to a mode; 98.9 % of a Gaussian in the plane do
+NEAR = 2  # standard deviations within which a point belongs to a mode; 86.5 % of a Gaussian in the plane do
 
 
 class Arm(NamedTuple):
-    """How a GAN is played: `momentum` of discriminator and generator, and the discriminator's step over the common."""
+    """How a GAN is played: `momentum` of the discriminator, and its step over that of the generator."""
 
-    momentum: tuple[float, float] = (0.0, 0.0)
+    momentum: float = 0.0
     step: float = 1.0
     alternating: bool = True
 
 
 NEGATIVE, ZERO, POSITIVE = "negative momentum", "no momentum", "positive momentum"
-BOTH, AT_ONCE = "negative for both", "simultaneous"
-SHORT, LONG = "no momentum, shorter steps", "no momentum, longer steps"
+AT_ONCE, SHORT, LONG = "simultaneous", "shorter steps", "longer steps"  # no momentum
+SWEPT = NEGATIVE, ZERO, POSITIVE, AT_ONCE  # arms that are played with every step, not with one alone
 
 
 def arms(momentum: float) -> dict[str, Arm]:
-    """The arms by name, momentum of this size; that of the discriminator only, but for `BOTH`.
+    """The arms by name, with momentum of this size for the discriminator.
 
     Momentum `b` adds up to steps `1 / (1 - b)` times as long while the gradient stays the same, so that there are
     controls without momentum whose discriminator takes steps as short, or as long.
     """
     return {
-        NEGATIVE: Arm((-momentum, 0.0)),
+        NEGATIVE: Arm(-momentum),
         ZERO: Arm(),
-        POSITIVE: Arm((momentum, 0.0)),
+        POSITIVE: Arm(momentum),
+        AT_ONCE: Arm(alternating=False),
         SHORT: Arm(step=1 / (1 + momentum)),
         LONG: Arm(step=1 / (1 - momentum)),
-        BOTH: Arm((-momentum, -momentum)),
-        AT_ONCE: Arm(alternating=False),
     }
 
 
-def rules_of(cells: Sequence[Arm], lr: float, like: Tensor) -> Rules:
-    """The rules of a stack of GANs, one arm each."""
-    steps = [(lr * arm.step, lr) for arm in cells]
-    return rules(steps, [arm.momentum for arm in cells], [arm.alternating for arm in cells], like)
+def cells(lrs: Sequence[float], lr: float) -> list[tuple[str, float]]:
+    """Names of arms and the generator's steps with which they are played: the others with one step, `lr`."""
+    return [(name, step) for name in SWEPT for step in lrs] + [(SHORT, lr), (LONG, lr)]
+
+
+def rules_of(played: Sequence[tuple[Arm, float]], like: Tensor) -> Rules:
+    """The rules of a stack of GANs, each with an arm and the generator's step."""
+    steps = [(lr * arm.step, lr) for arm, lr in played]
+    return rules(steps, [(arm.momentum, 0.0) for arm, _ in played], [arm.alternating for arm, _ in played], like)
 
 
 # --- points ----------------------------------------------------------------------------------------------------------
