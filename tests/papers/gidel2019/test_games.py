@@ -32,6 +32,7 @@ TINY = Params(
     seeds_per_shard=1,
     gan_updates=8,
     gan_batch=32,
+    gan_lrs=(0.05, 0.1),
 )
 ARMS = list(ring.arms(0.5))
 
@@ -168,7 +169,7 @@ def test_the_best_rules_are_the_best_of_the_grid(results):
     row = tuned.loc[(0.5, BY_TURNS, 2)]
     assert row.radius == pytest.approx(found[best], rel=1e-9)
     assert (row.lr, row.momentum) == best
-    assert tuned.loc[(1.0, AT_ONCE)].momentum.isna().all()
+    assert results["tuned"].query("rotation == 1 and order == @AT_ONCE").momentum.isna().all()
 
 
 # --- plays -----------------------------------------------------------------------------------------------------------
@@ -263,14 +264,20 @@ def plain_network(model, row):
     return torch.nn.Sequential(layers[0], torch.nn.ReLU(), layers[1])
 
 
+def moved(network, moves):
+    """Heavy-ball momentum is added up by hand: an optimiser takes seconds to import."""
+    with torch.no_grad():
+        for parameter, move in zip(network.parameters(), moves, strict=True):
+            parameter.add_(move)
+
+
 @pytest.mark.parametrize("alternating", [False, True])
 def test_a_gan_is_trained_as_in_plain_pytorch(alternating):
     gan, batches = ring.Gan("mlp-1x8"), ring.Batches([5], 16)
     state = gan.start([5])
     judge, maker = (plain_network(model, row[0]) for model, row in zip((gan.discriminator, gan.generator), state[:2],
                                                                        strict=True))  # fmt: skip
-    steps = [torch.optim.SGD(net.parameters(), lr, momentum) for net, lr, momentum in
-             ((judge, 0.2, 0.5), (maker, 0.1, 0.0))]  # fmt: skip
+    moves = [torch.zeros_like(parameter) for parameter in judge.parameters()]
     how = ring.rules_of([(ring.Arm(0.5, 2.0, alternating), 0.1)], state.first)
     same = ring.Batches([5], 16)
     for _ in range(4):
@@ -280,19 +287,14 @@ def test_a_gan_is_trained_as_in_plain_pytorch(alternating):
         out = judge(torch.cat([points[0], maker(numbers[0, 0]).detach()]))[:, 0]
         truth = torch.cat([torch.ones(16), torch.zeros(16)])
         slopes = torch.autograd.grad(2 * cross_entropy(out, truth), list(judge.parameters()))
-        for parameter, slope in zip(judge.parameters(), slopes, strict=True):
-            parameter.grad = slope
+        moves = [0.5 * move - 0.2 * slope for move, slope in zip(moves, slopes, strict=True)]
         if alternating:
-            steps[0].step()
+            moved(judge, moves)
         made = maker(numbers[1, 0])
         loss = torch.log(1 - torch.sigmoid(judge(made)[:, 0])).mean()
-        for parameter, slope in zip(
-            maker.parameters(), torch.autograd.grad(loss, list(maker.parameters())), strict=True
-        ):
-            parameter.grad = slope
-        steps[1].step()
+        moved(maker, [-0.1 * slope for slope in torch.autograd.grad(loss, list(maker.parameters()))])
         if not alternating:
-            steps[0].step()
+            moved(judge, moves)
     for net, model, row in zip((judge, maker), (gan.discriminator, gan.generator), state[:2], strict=True):
         tensors = model.layout.tensors(row)
         for k, layer in ((0, net[0]), (1, net[2])):
@@ -424,7 +426,8 @@ def world(
     beyond=(1.0, 1.0),  # the same where the loss saturates
     off=(0.05, 0.01),  # kicks in single precision, by size
     covers=None,
-    easy=0.3,  # what GANs without momentum cover with the other step
+    easy=0.3,  # what GANs without momentum cover with short steps
+    hard=0.6,  # and those with negative momentum with long ones
     grown=(1.5, 2.5, 3.5),  # kicks to GANs: negative momentum, none, positive
     control=0.0,
     moved=0.0,
@@ -468,7 +471,8 @@ def world(
          for size, one in zip(PARAMS.single_sizes, off, strict=True) for seed in seeds]
     )  # fmt: skip
     part = {NEGATIVE: 0.8, ZERO: 0.5, POSITIVE: 0.1, SHORT: 0.5, LONG: 0.4, ring.AT_ONCE: 0.3} | (covers or {})
-    cells = [(arm, PARAMS.gan_lr, value) for arm, value in part.items()] + [(ZERO, 0.01, easy), (NEGATIVE, 0.01, 0.1)]
+    cells = [(arm, PARAMS.gan_lr, value) for arm, value in part.items()]
+    cells += [(ZERO, 0.05, easy), (NEGATIVE, 0.05, 0.1), (ZERO, 0.15, min(0.3, hard)), (NEGATIVE, 0.15, hard)]
     found["ends"] = pd.DataFrame(
         [{"arm": arm, "lr": lr, "seed": seed, "covered": about(value)}
          for arm, lr, value in cells for seed in range(10)]
@@ -492,72 +496,59 @@ def _map(turns, limit, rises):
 CLAIMS = [q.id for q in study.questions]
 
 
-def judge(**changes):
-    return verdicts(study.judge(PARAMS, world(**changes)))
+@pytest.fixture(scope="module")
+def claims():
+    return study.judge(PARAMS, world())
 
 
-def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(CLAIMS, "supported")
+def test_every_claim_is_supported_in_a_world_made_for_it(claims):
+    assert verdicts(claims) == dict.fromkeys(CLAIMS, "supported")
+    assert set.union(*(ids for ids, _ in CHANGES)) == set(CLAIMS)
 
 
-@pytest.mark.parametrize(
-    ("ids", "change"),
-    [
-        ({"NM01"}, {"turns": 1.01}),
-        ({"NM01b"}, {"limit": 0.99}),
-        ({"NM03"}, {"rises": -0.1}),
-        ({"NM01c"}, {"most": 0.2}),
-        ({"NM01d"}, {"general": 0.2}),
-        ({"NM01e"}, {"faster": 0.8}),
-        ({"NM03b", "NM03d"}, {"rotated": 0.4}),
-        ({"NM03c", "NM03d"}, {"curved": -0.35}),
-        ({"NM02"}, {"slopes": (-0.1, 0.0, -0.05)}),
-        ({"NM02b"}, {"largest": 1.5}),
-        ({"NM02c"}, {"slopes": (0.1, 0.0, 0.05)}),
-        ({"NM02d"}, {"noisy": (0.01, 0.01)}),
-        ({"NM02e"}, {"noisy": (-0.01, -0.01)}),
-        ({"NM05"}, {"whole": (0.5, 1.0)}),
-        ({"NM05b"}, {"whole": (1.0, 1.3)}),
-        ({"NM05c"}, {"early": (1.3, 1.0)}),
-        ({"NM05d"}, {"early": (1.0, 0.5)}),
-        ({"NM06"}, {"off": (0.2, 0.01)}),
-        ({"NM06b"}, {"off": (0.05, 0.2)}),
-        ({"NM07"}, {"beyond": (0.2, 1.0)}),
-        ({"NM07b"}, {"beyond": (1.0, 0.2)}),
-        ({"NM04", "NM04e"}, {"covers": {ZERO: 0.9}}),
-        ({"NM04b", "NM04d"}, {"covers": {POSITIVE: 0.7}}),
-        ({"NM04c"}, {"covers": {SHORT: 0.9}}),
-        ({"NM04d"}, {"covers": {LONG: 0.0}}),
-        ({"NM04e"}, {"easy": 0.95}),
-        ({"NM04f"}, {"covers": {ring.AT_ONCE: 0.7}}),
-        ({"NM08"}, {"grown": (-1.0, 0.5, 1.5)}),
-        ({"NM08b"}, {"grown": (3.5, 2.5, 3.5)}),
-        ({"NM08c"}, {"grown": (1.5, 2.5, 1.5)}),
-    ],
-)
+CHANGES = [  # of parts of the world that have nothing to do with each other
+    ({"NM01", "NM02", "NM05", "NM08"}, {"turns": 1.01, "slopes": (-0.1, 0.0, -0.05), "whole": (0.5, 1.0),
+                                        "grown": (-1.0, 0.5, 1.5)}),
+    ({"NM01b", "NM02b", "NM05b", "NM08b"}, {"limit": 0.99, "largest": 1.5, "whole": (1.0, 1.3),
+                                            "grown": (3.5, 2.5, 3.5)}),
+    ({"NM01c", "NM02c", "NM05c", "NM08c"}, {"most": 0.2, "slopes": (0.1, 0.0, 0.05), "early": (1.3, 1.0),
+                                            "grown": (1.5, 2.5, 1.5)}),
+    ({"NM01d", "NM02d", "NM05d", "NM04", "NM04e"}, {"general": 0.2, "noisy": (0.01, 0.01), "early": (1.0, 0.5),
+                                                    "covers": {ZERO: 0.9}}),
+    ({"NM01e", "NM02e", "NM06", "NM04b", "NM04d"}, {"faster": 0.8, "noisy": (-0.01, -0.01), "off": (0.2, 0.01),
+                                                    "covers": {POSITIVE: 0.7}}),
+    ({"NM03", "NM06b", "NM04c"}, {"rises": -0.1, "off": (0.05, 0.2), "covers": {SHORT: 0.9}}),
+    ({"NM03b", "NM03d", "NM07", "NM04d"}, {"rotated": 0.4, "beyond": (0.2, 1.0), "covers": {LONG: 0.0}}),
+    ({"NM03c", "NM03d", "NM07b", "NM04e"}, {"curved": -0.35, "beyond": (1.0, 0.2), "easy": 0.95}),
+    ({"NM04f"}, {"covers": {ring.AT_ONCE: 0.7}}),
+    ({"NM04g"}, {"hard": 0.0, "easy": 0.0}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("ids", "change"), CHANGES)
 def test_every_claim_can_be_contradicted_by_its_own_change_only(ids, change):
-    found = judge(**change)
+    found = verdicts(study.judge(PARAMS, world(**change)))
     assert {id for id, verdict in found.items() if verdict != "supported"} == ids
     assert {found[id] for id in ids} == {"contradicted"}
 
 
-def test_estimates_are_what_was_planted():
-    found = {c.id: c.estimate for c in study.judge(PARAMS, world())}
+def test_estimates_are_what_was_planted(claims):
+    found = {c.id: c.estimate for c in claims}
     planted = {"NM01": 0.9, "NM01b": 1.2, "NM01c": 0.95, "NM01e": 2.0, "NM03b": -0.3, "NM03c": 0.3, "NM02": 0.1}
     planted |= {"NM02d": -0.01, "NM05": 1.0, "NM05b": 1.0, "NM06": 0.05, "NM04": 0.3, "NM04b": -0.4, "NM08": 2.5}
     planted |= {"NM08b": -1.0, "NM02b": 1 / PARAMS.bounded}
     assert {id: found[id] for id in planted} == pytest.approx(planted, rel=0.1)
 
 
-def test_units_are_games_and_seeds():
-    found = {c.id: c.n for c in study.judge(PARAMS, world()) if c.kind == "finding"}
+def test_units_are_games_and_seeds(claims):
+    found = {c.id: c.n for c in claims if c.kind == "finding"}
     of_gans = {id: n for id, n in found.items() if id[:4] in ("NM04", "NM08")}
     assert set(of_gans.values()) == {10}
     assert {n for id, n in found.items() if id not in of_gans} == {20}
 
 
-def test_findings_could_come_out_otherwise_and_their_power_is_known():
-    for claim in study.judge(PARAMS, world()):
+def test_findings_could_come_out_otherwise_and_their_power_is_known(claims):
+    for claim in claims:
         if claim.kind == "finding":
             assert claim.power > 0.5, claim.id
 
@@ -567,7 +558,10 @@ def test_findings_could_come_out_otherwise_and_their_power_is_known():
     [
         ({"moved": 1e-9}, {id for id in CLAIMS if id[:4] in ("NM05", "NM06", "NM07")}),
         ({"control": 1e-9}, {id for id in CLAIMS if id.startswith("NM08")}),
-        ({"covers": dict.fromkeys(ARMS, 0.1), "easy": 0.1}, {id for id in CLAIMS if id[:4] in ("NM04", "NM08")}),
+        (
+            {"covers": dict.fromkeys(ARMS, 0.1), "easy": 0.1, "hard": 0.1},
+            {id for id in CLAIMS if id[:4] in ("NM04", "NM08")},
+        ),
         ({"grown": (1.5, math.inf, 3.5)}, {id for id in CLAIMS if id.startswith("NM08")}),
     ],
 )
