@@ -45,10 +45,8 @@ state = game.begin(one / 2**0.5, one / 2**0.5)
 for _ in range(100):
     state = game.update(product, state, how)
 radius = game.spectral_radius(game.matrices(product, (1, 1), how))
-for name, distance, factor in zip(
-    ("simultaneous", "alternating", "with momentum -0.5"), game.away(state), radius, strict=True
-):
-    print(f"{name:>18}: distance {distance:9.3g}, radius {factor:.3f}, to the power of 100 {factor**100:9.3g}")
+for name, distance, factor in zip(("simultaneous", "alternating", "momentum -0.5"), game.away(state), radius, strict=True):
+    print(f"{name:>13}: distance {distance:8.2g}, radius {factor:.3f}, to the power of 100 {factor**100:8.2g}")
 
 # %% [markdown]
 # ## Parameters
@@ -69,8 +67,9 @@ dimension = 3
 least = 0.5
 flattest = 0.1
 rotations = [0.0, 0.25, 0.5, 0.75, 1.0]
-lrs = [0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1.5]
+lrs = [0.1, 0.4, 0.8, 1.6, 3.2]
 momenta = [-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6]
+drawn_lrs = [0.02, 1.6]
 play_lr = 0.5
 play_momenta = [-0.5, 0.0, 0.5]
 play_updates = 200
@@ -86,6 +85,7 @@ seeds = 2
 seeds_per_shard = 2
 gan_updates = 60
 gan_batch = 64
+gan_lrs = [0.05, 0.1, 0.15]
 gan_lr = 0.1
 gan_momentum = 0.5
 gan_looks = 8
