@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 
 from butterfly.papers.gidel2019 import ring
-from butterfly.papers.gidel2019.games import BILINEAR, PORTRAITS, SATURATING, TWINNED
+from butterfly.papers.gidel2019.games import BILINEAR, MOMENTA, PORTRAITS, SATURATING, TWINNED
 from butterfly.papers.gidel2019.plays import AROUND, AT_ONCE, BY_TURNS, EITHER, ORDERS
 from butterfly.study import Tables, intervals
 from butterfly.study.figures import BAND, LOG_BAND, Drawn, legend, panels, style
@@ -20,7 +20,7 @@ REAL = 1 - np.exp(-(ring.NEAR**2) / 2)  # part of a Gaussian in the plane that i
 def radius_maps(tables: Tables) -> Drawn:
     """The bilinear game of one parameter a player: logarithm of the spectral radius of one update,
     against step (in units of 1 / singular value) and momentum; blue converges, red diverges, black is the border.
-    Dotted: step 2 (1 + momentum). Right: the spectral radius at step 0.5."""
+    White and dotted: step 2 (1 + momentum). Right: the spectral radius at step 0.5."""
     table = tables["map"]
     figure, axes = panels(3, width=4.6)
     for axis, order in zip(axes, ORDERS, strict=False):
@@ -32,9 +32,9 @@ def radius_maps(tables: Tables) -> Drawn:
             axis.contour(
                 own.columns, own.index, own.mask((own - 1).abs() < 1e-9, 1.0), levels=[1 + 1e-7], colors="black"
             )
-        axis.plot(2 * (1 + own.index), own.index, color="black", linestyle=":", linewidth=1)
         axis.set(title=order, xlabel="step x singular value", ylabel="momentum", xlim=(0, own.columns.max()))
         axis.grid(False)
+    axes[1].plot(2 * (1 + MOMENTA), MOMENTA, color="white", linestyle=":", linewidth=1.5)
     figure.colorbar(picture, ax=axes[:2], label="log of the spectral radius")
     some = table[np.isclose(table.step, 0.5)]
     sns.lineplot(some, x="momentum", y="radius", hue="order", palette="colorblind", ax=axes[2])
@@ -64,7 +64,8 @@ def played(tables: Tables) -> Drawn:
         own = course[course.order == order]
         sns.lineplot(own, x="step", y="distance", hue="momentum", palette="viridis", ax=axis, **LOG_BAND)
         axis.axhline(1, color="black", linewidth=1, linestyle="--")
-        axis.set(yscale="log", title=order, xlabel="updates", ylabel="distance from the equilibrium over the start's")
+        axis.set(yscale="log", title=order, xlabel="updates", ylabel="distance over that at the start")
+        axis.set_ylim(1e-12, 1e12)
         axis.legend(title="momentum", fontsize="small")
     figure.suptitle(f"Bilinear games, played ({_count(course, 'games')}, {tables.params.square})")
     rates = tables["plays"][tables["plays"].game == BILINEAR]
@@ -245,23 +246,26 @@ def _by_arm(axis: Axes, arms: list[tuple], reach: tuple[float, float] = interval
 
 
 def gan_kicks(tables: Tables) -> Drawn:
-    """Twins of GANs, kicked in training. Left: distance from the parent over that after the kick, by updates; bands
-    are 95 % bootstrap intervals of the geometric mean over seeds. Right: growth to the end, a power of ten; dots are
-    seeds, bars 95 % intervals of the mean."""
-    distance, table = tables["distance"], tables["gan_twins"]
-    own = distance[distance.kind == "twin"]
-    first = own.sort_values("step").groupby(["arm", "seed"]).distance.transform("first")
-    own = own.assign(grown=own.distance / first)
-    figure, axes = panels(2, width=5.6)
-    sns.lineplot(own, x="step", y="grown", hue="arm", hue_order=TWINNED, palette="colorblind", ax=axes[0], **LOG_BAND)
-    axes[0].set(yscale="log", xlabel="updates", ylabel="distance of twins over that of the kick")
+    """Twins of GANs, kicked in training. Left: distance from the parent over that of the kick, by updates since it;
+    dotted: where first growth is measured; bands are 95 % bootstrap intervals of the geometric mean over seeds. Middle:
+    growth until then, and right: to the end, powers of ten; dots are seeds, bars 95 % intervals of the mean."""
+    distance, table, first = tables["distance"], tables["gan_twins"], tables.params.gan_first
+    own = distance[distance.kind == "twin"].sort_values("step")
+    own = own.assign(
+        grown=own.distance / own.groupby(["arm", "seed"]).distance.transform("first"), since=own.step - own.step.min()
+    )
+    figure, axes = panels(3, width=4.8)
+    sns.lineplot(own, x="since", y="grown", hue="arm", hue_order=TWINNED, palette="colorblind", ax=axes[0], **LOG_BAND)
+    axes[0].axvline(first, color="black", linewidth=1, linestyle=":")
+    axes[0].set_xscale("symlog", linthresh=first)
+    axes[0].set(yscale="log", xlabel="updates since the kick", ylabel="distance of twins over that of the kick")
     axes[0].legend(title="", fontsize="small")
-    twins = table[table.kind == "twin"]
-    colours = sns.color_palette("colorblind")
-    _by_arm(axes[1], [(arm, twins[twins.arm == arm].grown, colours[k]) for k, arm in enumerate(TWINNED)])
-    axes[1].set(xlabel="growth of the kick to the end (power of ten)")
+    twins, colours = table[table.kind == "twin"], sns.color_palette("colorblind")
+    for axis, column, when in ((axes[1], "started", f"in {first} updates"), (axes[2], "grown", "to the end")):
+        _by_arm(axis, [(arm, twins[twins.arm == arm][column], colours[k]) for k, arm in enumerate(TWINNED)])
+        axis.set(xlabel=f"growth of the kick {when} (power of ten)")
     figure.suptitle(f"Kicks to a GAN ({tables.params.network}, {_count(twins, 'seeds')})")
-    return figure, twins[["seed", "arm", "grown"]]
+    return figure, twins[["seed", "arm", "started", "grown"]]
 
 
 def _count(table: pd.DataFrame, what: str) -> str:
