@@ -99,8 +99,8 @@ gan_lr = 0.1
 gan_momentum = 0.5
 gan_looks = 8
 gan_kick = 50.0
-gan_size = 1e-4
-gan_first = 20
+gan_size = 1e-6
+gan_first = 6
 
 # %% [markdown]
 # ## Play

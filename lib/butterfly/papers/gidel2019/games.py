@@ -70,8 +70,8 @@ class Params(parameters.Params):
     gan_momentum: float = Field(0.5, gt=0, lt=1)
     gan_looks: int = Field(8, ge=8)
     gan_kick: float = Field(50.0, ge=0, lt=100)  # when twins are kicked, in percent of the updates
-    gan_size: float = Field(1e-4, gt=0)  # in norms of the initial weights
-    gan_first: int = Field(20, ge=1)  # updates after the kick in which its first growth is measured
+    gan_size: float = Field(1e-6, gt=0)  # in norms of the initial weights
+    gan_first: int = Field(6, ge=1)  # updates after the kick in which its first growth is measured
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:

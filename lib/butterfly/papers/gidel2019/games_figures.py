@@ -59,7 +59,7 @@ def played(tables: Tables) -> Drawn:
     axes[0].scatter([own.x.iloc[0]], [own.y.iloc[0]], color="black", s=25, zorder=3)
     axes[0].scatter([0], [0], color="black", marker="x", s=40, zorder=3)
     axes[0].set(xlabel="first player", ylabel="second player", aspect="equal", xlim=(-4, 4), ylim=(-4, 4))
-    axes[0].legend(title="order, momentum", fontsize="x-small", title_fontsize="x-small", loc="upper left")
+    axes[0].legend(title="order, momentum", fontsize="x-small", title_fontsize="x-small", loc="lower left")
     for axis, order in zip(axes[1:], ORDERS, strict=True):
         own = course[course.order == order]
         sns.lineplot(own, x="step", y="distance", hue="momentum", palette="viridis", ax=axis, **LOG_BAND)
@@ -258,6 +258,7 @@ def gan_kicks(tables: Tables) -> Drawn:
     sns.lineplot(own, x="since", y="grown", hue="arm", hue_order=TWINNED, palette="colorblind", ax=axes[0], **LOG_BAND)
     axes[0].axvline(first, color="black", linewidth=1, linestyle=":")
     axes[0].set_xscale("symlog", linthresh=first)
+    axes[0].set_xlim(left=0)
     axes[0].set(yscale="log", xlabel="updates since the kick", ylabel="distance of twins over that of the kick")
     axes[0].legend(title="", fontsize="small")
     twins, colours = table[table.kind == "twin"], sns.color_palette("colorblind")
