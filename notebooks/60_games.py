@@ -100,7 +100,7 @@ gan_momentum = 0.5
 gan_looks = 8
 gan_kick = 50.0
 gan_size = 1e-6
-gan_first = 6
+gan_first = 8
 
 # %% [markdown]
 # ## Play
@@ -240,7 +240,8 @@ study.show("g", figures.covered)
 #
 # ## (h) Kicks to a GAN
 #
-# If negative momentum damps the turning, it should also slow the growth of a kick.
+# If negative momentum damps the turning, it should also slow the growth of a kick, and positive momentum should speed it up.
+# Kicks are as small as single precision shows (NM06), since they grow fast.
 #
 # ![Growth of kicks to GANs, reference run](../figures/reference/laptop/60_h_gan_kicks.png)
 
@@ -248,7 +249,11 @@ study.show("g", figures.covered)
 study.show("h", figures.gan_kicks)
 
 # %% [markdown]
-# @@KICKS@@
+# These GANs are chaotic even where they learn (NM08). A kick of a millionth does little for a few updates, then grows about tenfold
+# every other update, and levels off after ten or so: from there on twins see the same minibatches and go their own ways. The
+# bilinear game has nothing like it: there, in alternating play without momentum, a kick does not grow at all. While kicks to GANs
+# grow, the arms stand in the order that was expected, but seeds differ so much that it takes many to tell them apart (NM08b,
+# NM08c). How far apart twins are in the end (right) says little of this: it also grows with how far GANs move.
 #
 # ## Claims
 #
