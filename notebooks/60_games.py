@@ -51,9 +51,7 @@ state = game.begin(one / 2**0.5, one / 2**0.5)
 for _ in range(100):
     state = game.update(product, state, how)
 radius = game.spectral_radius(game.matrices(product, (1, 1), how))
-for name, far, said in zip(
-    ("simultaneous", "alternating", "momentum -0.5"), game.away(state), radius**100, strict=True
-):
+for name, far, said in zip(("at once", "by turns", "momentum -0.5"), game.away(state), radius**100, strict=True):
     print(f"{name:>13}: distance {far:8.2g}, radius to the power of 100 {said:8.2g}")
 
 # %% [markdown]
