@@ -10,5 +10,5 @@ PAPER = Paper(
     year=2018,
     arxiv="1801.04055",
     question="Can a network learn to hide from its own features that its input was changed for the worst?",
-    at_hand="abstract, and second-hand notes of the loss and of the comparisons; neither the body of the paper nor code",
+    at_hand="abstract, and second-hand notes on the loss and the comparisons; neither the body of the paper nor code",
 )

@@ -1,11 +1,12 @@
 """Notebook 62: worst cases of inputs and of weights, and what a discriminator of features does against the former.
 
 Networks are trained as usual, on images with random signs added, on images changed for the worst, and with a
-discriminator that looks for the change in a hidden layer; all are then attacked. Beside it twins are kicked in training,
-uphill, downhill and at random, to see whether worst cases of the weights end behind higher barriers.
+discriminator that looks for the change in a hidden layer; all are then attacked. Beside them twins are kicked during
+training, uphill, downhill and at random, to see whether worst cases of the weights end behind higher barriers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from butterfly import optim
 from butterfly.attack import ends, fgsm, pgd, uphill
-from butterfly.batches import Minibatches, spread
+from butterfly.batches import Batch, Minibatches, spread
 from butterfly.evaluate import evaluate
 from butterfly.interpolate import EPSILON, barriers
 from butterfly.models import Model
@@ -29,7 +30,7 @@ from butterfly.stack import blocks
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
 from butterfly.study import (
-    Arrays, Bench, Interval, Kind, OneModel, Origin, Shard, Study, Tables, Times, check_times, intervals, plain,
+    Arrays, Bench, Interval, OneModel, Origin, Shard, Study, Tables, Times, check_times, intervals, plain,
     rising_sizes, rising_times,
 )  # fmt: skip
 from butterfly.study.claims import above, below, between, differing_controls, lost
@@ -52,7 +53,7 @@ class Params(OneModel):
     seeds_per_shard: int = Field(8, ge=1)
     size: float = Field(0.15, gt=0, lt=1)  # of the changes in training, and of the claims
     sizes: tuple[float, ...] = (0.05, 0.15, 0.3)
-    strengths: tuple[float, ...] = (1.0, 10.0)  # of the discriminator
+    strengths: tuple[float, ...] = (0.1, 1.0)  # of the discriminator
     strength: float = Field(1.0, gt=0)  # of the claims
     pgd_steps: int = Field(5, ge=2)
     examples: int = Field(200, ge=40)  # test images that are attacked
@@ -132,10 +133,8 @@ def attacked(bench: Bench) -> Arrays:
     found = defend(model, task, bench.recipe, seeds, ways, size)
     x, y = task.x_test[: bench["examples"]], task.y_test[: bench["examples"]]
     scale = [share * (high - low) for share in (0.0, *bench["sizes"])]
-    accuracy = torch.stack([
-        torch.stack([_accuracy(model, found.theta, _changed(bench, found.theta, attack, own, x, y), y) for own in scale])
-        for attack in ATTACKS
-    ])  # fmt: skip
+    cells = [_accuracy(model, found.theta, _changed(bench, found.theta, attack, own, x, y), y)
+             for attack in ATTACKS for own in scale]  # fmt: skip
     names = [arm.name for arm in ways]
     donors = torch.full(shape[:1], names.index(ADVERSARIAL))
     donors[names.index(ADVERSARIAL)] = names.index(a3t(bench["strength"]))
@@ -143,7 +142,7 @@ def attacked(bench: Bench) -> Arrays:
     foreign = _accuracy(model, found.theta, _changed(bench, theirs, STEPS, size, x, y), y)
     features = {name: value.view(shape).cpu().numpy() for name, value in _features(bench, found, size, x, y).items()}
     return {
-        "accuracy": accuracy.view(*accuracy.shape[:2], *shape).cpu().numpy(),
+        "accuracy": torch.stack(cells).view(len(ATTACKS), len(scale), *shape).cpu().numpy(),
         "foreign": foreign.view(shape).cpu().numpy(),
         **features,
     }
@@ -236,7 +235,7 @@ def kicked(bench: Bench) -> Arrays:
     }
 
 
-def _loss_of(batch, family: Tensor):
+def _loss_of(batch: Batch, family: Tensor) -> Callable[[Tensor], Tensor]:
     return lambda logits: batch.losses(logits, family).sum()
 
 
@@ -275,3 +274,201 @@ def tabulate(params: Params, shards: Sequence[Shard]) -> Tables:
     found = {name: pd.concat(some, ignore_index=True) for name, some in tables.items()}
     marked = {name: found[name].assign(setting=params.setting) for name in ("accuracy", "features")}
     return Tables(found | marked, params)
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+SHARES = (-1.0, 1.0)  # the reach of a difference of two shares
+
+
+@study.unless
+def nothing_learned(t: Tables) -> str:
+    """Claims are void where a network that they are about, with the discriminator at its main strength if it has one,
+    gets less than 80 % of the unchanged test images right: it has little to lose then."""
+    table = t["accuracy"]
+    own = table[(table["size"] == 0) & table.arm.isin((STANDARD, NOISE, ADVERSARIAL, t.params.main))]
+    count = int((~(own[own.attack == ONE_STEP].accuracy >= 0.8)).sum())
+    return f"{count} networks learned too little" if count else ""
+
+
+def unfit_twins(t: Tables) -> str:
+    """Claims are void where control twins differ from their parents, a barrier is not finite, or a parent learned less
+    than 90 % of its training set."""
+    kicks = t["kicks"]
+    controls = differing_controls(kicks)
+    weak = int((~(kicks.groupby("seed").accuracy.min() >= 0.9)).sum())
+    gone = lost(kicks[["barrier"]], "twins or their paths have no finite loss")
+    return "; ".join(filter(None, (controls, gone, f"{weak} parents learned too little" if weak else "")))
+
+
+def _right(t: Tables, arm: str, attack: str, size: float | None = None) -> pd.Series:
+    """Accuracy of one arm under an attack by seed, at the size of training if no other is given."""
+    table, size = t["accuracy"], t.params.size if size is None else size
+    return table[(table.arm == arm) & (table.attack == attack) & (table["size"] == size)].set_index("seed").accuracy
+
+
+def _clean(t: Tables, arm: str) -> pd.Series:
+    return _right(t, arm, ONE_STEP, 0.0)
+
+
+def _smallest(columns: Sequence[pd.Series]) -> Interval:
+    """The smallest of several means over seeds of a difference of shares."""
+    found = intervals.largest_mean(-np.stack(columns, 1), SHARES)
+    return replace(found, estimate=-found.estimate, low=-found.high, high=-found.low)
+
+
+LOST = "accuracy on clean test images minus that under {} of {{params.percent}}, standard training"
+
+
+@study.claim("AT01", by=LOST.format(ONE_STEP), region=above(0.5), margin=0.1, origin=Origin.ABSTRACT, figure="a")
+def fgsm_costs_most(t: Tables) -> Interval:
+    """Pixels that move by at most {params.percent} of their range, each to its worse side (FGSM), cost an ordinary
+    network more than half of the images."""
+    return intervals.mean(_clean(t, STANDARD) - _right(t, STANDARD, ONE_STEP), SHARES)
+
+
+# One image in twenty: a tenth of what the worst case has to cost above.
+@study.claim("AT01b", by=LOST.format(RANDOM), region=below(0.05), margin=0.02, figure="a")
+def random_signs_cost_little(t: Tables) -> Interval:
+    """Random changes of the same size cost an ordinary network less than one image in twenty."""
+    return intervals.mean(_clean(t, STANDARD) - _right(t, STANDARD, RANDOM), SHARES)
+
+
+JUDGED = "share of held-out features that a fresh judge calls rightly clean or changed"
+
+
+@study.claim("AT02", by=f"{JUDGED}, adversarial training minus A3T at strength {{strength:g}}", region=above(0.0),
+             margin=0.02, origin=Origin.ABSTRACT, figure="b")  # fmt: skip
+def harder_to_tell(t: Tables) -> Interval:
+    """Trained to fool a discriminator, the last hidden layer hides changes of the image better than adversarial
+    training alone makes it."""
+    return intervals.mean(_feature(t, "fresh", ADVERSARIAL) - _feature(t, "fresh", t.params.main), SHARES)
+
+
+@study.claim("AT02b", by="relative shift of the features, A3T at strength {strength:g} over adversarial training",
+             region=below(1.0), margin=1.1, origin=Origin.ABSTRACT, figure="b")  # fmt: skip
+def moves_less(t: Tables) -> Interval:
+    """With the discriminator, the worst change of an image moves its features less than with adversarial training
+    alone."""
+    return intervals.ratio(_feature(t, "shift", t.params.main), _feature(t, "shift", ADVERSARIAL))
+
+
+# 0.5 is guessing; one call in twenty beyond it is little beside the three in ten of other networks.
+@study.claim("AT02c", by=f"{JUDGED}, A3T at strength {{strength:g}}", region=below(0.55), reach=(0.0, 1.0), margin=0.03,
+             figure="b")  # fmt: skip
+def invariant(t: Tables) -> Interval:
+    """With the discriminator, a fresh judge can hardly do better than guess whether an image was changed."""
+    return intervals.mean(_feature(t, "fresh", t.params.main), (0.0, 1.0))
+
+
+@study.claim("AT02d", by=f"{JUDGED}, fresh judge minus the network's own discriminator, A3T at strength {{strength:g}}",
+             region=above(0.0), margin=0.05, origin=Origin.OTHER, source="Elazar and Goldberg 2018 (arXiv 1808.06640)",
+             figure="b")  # fmt: skip
+def hidden_from_one_only(t: Tables) -> Interval:
+    """A fresh judge finds more of the change in the features than the discriminator that they were trained to fool."""
+    return intervals.mean(_feature(t, "fresh", t.params.main) - _feature(t, "own", t.params.main), SHARES)
+
+
+def _feature(t: Tables, name: str, arm: str) -> pd.Series:
+    table = t["features"]
+    return table[table.arm == arm].set_index("seed")[name]
+
+
+def _gain(t: Tables, arm: str, over: str, attack: str) -> pd.Series:
+    return _right(t, arm, attack) - _right(t, over, attack)
+
+
+ROBUST = "accuracy under {} of {{params.percent}}, {} minus {}"
+MADRY = {"origin": Origin.OTHER, "source": "Madry et al. 2018 (arXiv 1706.06083)"}
+
+
+# One image in a hundred is called as good.
+@study.claim("AT03", by=ROBUST.format("FGSM and PGD", "A3T at strength {strength:g}", "adversarial; the smaller"),
+             region=above(-0.01), margin=0.01, origin=Origin.PAPER, place="second hand: notes on the comparisons",
+             figure="c")  # fmt: skip
+def as_robust(t: Tables) -> Interval:
+    """With the discriminator networks are at least as robust as with adversarial training alone, under FGSM and PGD."""
+    return _smallest([_gain(t, t.params.main, ADVERSARIAL, attack) for attack in (ONE_STEP, STEPS)])
+
+
+@study.claim("AT03b", by=ROBUST.format(STEPS, "A3T", "adversarial; largest mean over strengths"), region=above(0.0),
+             margin=0.01, figure="c")  # fmt: skip
+def some_strength_gains(t: Tables) -> Interval:
+    """At one of the strengths tried at least, the discriminator makes networks more robust than adversarial training
+    alone."""
+    gains = [_gain(t, a3t(strength), ADVERSARIAL, STEPS) for strength in t.params.strengths]
+    return intervals.largest_mean(np.stack(gains, 1), SHARES)
+
+
+# A fifth of the images: an effect that nobody would miss.
+@study.claim("AT03c", by=ROBUST.format(STEPS, "adversarial", "standard"), region=above(0.2), margin=0.05, figure="a",
+             **MADRY)  # fmt: skip
+def adversarial_training_helps(t: Tables) -> Interval:
+    """Adversarial training saves more than a fifth of the images from an attack in several steps (PGD)."""
+    return intervals.mean(_gain(t, ADVERSARIAL, STANDARD, STEPS), SHARES)
+
+
+@study.claim("AT03d", by=ROBUST.format(STEPS, "adversarial", "random signs"), region=above(0.1), margin=0.05,
+             figure="a")  # fmt: skip
+def random_signs_do_not_help_as_much(t: Tables) -> Interval:
+    """It is the worst case that helps: training on random changes of the same size leaves at least a tenth of the
+    images less."""
+    return intervals.mean(_gain(t, ADVERSARIAL, NOISE, STEPS), SHARES)
+
+
+@study.claim("AT03e", by="accuracy on clean test images, adversarial and A3T, each minus standard; the smaller",
+             region=above(-0.01), margin=0.005, figure="c")  # fmt: skip
+def free_of_charge(t: Tables) -> Interval:
+    """Neither defence costs one clean image in a hundred."""
+    return _smallest([_clean(t, arm) - _clean(t, STANDARD) for arm in (ADVERSARIAL, t.params.main)])
+
+
+@study.claim("AT03f", by="accuracy under PGD of {params.percent} on the other network minus on the own one; the smaller "
+             "of adversarial training and A3T", region=above(0.0), margin=0.02, origin=Origin.OTHER,
+             source="Athalye et al. 2018 (arXiv 1802.00420)", figure="c")  # fmt: skip
+def gradients_are_not_masked(t: Tables) -> Interval:
+    """Attacks on the network itself do more than attacks on another robust network, so its slopes are not hidden."""
+    return _smallest([_right(t, arm, FOREIGN) - _right(t, arm, STEPS) for arm in (ADVERSARIAL, t.params.main)])
+
+
+KICKED = {"scope": "{params.in_kicks}", "unless": unfit_twins, "figure": "d"}
+BARRIERS = "barrier after a kick of {{kick_size:g}} {}, over that {}"
+
+
+def _twins(t: Tables, name: str, kind: str, time: float) -> pd.Series:
+    """A number of the twins of one kind and time, by seed."""
+    table = t["kicks"]
+    some = (table.kind == kind) & (table.time == time) & (table["size"] == t.params.kick_size)
+    return table[some].set_index("seed")[name]
+
+
+# To first order one rises and the other does not, so a factor is asked for.
+@study.claim("AT04", by="rise of the loss at a kick of {kick_size:g} uphill over that at random, at {late:g} % of training", region=above(10.0), margin=2.0, **KICKED)  # fmt: skip
+def uphill_hurts_at_once(t: Tables) -> Interval:
+    """At once, a kick of the weights uphill raises the training loss more than ten times as much as a random kick of
+    the same length."""
+    return intervals.ratio(*(_twins(t, "rise", kind, t.params.late) for kind in (UP, GAUSSIAN)), EPSILON)
+
+
+# A factor of two: barriers of two seeds differ by more.
+@study.claim("AT04b", by=BARRIERS.format("uphill at the start", "after one at random"), region=between(0.5, 2.0),
+             **KICKED)  # fmt: skip
+def no_matter_at_the_start(t: Tables) -> Interval:
+    """At the start of training it does not matter for the barrier at the end whether a kick goes uphill or anywhere."""
+    return intervals.ratio(_twins(t, "barrier", UP, 0.0), _twins(t, "barrier", GAUSSIAN, 0.0), EPSILON)
+
+
+@study.claim("AT04c", by=BARRIERS.format("uphill at {late:g} % of training", "after one at random"), region=above(1.0),
+             margin=2.0, **KICKED)  # fmt: skip
+def higher_barriers_later(t: Tables) -> Interval:
+    """Later in training, at {params.late:g} %, a kick uphill leaves a higher barrier at the end than a random kick of
+    the same length."""
+    return intervals.ratio(*(_twins(t, "barrier", kind, t.params.late) for kind in (UP, GAUSSIAN)), EPSILON)
+
+
+@study.claim("AT04d", by=BARRIERS.format("downhill at {late:g} % of training", "after one uphill"),
+             region=between(0.5, 2.0), **KICKED)  # fmt: skip
+def the_line_counts_not_the_side(t: Tables) -> Interval:
+    """At {params.late:g} % of training, a kick downhill leaves about as high a barrier as one uphill: what counts is
+    not how much worse the network got at once."""
+    return intervals.ratio(*(_twins(t, "barrier", kind, t.params.late) for kind in (DOWN, UP)), EPSILON)
