@@ -2,7 +2,6 @@
 
 import pandas as pd
 import seaborn as sns
-from matplotlib.axes import Axes
 
 from butterfly.papers.erraqabi2018.defences import ADVERSARIAL, NOISE, STANDARD, a3t
 from butterfly.papers.erraqabi2018.worst_cases import ATTACKS, CONTROL, DOWN, FOREIGN, GAUSSIAN, ONE_STEP, STEPS, UP
