@@ -1,4 +1,4 @@
-"""Notebook 62: defences trained again in plain PyTorch, judges on known clouds, and claims that can come out either way."""
+"""Notebook 62: defences trained again in plain PyTorch, judges of known clouds, and claims that can come out both ways."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from butterfly.papers.erraqabi2018.worst_cases import (
     Params,
     study,
 )  # fmt: skip
-from butterfly.perturb import Kick, expected_norm
+from butterfly.perturb import Kick
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
 from butterfly.study import Bench
@@ -164,7 +164,6 @@ def judged(clean, changed):
 def test_a_fresh_judge_guesses_where_there_is_nothing_to_see():
     found = [judged(cloud(draw, 0), cloud(draw, 1)) for draw in range(8)]
     assert np.mean(found) == pytest.approx(0.5, abs=0.05)  # 200 calls each
-    assert judged(cloud(9), cloud(9)) == pytest.approx(0.5)
 
 
 def test_a_fresh_judge_sees_a_shift_and_what_no_line_tells_apart():
@@ -194,12 +193,8 @@ def test_random_twins_are_those_of_the_trainer_and_uphill_ones_rise_by_the_slope
     np.testing.assert_allclose(found["barrier"][some], line.of_loss, atol=1e-4)
     expected = (stack[2:] - stack[:2]).abs().amax(1)
     np.testing.assert_allclose(found["largest_difference"][some], expected, rtol=0.05)
-    start = train(bench.model, bench.task, bench.recipe.changed(steps=40), bench.seeds,
-                  [Fork(seed, 10, Kick()) for seed in bench.seeds], start=0, block=None)  # fmt: skip
-    assert len(start.members) == 4
     mirrored = -found["rise"][found["kind"] == DOWN]
     np.testing.assert_allclose(found["rise"][found["kind"] == UP], mirrored, rtol=0.05)
-    assert expected_norm(bench.model, Kick()) > 0
 
 
 # --- parameters ------------------------------------------------------------------------------------------------------
