@@ -1,4 +1,4 @@
-"""Notebook 62: defences trained again in plain PyTorch, judges of known clouds, and claims that can come out both ways."""
+"""Notebook 62: defences trained again in plain PyTorch, judges of known clouds, and claims that can fail."""
 
 import numpy as np
 import pandas as pd
