@@ -22,7 +22,8 @@ def accuracy(tables: Tables) -> Drawn:
     worst in one step (middle) and in several (right), after four ways of training. Dotted: the size of the changes in
     training, where there were any. Bands are 95 % bootstrap intervals of the mean over seeds."""
     main = tables.params.main
-    table = tables["accuracy"].query("attack in @ATTACKS and arm in [*@_ARMS, @main]")
+    whole = tables["accuracy"]
+    table = whole[whole.attack.isin(ATTACKS) & whole.arm.isin((*_ARMS, main))]
     figure, axes = panels(len(ATTACKS), width=4.2, share=True)
     for axis, attack in zip(axes, ATTACKS, strict=True):
         for arm in (*_ARMS, main):
