@@ -18,9 +18,9 @@
 # supported), and adversarial training saves more than half of them (AT03c supported). The discriminator hides little here: a
 # fresh judge still sees the change almost as well (AT02 supported, AT02c contradicted), the features do not move less (AT02b
 # contradicted), and at the strength fixed beforehand the network is *less* robust (AT03 contradicted). Only against changes
-# larger than those in training some strength gains a little (AT03g supported). Kicks of the weights uphill and at random end behind
-# equal barriers at the start (AT04 supported) and unequal ones later (AT04b supported), and downhill is as bad as uphill (AT04c
-# supported).
+# larger than those in training some strength gains a little (AT03g supported). Kicked at the start of training, uphill and at
+# random, weights end behind equal barriers (AT04 supported); at a quarter of training uphill is a little worse (AT04b supported),
+# but so is downhill (AT04c supported).
 #
 # **How it is done.**
 #
@@ -155,7 +155,8 @@ study.show("b", figures.features)
 study.show("c", figures.strengths)
 
 # %% [markdown]
-# At strength 1 the network is less robust than without the discriminator (AT03), and at strength 3 it loses clean images too. At
+# At strength 1 the network is less robust than without the discriminator (AT03), and at strength 3 many networks lose clean images
+# too, each to another degree. At
 # the size of training no strength gains anything that can be told from nothing (AT03b). At the larger size a strength of 0.3 gains
 # some images under PGD (AT03g): a claim that was made after this had been seen on other seeds. It is no sign that slopes are
 # hidden, since images made against another robust network do less than those made against the network itself (AT03f; Athalye et
@@ -178,10 +179,11 @@ study.show("d", figures.kicks)
 # %% [markdown]
 # At once the directions could not differ more: uphill the loss leaps, at random it stays where it was, downhill it falls (left).
 # At the end of training little of this is left. At the start all three lead behind the same barrier (AT04): there, every kick is
-# amplified until it no longer matters what it was. At a quarter of training a kick along the gradient leaves a somewhat higher
-# barrier than a random one (AT04b), but downhill as much as uphill (AT04c). So what counts is the line along which a network is
-# moved, and not whether it was harmed. Why that line is amplified more is not measured here; the gradient lies mostly along
-# directions in which the loss is curved, and notebook [03](03_growth.ipynb) follows how differences grow there.
+# amplified until it no longer matters what it was. At a tenth of training there is no difference either; at a
+# quarter, where barriers are small, a kick along the gradient leaves a somewhat higher one than a random kick (AT04b, narrowly),
+# and does so at every size tried (right), but downhill as much as uphill (AT04c). So if anything counts, it is the line along
+# which a network is moved, and not whether it was harmed. Why that line should be amplified more is not measured here; notebook
+# [03](03_growth.ipynb) follows how differences grow.
 #
 # ## What this cannot say
 #

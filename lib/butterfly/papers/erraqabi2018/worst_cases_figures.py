@@ -19,7 +19,7 @@ _TITLES = dict(zip(ATTACKS, ("blind: random signs", "one step: FGSM", "several s
 
 def accuracy(tables: Tables) -> Drawn:
     """Accuracy on test images of which every pixel changes by at most a share of its range: blindly (left), for the
-    worst in one step (middle) and in several (right), after four ways of training. Dotted: the size of the changes in
+    worst in one step (middle) and in several (right), after four ways of training (A3T at the strength of the claims). Dotted: the size of the changes in
     training, where there were any. Bands are 95 % bootstrap intervals of the mean over seeds."""
     main = tables.params.main
     whole = tables["accuracy"]
@@ -42,8 +42,8 @@ def accuracy(tables: Tables) -> Drawn:
 def features(tables: Tables) -> Drawn:
     """What the worst change in one step (FGSM) does to the last hidden layer. Left: how often a judge tells features of
     changed test images from those of clean ones: a fresh one that was shown other test images (filled), and the
-    discriminator that was trained beside the network (open; only in A3T does the network try to fool it); dotted:
-    guessing. Right: how far the features move, in their spread over clean images. Small dots are seeds, lines 95 %
+    discriminator that was trained beside the network (open; only in A3T does the network try to fool it, and that of random
+    signs had never met FGSM); dotted: guessing. Right: how far the features move, in their spread over clean images. Small dots are seeds, lines 95 %
     bootstrap intervals of the mean."""
     table = tables["features"]
     names = list(dict.fromkeys(table.arm))
@@ -62,7 +62,7 @@ def features(tables: Tables) -> Drawn:
     for face, shape, label in (("black", "o", "a fresh judge"), ("white", "s", "its own discriminator")):
         axes[0].scatter([], [], s=40, marker=shape, color="black", facecolor=face, label=label)
     axes[0].axhline(0.5, color="black", linewidth=1, linestyle=":")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="lower left", bbox_to_anchor=(0.02, 0.16))
     for axis in axes:
         axis.set_xticks(range(len(names)), [name.replace(" ", "\n") for name in names])
         axis.set_xlabel("training (A3T: strength of the discriminator)")
@@ -75,8 +75,8 @@ def features(tables: Tables) -> Drawn:
 def strengths(tables: Tables) -> Drawn:
     """Accuracy of A3T against the strength of its discriminator (points), and of adversarial training alone (dashed
     line), on clean test images and under attacks: at the size of training, at a larger one, and at the size of training
-    with images made against another robust network of the seed. Bands and bars are 95 % bootstrap intervals of the mean
-    over seeds."""
+    with images made against another robust network of the seed (adversarial training for A3T; for the dashed line A3T at
+    the strength of the claims). Bands are 95 % bootstrap intervals of the mean over seeds."""
     p = tables.params
     kinds = [("clean", ONE_STEP, 0.0), (f"{ONE_STEP}, {p.percent}", ONE_STEP, p.size),
              (f"{FOREIGN}, {p.percent}", FOREIGN, p.size), (f"{STEPS}, {p.percent}", STEPS, p.size),
