@@ -15,7 +15,7 @@
 # reading of its tables. The hidden layer, the discriminator, its strength and the images are our choice.
 #
 # **In short**: the worst change costs most of the images, a random one of the same size almost none (AT01 supported, AT01b
-# supported), and adversarial training saves more than half of them (AT03c supported). The discriminator hides little here: a
+# supported), and adversarial training saves about half of them (AT03c supported). The discriminator hides little here: a
 # fresh judge still sees the change almost as well (AT02 supported, AT02c contradicted), the features do not move less (AT02b
 # contradicted), and at the strength fixed beforehand the network is *less* robust (AT03 contradicted). Only against changes
 # larger than those in training some strength gains a little (AT03g supported). Kicked at the start of training, uphill and at

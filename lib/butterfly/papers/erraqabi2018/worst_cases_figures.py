@@ -19,8 +19,9 @@ _TITLES = dict(zip(ATTACKS, ("blind: random signs", "one step: FGSM", "several s
 
 def accuracy(tables: Tables) -> Drawn:
     """Accuracy on test images of which every pixel changes by at most a share of its range: blindly (left), for the
-    worst in one step (middle) and in several (right), after four ways of training (A3T at the strength of the claims). Dotted: the size of the changes in
-    training, where there were any. Bands are 95 % bootstrap intervals of the mean over seeds."""
+    worst in one step (middle) and in several (right), after four ways of training (A3T at the strength of the claims).
+    Dotted: the size of the changes in training, where there were any. Bands are 95 % bootstrap intervals of the mean
+    over seeds."""
     main = tables.params.main
     whole = tables["accuracy"]
     table = whole[whole.attack.isin(ATTACKS) & whole.arm.isin((*_ARMS, main))]
@@ -42,9 +43,9 @@ def accuracy(tables: Tables) -> Drawn:
 def features(tables: Tables) -> Drawn:
     """What the worst change in one step (FGSM) does to the last hidden layer. Left: how often a judge tells features of
     changed test images from those of clean ones: a fresh one that was shown other test images (filled), and the
-    discriminator that was trained beside the network (open; only in A3T does the network try to fool it, and that of random
-    signs had never met FGSM); dotted: guessing. Right: how far the features move, in their spread over clean images. Small dots are seeds, lines 95 %
-    bootstrap intervals of the mean."""
+    discriminator that was trained beside the network (open; only in A3T does the network try to fool it, and that of
+    random signs had never met FGSM); dotted: guessing. Right: how far the features move, in their spread over clean
+    images. Small dots are seeds, lines 95 % bootstrap intervals of the mean."""
     table = tables["features"]
     names = list(dict.fromkeys(table.arm))
     figure, axes = panels(2, width=5.6)
@@ -75,8 +76,8 @@ def features(tables: Tables) -> Drawn:
 def strengths(tables: Tables) -> Drawn:
     """Accuracy of A3T against the strength of its discriminator (points), and of adversarial training alone (dashed
     line), on clean test images and under attacks: at the size of training, at a larger one, and at the size of training
-    with images made against another robust network of the seed (adversarial training for A3T; for the dashed line A3T at
-    the strength of the claims). Bands are 95 % bootstrap intervals of the mean over seeds."""
+    with images made against another robust network of the seed (that of adversarial training for A3T; for the dashed
+    line, A3T at the strength of the claims). Bands are 95 % bootstrap intervals of the mean over seeds."""
     p = tables.params
     kinds = [("clean", ONE_STEP, 0.0), (f"{ONE_STEP}, {p.percent}", ONE_STEP, p.size),
              (f"{FOREIGN}, {p.percent}", FOREIGN, p.size), (f"{STEPS}, {p.percent}", STEPS, p.size),
