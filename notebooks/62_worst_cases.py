@@ -19,7 +19,7 @@
 # fresh judge still sees the change almost as well (AT02 supported, AT02c contradicted), the features do not move less (AT02b
 # contradicted), and at the strength fixed beforehand the network is *less* robust (AT03 contradicted). Only against changes
 # larger than those in training some strength gains a little (AT03g supported). Kicked at the start of training, uphill and at
-# random, weights end behind equal barriers (AT04 supported); at a quarter of training uphill is a little worse (AT04b supported),
+# random, weights end behind about equal barriers (AT04 supported); at a quarter of training uphill is a little worse (AT04b supported),
 # but so is downhill (AT04c supported).
 #
 # **How it is done.**
@@ -32,7 +32,8 @@
 #   FGSM anew at every update (*adversarial*); and *A3T*, the same with a discriminator beside it.
 # - *The discriminator* is a network with one hidden layer, trained along to tell the last hidden layer on changed images from
 #   that on clean ones. The network's loss has a term more: how far the discriminator is from taking changed images for
-#   clean ones, times the *strength*. Claims are about strength 1, and a grid of strengths was fixed beforehand.
+#   clean ones, times the *strength*. Claims are about strength 1, fixed beforehand. The grid of strengths ends at 3 because at 10
+#   networks of a first short trial did not learn.
 # - *Judges*: a discriminator that is fooled proves little, since another may see what it missed. So at the end a fresh judge,
 #   kernel regression without any training of its own, is shown the features of half of the test images, clean and changed, and
 #   is asked about the other half.
