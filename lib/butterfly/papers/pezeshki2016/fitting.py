@@ -88,21 +88,24 @@ class Stack:
     theta: Tensor
     state: list[Tensor]
 
-    def step(self, x: Tensor, y: Tensor, noise: list[Tensor], first: int, weights: Sequence[float], recipe: Recipe,
-             step: int) -> Tensor:  # fmt: skip
+    def step(
+        self, x: Tensor, y: Tensor, noise: list[Tensor], weights: Sequence[float], recipe: Recipe, step: int
+    ) -> Tensor:
         """One update, in place; what every layer's guess cost `[M, L + 1]`."""
         leaves = {name: v.detach().requires_grad_() for name, v in self.ladder.layout.tensors(self.theta).items()}
         times = len(self.theta) // (x.shape[0] * x.shape[1])
         x, y = (v.flatten(0, 1).repeat(times, *[1] * (v.dim() - 2)) for v in (x, y))
         noise = [v.repeat(len(self.theta) // len(v), 1, 1) for v in noise]
-        entropy, costs = self.ladder.losses(leaves, x, y, first, noise, self.parts, weights)
+        entropy, costs = self.ladder.losses(leaves, x, y, noise, self.parts, weights)
         found = torch.autograd.grad(entropy.sum() + costs.sum(), list(leaves.values()))
         gradient = self.ladder.layout.stack(dict(zip(leaves, found, strict=True)))
         descend(recipe, step, self.theta, self.state, gradient)
         return costs.detach()
 
 
-def stacks(arms: Sequence[Arm], sizes: tuple[int, ...], counts: int, seeds: Sequence[int], std: float, like: Tensor) -> list[Stack]:
+def stacks(
+    arms: Sequence[Arm], sizes: tuple[int, ...], counts: int, seeds: Sequence[int], std: float, like: Tensor
+) -> list[Stack]:
     """One stack a form, with every arm, number of labels and seed."""
     found = []
     for form in dict.fromkeys(arm.form for arm in arms):

@@ -4,10 +4,10 @@ The encoder has layers 0 (the image) to L (the classes). Layer l is `z = normali
 below says; in the noisy run Gaussian noise is added to every `z`. The decoder comes down from the noisy classes: at
 each layer a *combinator* makes of the noisy `z` (the lateral connection) and of what comes from above (`u`, the
 vertical one) a guess of the clean `z`, each unit for itself. The loss is the cross-entropy of the noisy run on images
-with labels, plus the weighted squared error of the guess of every layer on all images.
+with labels, plus the weighted squared error of the guess of every layer on images drawn without regard to labels.
 
-Normalisation is by mean and deviation over the images of a minibatch that were drawn without regard to labels: those
-with labels may be few, and then they are the same in every minibatch.
+Normalisation is by mean and deviation over the latter: images with labels may be few, and then they are the same in
+every minibatch.
 """
 
 from collections.abc import Sequence
@@ -56,16 +56,21 @@ class Parts:
     @classmethod
     def of(cls, arms: Sequence[Arm], layers: int, std: float, like: Tensor) -> "Parts":
         """Those of one arm a member, with noise of that standard deviation."""
-        noise = [[std * (a.noise == EVERY or (a.noise == FIRST and layer == 0)) for a in arms] for layer in range(layers)]
-        rows = [a.lateral for a in arms], [a.combinator in (GATED, AMLP) for a in arms], [a.combinator == GATED for a in arms]
+        noise = [
+            [std * (a.noise == EVERY or (a.noise == FIRST and layer == 0)) for a in arms] for layer in range(layers)
+        ]
+        rows = (
+            [a.lateral for a in arms],
+            [a.combinator in (GATED, AMLP) for a in arms],
+            [a.combinator == GATED for a in arms],
+        )
         factors = [torch.tensor(row, dtype=like.dtype, device=like.device)[..., None, None] for row in (noise, *rows)]
         return cls(*factors)
 
 
 def normalised(z: Tensor, first: int) -> Tensor:
     """`z [M, B, D]` with mean 0 and variance 1 of every unit over the `first` rows."""
-    mean = z[:, :first].mean(1, keepdim=True)
-    variance = z[:, :first].var(1, correction=0, keepdim=True)
+    variance, mean = torch.var_mean(z[:, :first], 1, correction=0, keepdim=True)
     return (z - mean) * (variance + 1e-10).rsqrt()
 
 
@@ -123,7 +128,9 @@ class Ladder:
                     p[f"outside{layer}"][row] = 1
         return theta
 
-    def encode(self, p: Tensors, x: Tensor, first: int, noise: Sequence[Tensor] | None = None) -> tuple[list[Tensor], Tensor]:
+    def encode(
+        self, p: Tensors, x: Tensor, first: int, noise: Sequence[Tensor] | None = None
+    ) -> tuple[list[Tensor], Tensor]:
         """Every layer's `z [M, B, D]`, and logits `[M, B, C]`, of images `x [M, B, D]`; `noise` is what is added.
 
         The statistics of normalisation are those of the `first` images.
@@ -137,7 +144,7 @@ class Ladder:
             h = h.relu() if layer < last else h * p["gain"].unsqueeze(1)
         return seen, h
 
-    def decode(self, p: Tensors, noisy: list[Tensor], logits: Tensor, first: int, parts: Parts) -> list[Tensor]:
+    def decode(self, p: Tensors, noisy: list[Tensor], logits: Tensor, parts: Parts) -> list[Tensor]:
         """The guess `[M, B, D]` of every layer's clean `z`, from the noisy ones and their logits."""
         guesses: list[Tensor] = []
         u = logits.softmax(-1)
@@ -145,44 +152,43 @@ class Ladder:
             if guesses:
                 u = torch.bmm(guesses[-1], p[f"down{layer + 1}"])
             combine = gated if self.form == GATED else small_network
-            guesses.append(combine(p, layer, parts.lateral * noisy[layer], normalised(u, first), parts))
+            guesses.append(combine(p, layer, noisy[layer], normalised(u, u.shape[1]), parts))
         return guesses[::-1]
 
     def losses(
-        self, p: Tensors, x: Tensor, y: Tensor, first: int, noise: Sequence[Tensor], parts: Parts, weights: Sequence[float]
+        self, p: Tensors, x: Tensor, y: Tensor, noise: Sequence[Tensor], parts: Parts, weights: Sequence[float]
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy `[M]` on the images after the `first`, labelled `y [M, B - first]`, and each layer's squared error
-        `[M, L + 1]`, weighted; the noise is `noise`, standard normal `[M, B, D]` a layer, as far as each member has it."""
+        """Cross-entropy `[M]` on the last V images, labelled `y [M, V]`, and each layer's squared error `[M, L + 1]`,
+        weighted, on those before; `noise`, standard normal `[M, B, D]` a layer, is added as far as each member has it."""
+        first = x.shape[1] - y.shape[1]
         added = [scale * drawn for scale, drawn in zip(parts.noise, noise, strict=True)]
         noisy, logits = self.encode(p, x, first, added)
         entropy = F.cross_entropy(logits[:, first:].mT, y, reduction="none").mean(1)
         if not self.form:
             return entropy, entropy.new_zeros(len(entropy), len(self.sizes))
-        clean, _ = self.encode(p, x, first)
-        guesses = self.decode(p, noisy, logits, first, parts)
+        clean, _ = self.encode(p, x[:, :first], first)
+        guesses = self.decode(p, [z[:, :first] for z in noisy], logits[:, :first], parts)
         each = zip(weights, guesses, clean, strict=True)
         return entropy, torch.stack([w * (guess - z).square().mean((1, 2)) for w, guess, z in each], 1)
 
 
 def gated(p: Tensors, layer: int, z: Tensor, u: Tensor, parts: Parts) -> Tensor:
     """The original combinator: a plane over `z`, `u` and their product, plus the sigmoid of another such plane."""
-    product = parts.product * z * u
-    planes = []
+    product, planes = z * u, []
     for name in ("direct", "inside"):
         constant, of_z, of_u, of_product = p[f"{name}{layer}"].unsqueeze(2).unbind(1)
-        plane = torch.addcmul(torch.addcmul(constant, of_z, z), of_u, u)
-        planes.append(torch.addcmul(plane, of_product, product))
+        plane = torch.addcmul(torch.addcmul(constant, parts.lateral * of_z, z), of_u, u)
+        planes.append(torch.addcmul(plane, parts.lateral * parts.product * of_product, product))
     return torch.addcmul(planes[0], parts.curve * p[f"outside{layer}"].unsqueeze(1), planes[1].sigmoid())
 
 
 def small_network(p: Tensors, layer: int, z: Tensor, u: Tensor, parts: Parts) -> Tensor:
     """A network of a few leaky units for every unit, of `z` and `u`; the augmented one sees their product too."""
-    first = p[f"first{layer}"].unsqueeze(3)  # [M, 3, hidden, 1, D]
-    bias, second = p[f"within{layer}"].unsqueeze(2), p[f"second{layer}"].unsqueeze(2)
-    product = parts.product * z * u
-    found = p[f"after{layer}"].unsqueeze(1)
+    of_z, of_u, of_product = p[f"first{layer}"].unsqueeze(3).unbind(1)  # each [M, hidden, 1, D]
+    bias, outside = p[f"within{layer}"].unsqueeze(2), p[f"second{layer}"].unsqueeze(2)
+    product, found = z * u, p[f"after{layer}"].unsqueeze(1)
     for unit in range(HIDDEN):
-        inside = torch.addcmul(bias[:, unit], first[:, 0, unit], z)
-        inside = torch.addcmul(torch.addcmul(inside, first[:, 1, unit], u), first[:, 2, unit], product)
-        found = torch.addcmul(found, second[:, unit], F.leaky_relu(inside, 0.1))
+        inside = torch.addcmul(torch.addcmul(bias[:, unit], of_u[:, unit], u), parts.lateral * of_z[:, unit], z)
+        inside = torch.addcmul(inside, parts.lateral * parts.product * of_product[:, unit], product)
+        found = torch.addcmul(found, outside[:, unit], F.leaky_relu(inside, 0.1))
     return found

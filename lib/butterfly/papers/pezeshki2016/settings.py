@@ -10,7 +10,7 @@ SETTINGS = {
         title="handwritten digits, ladders",
         data="digits",
         model="mlp-2x48",
-        recipe=Recipe(steps=1000, batch_size=50, lr=0.01, **_FALLING),
+        recipe=Recipe(steps=600, batch_size=50, lr=0.01, **_FALLING),
     ),
     # The paper's encoder has layers of 1000, 500, 250, 250 and 250 units; equal ones here.
     "mnist-ladder": Setting(
