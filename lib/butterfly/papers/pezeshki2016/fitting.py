@@ -119,16 +119,21 @@ def stacks(
 
 
 def tested(stack: Stack, data: Split, x_test: Tensor, y_test: Tensor) -> np.ndarray:
-    """Validation error and cross-entropy, and test error `[3, M]`, of clean runs normalised over the whole pool."""
-    times = len(stack.theta) // len(data.pool)
-    x = torch.cat([data.pool, data.validation, x_test.flatten(1).expand(len(data.pool), -1, -1)], 1)
-    y = torch.cat([data.validation_y, y_test.expand(len(data.pool), -1)], 1).repeat(times, 1)
-    pool, held = data.pool.shape[1], data.validation.shape[1]
-    with torch.no_grad():
-        p = stack.ladder.layout.tensors(stack.theta)
-        _, logits = stack.ladder.encode(p, x.repeat(times, 1, 1), pool)
-        logits = logits[:, pool:]
-        wrong = (logits.argmax(-1) != y).double()
-        entropy = F.cross_entropy(logits[:, :held].mT, y[:, :held], reduction="none").mean(1)
-        wrong[~logits.isfinite().all(-1)] = torch.nan
-    return torch.stack([wrong[:, :held].mean(1), entropy.double(), wrong[:, held:].mean(1)]).cpu().numpy()
+    """Validation error and cross-entropy, and test error `[3, M]`, of clean runs normalised over the whole pool.
+
+    A member that says anything but finite numbers is lost, and has no errors.
+    """
+    pool, held, x_test = data.pool.shape[1], data.validation.shape[1], x_test.flatten(1)
+    found = torch.full((3, len(stack.theta)), torch.nan, dtype=torch.float64)
+    for member in range(len(stack.theta)):  # one at a time: of a large data set, not all would fit into memory
+        seed = member % len(data.pool)
+        x = torch.cat([data.pool[seed], data.validation[seed], x_test])[None]
+        with torch.no_grad():
+            p = stack.ladder.layout.tensors(stack.theta[member : member + 1])
+            logits = stack.ladder.encode(p, x, pool)[1][0, pool:]
+        if logits.isfinite().all():
+            wrong = logits.argmax(1) != torch.cat([data.validation_y[seed], y_test])
+            entropy = F.cross_entropy(logits[:held], data.validation_y[seed])
+            numbers = wrong[:held].double().mean(), entropy.double(), wrong[held:].double().mean()
+            found[:, member] = torch.stack(numbers).cpu()
+    return found.numpy()

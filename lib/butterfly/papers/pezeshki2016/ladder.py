@@ -45,7 +45,7 @@ class Params(OneModel):
     """Parameters of notebook 73."""
 
     setting: str = "digits-ladder"
-    steps: int | None = Field(150, gt=0)  # None: the setting's own
+    steps: int | None = Field(120, gt=0)  # None: the setting's own
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(2, ge=1)
     labels: tuple[int, ...] = (50, 200)
@@ -54,7 +54,7 @@ class Params(OneModel):
     labelled_batch: int = Field(50, gt=0)
     noise: float = Field(0.3, gt=0)  # standard deviation; that of the authors' code
     weight: float = Field(1.0, gt=0)  # of the squared error of every layer, against the cross-entropy
-    looks: int = Field(16, ge=3)
+    looks: int = Field(12, ge=3)
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -63,8 +63,10 @@ class Params(OneModel):
         if self.more not in self.labels[1:]:
             raise ValueError(f"more = {self.more} is not one of labels = {list(self.labels)} after the first")
         if not self.labelled_batch <= self.labels[0] or self.labels[-1] > self.pool:
-            raise ValueError(f"labels = {list(self.labels)}: labelled_batch = {self.labelled_batch} or more, and no more "
-                             f"than pool = {self.pool}")  # fmt: skip
+            raise ValueError(
+                f"labels = {list(self.labels)}: give no fewer than labelled_batch = {self.labelled_batch}, "
+                f"and no more than pool = {self.pool}"
+            )
         self.chosen(self.setting)
         return self
 
@@ -90,8 +92,10 @@ def plan(params: Params) -> list[Shard]:
     if not setting.model.startswith("mlp-") or setting.model.count("-") > 1:
         raise ParameterError(f"model = {setting.model}: the encoder of a ladder is a plain mlp-DEPTHxWIDTH")
     if setting.recipe.batch_size > params.pool or params.pool >= images:
-        raise ParameterError(f"pool = {params.pool}: give at least a minibatch of {setting.recipe.batch_size}, and fewer "
-                             f"than the {images} training images of {setting.data}")  # fmt: skip
+        raise ParameterError(
+            f"pool = {params.pool}: give at least a minibatch of {setting.recipe.batch_size}, and fewer than the "
+            f"{images} training images of {setting.data}"
+        )
     return study.every_few(params, setting, leave=("more",))
 
 
@@ -104,8 +108,8 @@ LAST = 0.1  # share of the updates over which the cost of each layer is averaged
 def measure(bench: Bench) -> Arrays:
     """Train all arms; what is seen of them on the way.
 
-    `validation`, `entropy` (validation cross-entropy) and `test` are `[T, arms, labels, S]` at the updates `update [T]`;
-    `cost [arms, labels, S, layers]` is the squared error of each layer's guess late in training, NaN without a decoder.
+    `validation`, `entropy` (validation cross-entropy) and `test` are `[T, arms, labels, S]`, at `update [T]`; `cost
+    [arms, labels, S, layers]` is the squared error of each layer's guess late in training, NaN without a decoder.
     """
     task, seeds, labels, recipe = bench.task, bench.seeds, bench["labels"], bench.recipe
     pieces = split(task, seeds, bench["pool"], labels)
@@ -122,9 +126,10 @@ def measure(bench: Bench) -> Arrays:
         if step == recipe.steps:
             break
         (x, y), noise = draws.images(), draws.noise(sizes)
-        for stack, cost in zip(groups, costs, strict=True):
-            now = stack.step(x, y, noise, weights, recipe, step).cpu().numpy()
-            cost += (step >= late) * now / bench["weight"] / (recipe.steps - late)
+        for stack, total in zip(groups, costs, strict=True):
+            now = stack.step(x, y, noise, weights, recipe, step)
+            if step >= late:
+                total += now.cpu().numpy() / bench["weight"] / (recipe.steps - late)
     cost = by_arm(groups, costs, 0, len(labels), len(seeds))
     cost[[not arm.reconstruction for arm in ARMS.values()]] = np.nan
     measured = dict(zip(("validation", "entropy", "test"), np.stack(seen, 1), strict=True))
@@ -187,7 +192,7 @@ def stopped(course: pd.DataFrame) -> pd.DataFrame:
 
 @study.unless
 def not_learned(t: Tables) -> str:
-    """Claims are void where a network was lost, or where whole ladders with the most labels err on more than a tenth."""
+    """Claims are void where a network was lost, or whole ladders with the most labels err on more than a tenth."""
     rows = t["stopped"]
     whole = rows[(rows.arm == FULL) & (rows.labels == t.params.most)]
     reasons = [lost(rows[["test"]], "networks were lost")]
@@ -208,7 +213,7 @@ def _errors(t: Tables, labels: int) -> pd.DataFrame:
     return rows.pivot(index="seed", columns="arm", values="test")
 
 
-@study.claim("LA01", by="test error without lateral connections minus without noise, {fewest} labels",
+@study.claim("LA01", by="test error without lateral connections minus without noise, {params.fewest} labels",
              region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
 def lateral_before_noise(t: Tables) -> Interval:
     """With few labels, taking the lateral connections out of a ladder costs more than taking out the noise."""
@@ -216,7 +221,7 @@ def lateral_before_noise(t: Tables) -> Interval:
     return intervals.mean(e[LATERAL] - e[NOISE], ERRORS)
 
 
-@study.claim("LA01b", by="test error without noise minus with the linear combinator, {fewest} labels",
+@study.claim("LA01b", by="test error without noise minus with the linear combinator, {params.fewest} labels",
              region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
 def noise_before_combinator(t: Tables) -> Interval:
     """With few labels, taking the noise out of a ladder costs more than making its combinator linear."""
@@ -224,7 +229,7 @@ def noise_before_combinator(t: Tables) -> Interval:
     return intervals.mean(e[NOISE] - e[PLANE], ERRORS)
 
 
-@study.claim("LA01c", by="test error without a part minus with all, {fewest} labels; smallest over four parts",
+@study.claim("LA01c", by="test error without a part minus with all, {params.fewest} labels; smallest over four parts",
              region=above(0.0), **TABLES, **DAMAGE)  # fmt: skip
 def every_part_matters(t: Tables) -> Interval:
     """With few labels, a ladder errs more without its lateral connections, without noise, without reconstruction, and
@@ -236,7 +241,7 @@ def every_part_matters(t: Tables) -> Interval:
 
 
 # A tenth of what plain networks with few labels make of errors, which is about a quarter.
-@study.claim("LA01d", by="test error without noise minus that of the plain network, {fewest} labels",
+@study.claim("LA01d", by="test error without noise minus that of the plain network, {params.fewest} labels",
              region=between(-0.025, 0.025), origin=Origin.OURS, figure="b")  # fmt: skip
 def reconstruction_needs_noise(t: Tables) -> Interval:
     """With few labels, a ladder without noise is no better than a plain network: its reconstruction does nothing."""
@@ -244,7 +249,7 @@ def reconstruction_needs_noise(t: Tables) -> Interval:
     return intervals.mean(e[NOISE] - e[PLAIN], ERRORS)
 
 
-@study.claim("LA01e", by="ratio of test errors, full ladder over plain network, {fewest} labels", region=below(0.5),
+@study.claim("LA01e", by="ratio of test errors, full ladder over plain network, {params.fewest} labels", region=below(0.5),
              figure="c", **TABLES)  # fmt: skip
 def ladders_halve_the_error(t: Tables) -> Interval:
     """With few labels, a ladder makes fewer than half of the errors of a plain network trained on the labels alone."""
@@ -258,7 +263,7 @@ def _less_important(t: Tables, arm: str) -> Interval:
     return intervals.ratio(few[arm] * more[FULL], few[FULL] * more[arm])
 
 
-FACTOR = "factor by which errors grow without {part}, {{fewest}} labels over {{more}}"
+FACTOR = "factor by which errors grow without {part}, {{params.fewest}} labels over {{more}}"
 
 
 @study.claim(
@@ -290,13 +295,13 @@ def noise_does_most_with_more(t: Tables) -> Interval:
     return _beyond_half(t, t.params.more)
 
 
-@study.claim("LA02d", by=f"{HALF}, {{fewest}} labels", region=below(0.0), **TABLES, **ALONE)
+@study.claim("LA02d", by=f"{HALF}, {{params.fewest}} labels", region=below(0.0), **TABLES, **ALONE)
 def noise_does_less_with_few(t: Tables) -> Interval:
     """With few labels, noise alone brings less than half of what the whole ladder gains over a plain network."""
     return _beyond_half(t, t.params.fewest)
 
 
-@study.claim("LA02e", by="test error, full ladder minus plain network, {most} labels", region=below(0.0), **TABLES,
+@study.claim("LA02e", by="test error, full ladder minus plain network, {params.most} labels", region=below(0.0), **TABLES,
              **ALONE)  # fmt: skip
 def ladders_help_with_all(t: Tables) -> Interval:
     """With all labels, a ladder still errs less than a plain network."""
@@ -315,7 +320,7 @@ def noise_in_every_layer(t: Tables) -> Interval:
 COMBINED = {"region": below(0.0), "figure": "d", "margin": 0.01}
 
 
-@study.claim("LA03", by="test error, augmented MLP minus original combinator; largest of {fewest} and {more} labels",
+@study.claim("LA03", by="test error, augmented MLP minus original combinator; largest of {params.fewest} and {more} labels",
              origin=Origin.ABSTRACT, **COMBINED)  # fmt: skip
 def augmented_beats_original(t: Tables) -> Interval:
     """A small network that also sees the product of its inputs is a better combinator than the original, with few
@@ -324,7 +329,7 @@ def augmented_beats_original(t: Tables) -> Interval:
     return intervals.largest_mean(np.stack([e[AUGMENTED] - e[FULL] for e in each], 1), ERRORS)
 
 
-@study.claim("LA03b", by="test error, augmented MLP minus MLP combinator, {fewest} labels", **TABLES, **COMBINED)
+@study.claim("LA03b", by="test error, augmented MLP minus MLP combinator, {params.fewest} labels", **TABLES, **COMBINED)
 def the_product_helps(t: Tables) -> Interval:
     """With few labels, a small network that also sees the product of its inputs is a better combinator than one that
     does not."""

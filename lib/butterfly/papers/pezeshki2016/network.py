@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from butterfly.stack import Layout, Parameter, linear, linear_weight
+from butterfly.stack import Layout, Parameter
 
 Tensors = dict[str, Tensor]
 EVERY, FIRST, NONE = "every layer", "input", "none"  # where noise is added
@@ -158,8 +158,8 @@ class Ladder:
     def losses(
         self, p: Tensors, x: Tensor, y: Tensor, noise: Sequence[Tensor], parts: Parts, weights: Sequence[float]
     ) -> tuple[Tensor, Tensor]:
-        """Cross-entropy `[M]` on the last V images, labelled `y [M, V]`, and each layer's squared error `[M, L + 1]`,
-        weighted, on those before; `noise`, standard normal `[M, B, D]` a layer, is added as far as each member has it."""
+        """Cross-entropy `[M]` on the last V images, labelled `y [M, V]`, and on those before each layer's squared error
+        `[M, L + 1]`, weighted. `noise`, standard normal `[M, B, D]` a layer, is added as far as each member has it."""
         first = x.shape[1] - y.shape[1]
         added = [scale * drawn for scale, drawn in zip(parts.noise, noise, strict=True)]
         noisy, logits = self.encode(p, x, first, added)
