@@ -118,7 +118,7 @@ def measure(bench: Bench) -> Arrays:
     groups = stacks(list(ARMS.values()), sizes, len(labels), seeds, bench["noise"], pieces.pool)
     weights, late = [bench["weight"]] * len(sizes), recipe.steps - max(1, round(LAST * recipe.steps))
     updates, seen = looks(recipe.steps, bench["looks"]), []
-    costs = [np.zeros((len(stack.theta), len(sizes))) for stack in groups]
+    costs = []
     for step in range(recipe.steps + 1):
         if step in updates:
             found = [tested(stack, pieces, task.x_test, task.y_test) for stack in groups]
@@ -126,11 +126,11 @@ def measure(bench: Bench) -> Arrays:
         if step == recipe.steps:
             break
         (x, y), noise = draws.images(), draws.noise(sizes)
-        for stack, total in zip(groups, costs, strict=True):
-            now = stack.step(x, y, noise, weights, recipe, step)
-            if step >= late:
-                total += now.cpu().numpy() / bench["weight"] / (recipe.steps - late)
-    cost = by_arm(groups, costs, 0, len(labels), len(seeds))
+        now = [stack.step(x, y, noise, weights, recipe, step) for stack in groups]
+        if step >= late:
+            costs.append([each.cpu().numpy() / bench["weight"] for each in now])
+    mean = [np.mean(each, 0) for each in zip(*costs, strict=True)]
+    cost = by_arm(groups, mean, 0, len(labels), len(seeds))
     cost[[not arm.reconstruction for arm in ARMS.values()]] = np.nan
     measured = dict(zip(("validation", "entropy", "test"), np.stack(seen, 1), strict=True))
     return measured | {"update": np.array(updates), "cost": cost}
@@ -204,6 +204,7 @@ def not_learned(t: Tables) -> str:
 ERRORS = (-1.0, 1.0)  # a difference of errors
 DAMAGE = {"figure": "b", "margin": 0.02}  # ten of 500 test images
 ALONE = {"figure": "c", "margin": 0.01}
+FEW, MORE, MOST = "{params.fewest} labels", "{more} labels", "{params.most} labels"
 TABLES = {"origin": Origin.PAPER, "place": "second hand: its tables"}
 
 
@@ -213,7 +214,7 @@ def _errors(t: Tables, labels: int) -> pd.DataFrame:
     return rows.pivot(index="seed", columns="arm", values="test")
 
 
-@study.claim("LA01", by="test error without lateral connections minus without noise, {params.fewest} labels",
+@study.claim("LA01", by=f"test error without lateral connections minus without noise, {FEW}",
              region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
 def lateral_before_noise(t: Tables) -> Interval:
     """With few labels, taking the lateral connections out of a ladder costs more than taking out the noise."""
@@ -221,7 +222,7 @@ def lateral_before_noise(t: Tables) -> Interval:
     return intervals.mean(e[LATERAL] - e[NOISE], ERRORS)
 
 
-@study.claim("LA01b", by="test error without noise minus with the linear combinator, {params.fewest} labels",
+@study.claim("LA01b", by=f"test error without noise minus with the linear combinator, {FEW}",
              region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
 def noise_before_combinator(t: Tables) -> Interval:
     """With few labels, taking the noise out of a ladder costs more than making its combinator linear."""
@@ -229,7 +230,7 @@ def noise_before_combinator(t: Tables) -> Interval:
     return intervals.mean(e[NOISE] - e[PLANE], ERRORS)
 
 
-@study.claim("LA01c", by="test error without a part minus with all, {params.fewest} labels; smallest over four parts",
+@study.claim("LA01c", by=f"test error without a part minus with all, {FEW}; smallest over four parts",
              region=above(0.0), **TABLES, **DAMAGE)  # fmt: skip
 def every_part_matters(t: Tables) -> Interval:
     """With few labels, a ladder errs more without its lateral connections, without noise, without reconstruction, and
@@ -241,7 +242,7 @@ def every_part_matters(t: Tables) -> Interval:
 
 
 # A tenth of what plain networks with few labels make of errors, which is about a quarter.
-@study.claim("LA01d", by="test error without noise minus that of the plain network, {params.fewest} labels",
+@study.claim("LA01d", by=f"test error without noise minus that of the plain network, {FEW}",
              region=between(-0.025, 0.025), origin=Origin.OURS, figure="b")  # fmt: skip
 def reconstruction_needs_noise(t: Tables) -> Interval:
     """With few labels, a ladder without noise is no better than a plain network: its reconstruction does nothing."""
@@ -249,7 +250,7 @@ def reconstruction_needs_noise(t: Tables) -> Interval:
     return intervals.mean(e[NOISE] - e[PLAIN], ERRORS)
 
 
-@study.claim("LA01e", by="ratio of test errors, full ladder over plain network, {params.fewest} labels", region=below(0.5),
+@study.claim("LA01e", by=f"ratio of test errors, full ladder over plain network, {FEW}", region=below(0.5),
              figure="c", **TABLES)  # fmt: skip
 def ladders_halve_the_error(t: Tables) -> Interval:
     """With few labels, a ladder makes fewer than half of the errors of a plain network trained on the labels alone."""
@@ -263,18 +264,16 @@ def _less_important(t: Tables, arm: str) -> Interval:
     return intervals.ratio(few[arm] * more[FULL], few[FULL] * more[arm])
 
 
-FACTOR = "factor by which errors grow without {part}, {{params.fewest}} labels over {{more}}"
+FACTOR = f"factor by which errors grow, {FEW} over {MORE}, without "
 
 
-@study.claim(
-    "LA02", by=FACTOR.format(part="lateral connections"), region=above(1.0), origin=Origin.ABSTRACT, figure="b"
-)
+@study.claim("LA02", by=FACTOR + "lateral connections", region=above(1.0), origin=Origin.ABSTRACT, figure="b")
 def lateral_matters_less(t: Tables) -> Interval:
     """Lateral connections matter less with more labels."""
     return _less_important(t, LATERAL)
 
 
-@study.claim("LA02b", by=FACTOR.format(part="reconstruction"), region=above(1.0), origin=Origin.ABSTRACT, figure="b")
+@study.claim("LA02b", by=FACTOR + "reconstruction", region=above(1.0), origin=Origin.ABSTRACT, figure="b")
 def reconstruction_matters_less(t: Tables) -> Interval:
     """Reconstruction matters less with more labels."""
     return _less_important(t, RECONSTRUCTION)
@@ -289,19 +288,19 @@ def _beyond_half(t: Tables, labels: int) -> Interval:
 HALF = "what noise alone takes from the test error of a plain network, minus half of what the ladder takes"
 
 
-@study.claim("LA02c", by=f"{HALF}, {{more}} labels", region=above(0.0), origin=Origin.ABSTRACT, **ALONE)
+@study.claim("LA02c", by=f"{HALF}, {MORE}", region=above(0.0), origin=Origin.ABSTRACT, **ALONE)
 def noise_does_most_with_more(t: Tables) -> Interval:
     """With more labels, noise alone brings more than half of what the whole ladder gains over a plain network."""
     return _beyond_half(t, t.params.more)
 
 
-@study.claim("LA02d", by=f"{HALF}, {{params.fewest}} labels", region=below(0.0), **TABLES, **ALONE)
+@study.claim("LA02d", by=f"{HALF}, {FEW}", region=below(0.0), **TABLES, **ALONE)
 def noise_does_less_with_few(t: Tables) -> Interval:
     """With few labels, noise alone brings less than half of what the whole ladder gains over a plain network."""
     return _beyond_half(t, t.params.fewest)
 
 
-@study.claim("LA02e", by="test error, full ladder minus plain network, {params.most} labels", region=below(0.0), **TABLES,
+@study.claim("LA02e", by=f"test error, full ladder minus plain network, {MOST}", region=below(0.0), **TABLES,
              **ALONE)  # fmt: skip
 def ladders_help_with_all(t: Tables) -> Interval:
     """With all labels, a ladder still errs less than a plain network."""
@@ -309,7 +308,7 @@ def ladders_help_with_all(t: Tables) -> Interval:
     return intervals.mean(e[FULL] - e[PLAIN], ERRORS)
 
 
-@study.claim("LA02f", by="test error, noise at the input only minus full ladder, {more} labels", region=above(0.0),
+@study.claim("LA02f", by=f"test error, noise at the input only minus full ladder, {MORE}", region=above(0.0),
              origin=Origin.ABSTRACT, figure="b", margin=0.01)  # fmt: skip
 def noise_in_every_layer(t: Tables) -> Interval:
     """With more labels, a ladder with noise in every layer errs less than one with noise at the input only."""
@@ -320,7 +319,7 @@ def noise_in_every_layer(t: Tables) -> Interval:
 COMBINED = {"region": below(0.0), "figure": "d", "margin": 0.01}
 
 
-@study.claim("LA03", by="test error, augmented MLP minus original combinator; largest of {params.fewest} and {more} labels",
+@study.claim("LA03", by=f"test error, augmented MLP minus original combinator; largest of {FEW} and {MORE}",
              origin=Origin.ABSTRACT, **COMBINED)  # fmt: skip
 def augmented_beats_original(t: Tables) -> Interval:
     """A small network that also sees the product of its inputs is a better combinator than the original, with few
@@ -329,7 +328,7 @@ def augmented_beats_original(t: Tables) -> Interval:
     return intervals.largest_mean(np.stack([e[AUGMENTED] - e[FULL] for e in each], 1), ERRORS)
 
 
-@study.claim("LA03b", by="test error, augmented MLP minus MLP combinator, {params.fewest} labels", **TABLES, **COMBINED)
+@study.claim("LA03b", by=f"test error, augmented MLP minus MLP combinator, {FEW}", **TABLES, **COMBINED)
 def the_product_helps(t: Tables) -> Interval:
     """With few labels, a small network that also sees the product of its inputs is a better combinator than one that
     does not."""

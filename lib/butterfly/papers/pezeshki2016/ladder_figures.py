@@ -72,8 +72,8 @@ def damage(tables: Tables) -> Drawn:
 
 def gains(tables: Tables) -> Drawn:
     """Left: test error against the number of labels, with noise and reconstruction added to a plain network one after
-    another; bands are 95 % bootstrap intervals of the mean over seeds. Right: by what factor errors grow without a part;
-    lines are 95 % bootstrap intervals of the geometric mean, dotted: no difference."""
+    another; bands are 95 % bootstrap intervals of the mean over seeds. Right: by what factor errors grow without a
+    part; lines are 95 % bootstrap intervals of the geometric mean, dotted: no difference."""
     table = tables["stopped"]
     figure, axes = panels(2, width=5.2)
     for arm, name in {PLAIN: "plain network", RECONSTRUCTION: "with noise", FULL: "with noise and ladder"}.items():
