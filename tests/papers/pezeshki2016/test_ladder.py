@@ -150,12 +150,12 @@ def single_loss(arm, p, x, y, noise):
     if not arm.reconstruction:
         return loss
     clean, _ = encoded(p, x[:first], None, first, std)
-    above = logits[:first].softmax(1)
+    u = logits[:first].softmax(1)
     for layer in (3, 2, 1, 0):
-        u = above if layer == 3 else guess @ p[f"down{layer + 1}"]
         u = F.batch_norm(u, None, None, training=True, eps=1e-10)
         guess = combined(arm, p, layer, noisy[layer][:first], u)
         loss = loss + WEIGHTS[layer] * F.mse_loss(guess, clean[layer])
+        u = guess @ p[f"down{layer}"] if layer else None
     return loss
 
 
@@ -189,8 +189,8 @@ def test_a_ladder_is_what_plain_pytorch_trains(trained, name):
         adam.zero_grad()
         single_loss(arm, p, x[count, seed], y[count, seed], [v[seed] for v in noise]).backward()
         adam.step()
-    for name, value in stack.ladder.layout.tensors(stack.theta).items():
-        torch.testing.assert_close(value[row], p[name].detach(), rtol=1e-3, atol=2e-4)
+    for part, value in stack.ladder.layout.tensors(stack.theta).items():
+        torch.testing.assert_close(value[row], p[part].detach(), rtol=1e-3, atol=2e-4)
     x = torch.cat([pieces.pool[seed], pieces.validation[seed], task.x_test.flatten(1)])
     logits = encoded(p, x, None, 80, None)[1].detach()[80:]
     held = len(pieces.validation_y[seed])
