@@ -88,12 +88,14 @@ study = Study("73_ladder", Params, PAPER)
 def plan(params: Params) -> list[Shard]:
     """One shard for every few seeds, with all arms and numbers of labels."""
     setting = params.chosen(params.setting, params.steps)
-    images = len(data.load(setting.data).y)
+    images, recipe = len(data.load(setting.data).y), setting.recipe
+    if recipe.optimizer not in ("adam", "adamw") or recipe.batches or recipe.dropout or recipe.augment.active:
+        raise ParameterError(f"{params.setting}: ladders learn by Adam from minibatches of one size, as they are")
     if not setting.model.startswith("mlp-") or setting.model.count("-") > 1:
         raise ParameterError(f"model = {setting.model}: the encoder of a ladder is a plain mlp-DEPTHxWIDTH")
-    if setting.recipe.batch_size > params.pool or params.pool >= images:
+    if recipe.batch_size > params.pool or params.pool >= images:
         raise ParameterError(
-            f"pool = {params.pool}: give at least a minibatch of {setting.recipe.batch_size}, and fewer than the "
+            f"pool = {params.pool}: give at least a minibatch of {recipe.batch_size}, and fewer than the "
             f"{images} training images of {setting.data}"
         )
     return study.every_few(params, setting, leave=("more",))
