@@ -366,7 +366,7 @@ def test_estimates_are_what_was_planted():
         "LA02e": -0.02,
         "LA03": -0.015,
     }
-    assert {c.id: c.estimate for c in claims} == pytest.approx(planted, abs=0.005, rel=0.03)
+    assert {c.id: c.estimate for c in claims} == pytest.approx(planted, abs=0.005, rel=0.05)
     assert {c.n for c in claims} == {10}
 
 
