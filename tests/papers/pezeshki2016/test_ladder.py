@@ -323,7 +323,7 @@ def judge(changes=None):
     return verdicts(study.judge(CHOSEN, world(**(changes or {}))))
 
 
-CLAIMS = ["LA01", "LA01b", "LA01c", "LA01d", "LA01e", "LA02", "LA02b", "LA02c", "LA02d", "LA02e", "LA02f"]
+CLAIMS = ["LA01", "LA01b", "LA01c", "LA01d", "LA01e", "LA01f", "LA02", "LA02b", "LA02c", "LA02d", "LA02e", "LA02f"]
 CLAIMS += ["LA03", "LA03b"]
 
 
@@ -334,7 +334,8 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
 @pytest.mark.parametrize(
     ("id", "changes", "related"),
     [
-        ("LA01", {LATERAL: (0.15, 0.045, 0.03)}, ()),
+        ("LA01", {LATERAL: (0.15, 0.035, 0.03)}, ()),
+        ("LA01f", {INPUT: (0.3, 0.06, 0.03)}, ()),
         ("LA01b", {PLANE: (0.3, 0.06, 0.03)}, ()),
         ("LA01c", {PLANE: (0.07, 0.06, 0.03)}, ()),
         ("LA01d", {NOISE: (0.15, 0.09, 0.03)}, ()),
@@ -357,7 +358,16 @@ def test_every_claim_can_be_contradicted_by_its_own_change_only(id, changes, rel
 
 def test_estimates_are_what_was_planted():
     claims = study.judge(CHOSEN, world())
-    planted = {"LA01": 0.05, "LA01b": 0.08, "LA01c": 0.04, "LA01d": 0.0, "LA01e": 0.4, "LA02f": 0.02, "LA03b": -0.025}
+    planted = {
+        "LA01": 0.05,
+        "LA01f": 0.15,
+        "LA01b": 0.08,
+        "LA01c": 0.04,
+        "LA01d": 0.0,
+        "LA01e": 0.4,
+        "LA02f": 0.02,
+        "LA03b": -0.025,
+    }
     planted |= {
         "LA02": 25 / 8 / 1.5,
         "LA02b": 18 / 8 / 1.25,

@@ -204,7 +204,8 @@ def not_learned(t: Tables) -> str:
 
 
 ERRORS = (-1.0, 1.0)  # a difference of errors
-DAMAGE = {"figure": "b", "margin": 0.02}  # ten of 500 test images
+# Of what a whole ladder gains over a plain network with few labels, 0.14 in pilots, a part that matters is a third.
+RANKED = {"figure": "b", "margin": 0.05}
 ALONE = {"figure": "c", "margin": 0.01}
 FEW, MORE, MOST = "{params.fewest} labels", "{more} labels", "{params.most} labels"
 TABLES = {"origin": Origin.PAPER, "place": "second hand: its tables"}
@@ -217,7 +218,7 @@ def _errors(t: Tables, labels: int) -> pd.DataFrame:
 
 
 @study.claim("LA01", by=f"test error without lateral connections minus without noise, {FEW}",
-             region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
+             region=above(0.0), origin=Origin.ABSTRACT, **RANKED)  # fmt: skip
 def lateral_before_noise(t: Tables) -> Interval:
     """With few labels, taking the lateral connections out of a ladder costs more than taking out the noise."""
     e = _errors(t, t.params.fewest)
@@ -225,7 +226,7 @@ def lateral_before_noise(t: Tables) -> Interval:
 
 
 @study.claim("LA01b", by=f"test error without noise minus with the linear combinator, {FEW}",
-             region=above(0.0), origin=Origin.ABSTRACT, **DAMAGE)  # fmt: skip
+             region=above(0.0), origin=Origin.ABSTRACT, **RANKED)  # fmt: skip
 def noise_before_combinator(t: Tables) -> Interval:
     """With few labels, taking the noise out of a ladder costs more than making its combinator linear."""
     e = _errors(t, t.params.fewest)
@@ -233,7 +234,7 @@ def noise_before_combinator(t: Tables) -> Interval:
 
 
 @study.claim("LA01c", by=f"test error without a part minus with all, {FEW}; smallest over four parts",
-             region=above(0.0), **TABLES, **DAMAGE)  # fmt: skip
+             region=above(0.0), **TABLES, figure="b", margin=0.02)  # fmt: skip
 def every_part_matters(t: Tables) -> Interval:
     """With few labels, a ladder errs more without its lateral connections, without noise, without reconstruction, and
     with a linear combinator."""
@@ -260,6 +261,15 @@ def ladders_halve_the_error(t: Tables) -> Interval:
     return intervals.ratio(e[FULL], e[PLAIN])
 
 
+@study.claim("LA01f", by=f"test error without lateral connections minus with noise at the input only, {FEW}",
+             region=above(0.0), origin=Origin.OURS, **RANKED)  # fmt: skip
+def lateral_before_hidden_noise(t: Tables) -> Interval:
+    """With few labels, taking the lateral connections out of a ladder costs more even than taking the noise out of all
+    layers but the image."""
+    e = _errors(t, t.params.fewest)
+    return intervals.mean(e[LATERAL] - e[INPUT], ERRORS)
+
+
 def _less_important(t: Tables, arm: str) -> Interval:
     """By what factor errors grow without a part, at the fewest labels over that at more."""
     few, more = (_errors(t, labels) for labels in (t.params.fewest, t.params.more))
@@ -269,13 +279,15 @@ def _less_important(t: Tables, arm: str) -> Interval:
 FACTOR = f"factor by which errors grow, {FEW} over {MORE}, without "
 
 
-@study.claim("LA02", by=FACTOR + "lateral connections", region=above(1.0), origin=Origin.ABSTRACT, figure="b")
+@study.claim(
+    "LA02", by=FACTOR + "lateral connections", region=above(1.0), origin=Origin.ABSTRACT, figure="c", margin=2.0
+)
 def lateral_matters_less(t: Tables) -> Interval:
     """Lateral connections matter less with more labels."""
     return _less_important(t, LATERAL)
 
 
-@study.claim("LA02b", by=FACTOR + "reconstruction", region=above(1.0), origin=Origin.ABSTRACT, figure="b")
+@study.claim("LA02b", by=FACTOR + "reconstruction", region=above(1.0), origin=Origin.ABSTRACT, figure="c", margin=2.0)
 def reconstruction_matters_less(t: Tables) -> Interval:
     """Reconstruction matters less with more labels."""
     return _less_important(t, RECONSTRUCTION)
@@ -296,7 +308,7 @@ def noise_does_most_with_more(t: Tables) -> Interval:
     return _beyond_half(t, t.params.more)
 
 
-@study.claim("LA02d", by=f"{HALF}, {FEW}", region=below(0.0), **TABLES, **ALONE)
+@study.claim("LA02d", by=f"{HALF}, {FEW}", region=below(0.0), **TABLES, figure="c", margin=0.03)
 def noise_does_less_with_few(t: Tables) -> Interval:
     """With few labels, noise alone brings less than half of what the whole ladder gains over a plain network."""
     return _beyond_half(t, t.params.fewest)
@@ -318,7 +330,7 @@ def noise_in_every_layer(t: Tables) -> Interval:
     return intervals.mean(e[INPUT] - e[FULL], ERRORS)
 
 
-COMBINED = {"region": below(0.0), "figure": "d", "margin": 0.01}
+COMBINED = {"region": below(0.0), "figure": "d", "margin": 0.02}  # a quarter of the errors of the original
 
 
 @study.claim("LA03", by=f"test error, augmented MLP minus original combinator; largest of {FEW} and {MORE}",

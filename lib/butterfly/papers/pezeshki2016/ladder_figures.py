@@ -93,7 +93,9 @@ def gains(tables: Tables) -> Drawn:
     axes[1].axhline(1, color="black", linewidth=1, linestyle=":")
     axes[1].set(xscale="log", yscale="log", xlabel="labels", ylabel="errors, over those of the whole ladder",
                 title="what is lost")  # fmt: skip
-    for axis in axes:
+    legend(axes[1], "")
+    for axis, ticks in zip(axes, ((0.01, 0.02, 0.05, 0.1, 0.2), (0.7, 1, 1.5, 2, 3)), strict=True):
+        axis.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.set_xticks(list(tables.params.labels), [f"{count}" for count in tables.params.labels])
         axis.minorticks_off()
     figure.suptitle(f"With more labels ({scope(table)})")
@@ -112,14 +114,14 @@ def combinators(tables: Tables) -> Drawn:
     axes[0].legend(title="labels", fontsize="x-small")
     few = costs[costs.labels == tables.params.fewest]
     last = few.layer.max()
-    for arm in (*FORMS, LATERAL, NOISE):
+    for arm in (*FORMS, LATERAL):
         name = "original combinator" if arm == FULL else arm
         sns.lineplot(
             few[few.arm == arm], x="layer", y="cost", color=COLOURS[arm], marker="o", label=name, ax=axes[1], **BAND
         )
     axes[1].set_xticks(range(last + 1), [*LAYERS[:last], "classes"])
     axes[1].set(
-        yscale="log", xlabel="layer", ylabel="mean squared error", title=f"guesses, {tables.params.fewest} labels"
+        ylim=(0, None), xlabel="layer", ylabel="mean squared error", title=f"guesses, {tables.params.fewest} labels"
     )
     figure.suptitle(f"Combinators ({scope(table)})")
     legend(axes[1], "")
