@@ -10,5 +10,5 @@ PAPER = Paper(
     year=2016,
     arxiv="1511.06430",
     question="Which part of a ladder network does the work?",
-    at_hand="abstract, and the authors' code of the whole ladder (mpezeshki/ladder_network); tables at second hand",
+    at_hand="abstract, and the authors' code of a whole ladder (mpezeshki/ladder_network); best results at second hand",
 )

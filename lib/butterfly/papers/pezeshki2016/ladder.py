@@ -208,7 +208,6 @@ ERRORS = (-1.0, 1.0)  # a difference of errors
 RANKED = {"figure": "b", "margin": 0.05}
 ALONE = {"figure": "c", "margin": 0.01}
 FEW, MORE, MOST = "{params.fewest} labels", "{more} labels", "{params.most} labels"
-TABLES = {"origin": Origin.PAPER, "place": "second hand: its tables"}
 
 
 def _errors(t: Tables, labels: int) -> pd.DataFrame:
@@ -234,7 +233,7 @@ def noise_before_combinator(t: Tables) -> Interval:
 
 
 @study.claim("LA01c", by=f"test error without a part minus with all, {FEW}; smallest over four parts",
-             region=above(0.0), **TABLES, figure="b", margin=0.02)  # fmt: skip
+             region=above(0.0), origin=Origin.OURS, figure="b", margin=0.02)  # fmt: skip
 def every_part_matters(t: Tables) -> Interval:
     """With few labels, a ladder errs more without its lateral connections, without noise, without reconstruction, and
     with a linear combinator."""
@@ -254,7 +253,7 @@ def reconstruction_needs_noise(t: Tables) -> Interval:
 
 
 @study.claim("LA01e", by=f"ratio of test errors, full ladder over plain network, {FEW}", region=below(0.5),
-             figure="c", **TABLES)  # fmt: skip
+             figure="c", origin=Origin.OURS)  # fmt: skip
 def ladders_halve_the_error(t: Tables) -> Interval:
     """With few labels, a ladder makes fewer than half of the errors of a plain network trained on the labels alone."""
     e = _errors(t, t.params.fewest)
@@ -308,13 +307,13 @@ def noise_does_most_with_more(t: Tables) -> Interval:
     return _beyond_half(t, t.params.more)
 
 
-@study.claim("LA02d", by=f"{HALF}, {FEW}", region=below(0.0), **TABLES, figure="c", margin=0.03)
+@study.claim("LA02d", by=f"{HALF}, {FEW}", region=below(0.0), origin=Origin.OURS, figure="c", margin=0.03)
 def noise_does_less_with_few(t: Tables) -> Interval:
     """With few labels, noise alone brings less than half of what the whole ladder gains over a plain network."""
     return _beyond_half(t, t.params.fewest)
 
 
-@study.claim("LA02e", by=f"test error, full ladder minus plain network, {MOST}", region=below(0.0), **TABLES,
+@study.claim("LA02e", by=f"test error, full ladder minus plain network, {MOST}", region=below(0.0), origin=Origin.ABSTRACT,
              **ALONE)  # fmt: skip
 def ladders_help_with_all(t: Tables) -> Interval:
     """With all labels, a ladder still errs less than a plain network."""
@@ -342,7 +341,7 @@ def augmented_beats_original(t: Tables) -> Interval:
     return intervals.largest_mean(np.stack([e[AUGMENTED] - e[FULL] for e in each], 1), ERRORS)
 
 
-@study.claim("LA03b", by=f"test error, augmented MLP minus MLP combinator, {FEW}", **TABLES, **COMBINED)
+@study.claim("LA03b", by=f"test error, augmented MLP minus MLP combinator, {FEW}", origin=Origin.OURS, **COMBINED)
 def the_product_helps(t: Tables) -> Interval:
     """With few labels, a small network that also sees the product of its inputs is a better combinator than one that
     does not."""
