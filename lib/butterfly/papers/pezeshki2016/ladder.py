@@ -313,8 +313,8 @@ def noise_does_less_with_few(t: Tables) -> Interval:
     return _beyond_half(t, t.params.fewest)
 
 
-@study.claim("LA02e", by=f"test error, full ladder minus plain network, {MOST}", region=below(0.0), origin=Origin.ABSTRACT,
-             **ALONE)  # fmt: skip
+@study.claim("LA02e", by=f"test error, full ladder minus plain network, {MOST}", region=below(0.0),
+             origin=Origin.ABSTRACT, **ALONE)  # fmt: skip
 def ladders_help_with_all(t: Tables) -> Interval:
     """With all labels, a ladder still errs less than a plain network."""
     e = _errors(t, t.params.most)
