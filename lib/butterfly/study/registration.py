@@ -31,8 +31,8 @@ def write(explored: Sequence[Claim]) -> None:
     before = {claim.id: claim for claim in explored}
     for topic in _studied():
         study, (params, _) = notebooks.study(topic), _parameters(topic)
-        if params.first_seed != FIRST:
-            raise UserError(f"params/{CONFIRMATION}.yaml, {topic}: first_seed is not {FIRST}; seeds were looked at")
+        if params.first_seed < FIRST:
+            raise UserError(f"params/{CONFIRMATION}.yaml, {topic}: first_seed is below {FIRST}; seeds were looked at")
         studies[topic] = {"code": digest(topic), "parameters": params.model_dump(mode="json")}
         for question in study.questions:
             for label in study.places(params):

@@ -566,10 +566,24 @@ READINGS = {
 }
 
 
+def arrived(t: Tables, name: str, *columns: str) -> pd.DataFrame:
+    """The rows of a table of those seeds of which no reading is missing, since every network came so far."""
+    there = np.isfinite(t[name][list(columns)]).all(axis=1).groupby(t[name].seed).all()
+    return t[name][t[name].seed.isin(there[there].index)]
+
+
+def missing(t: Tables, name: str, *columns: str) -> str:
+    """Why claims are void: more than a tenth of the seeds have a network that never came so far. Empty if not."""
+    count = t[name].seed.nunique()
+    gone = count - arrived(t, name, *columns).seed.nunique()
+    return f"{gone} of {count} seeds have a network that never came so far ({name})" if gone > count / 10 else ""
+
+
 def apart(t: Tables, reading: str) -> pd.Series:
     """Logarithm of the loss of hard over that of easy examples, mean over levels, by scale, pace and seed."""
     name, hard, easy = READINGS[reading]
-    return _means(np.log(t[name][hard] / t[name][easy]), t[name])
+    table = arrived(t, name, hard, easy)
+    return _means(np.log(table[hard] / table[easy]), table)
 
 
 def by_features(t: Tables, means: pd.Series) -> pd.Series:
@@ -606,8 +620,10 @@ AT = "at the same mean training losses (geometric mean over {params.levels})"
 
 @study.unless
 def unreached(t: Tables) -> str:
-    """Claims are void where a network never reaches one of the mean training losses at which it is read."""
-    return lost(t["toy"][["easy", "hard"]], "readings are missing, since a network never came to that loss")
+    """Claims are void where in more than a tenth of the seeds a network never reaches one of the mean training losses
+    at which it is read. Up to a tenth are left out, with all their networks.
+    """
+    return missing(t, "toy", "easy", "hard")
 
 
 @study.claim("LH01", by=f"{RATIO} places {AT}", region=above(1.0), margin=PILOT, origin=Origin.ABSTRACT,
@@ -623,7 +639,7 @@ def easy_first(t: Tables) -> Interval:
 def easy_first_unseen(t: Tables) -> Interval:
     """At the same mean training loss, networks that learn features have gone further on easy places and less far on
     hard ones that they have not seen than lazy networks have."""
-    table = t["toy"]
+    table = arrived(t, "toy", "easy", "hard")
     return _factor(_difference(t, np.log(table.unseen_hard / table.unseen_easy), table))
 
 
@@ -639,8 +655,10 @@ def no_matter_of_steps(t: Tables) -> Interval:
 
 
 def unreached_again(t: Tables) -> str:
-    """Claims are void where a network that started larger never reaches one of the mean training losses."""
-    return lost(t["restarted"][["easy", "hard"]], "readings are missing, since a network never came to that loss")
+    """Claims are void where in more than a tenth of the seeds a network that started larger never reaches one of the
+    mean training losses. Up to a tenth are left out, with all their networks.
+    """
+    return missing(t, "restarted", "easy", "hard")
 
 
 @study.claim("LH01d", by=f"{RATIO} places {AT}, from weights that start larger", region=above(1.0), margin=PILOT,
@@ -648,7 +666,7 @@ def unreached_again(t: Tables) -> str:
 def easy_first_from_larger_weights(t: Tables) -> Interval:
     """At the same mean training loss, networks that learn features have gone further on easy examples and less far on
     hard ones than lazy networks also where all start from larger weights (Kaiming normal)."""
-    table = t["restarted"]
+    table = arrived(t, "restarted", "easy", "hard")
     return _factor(_difference(t, np.log(table.hard / table.easy), table))
 
 
@@ -849,7 +867,7 @@ LINEAR = {"figure": "f", "origin": Origin.CODE, "place": "linearization_utils; t
 
 def _last(t: Tables, scale: float, value: str) -> Interval:
     """Mean over seeds at an output scale when the mean training loss is at the last level."""
-    table = t["toy"]
+    table = arrived(t, "toy", "easy", "hard")
     last = table[(table.scale == scale) & (table.pace == 1) & (table.level == min(t.params.levels))]
     return intervals.mean(last[value], (-1.0, 1.0) if value == "kernel" else (0.0, 1.0))
 
