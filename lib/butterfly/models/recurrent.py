@@ -1,7 +1,8 @@
 """What recurrent networks with noise share: how they read a sequence, and where the noise goes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import prod
 
 import torch
@@ -11,6 +12,7 @@ from butterfly.models.base import Drop, Model, See, Tensors, keep, overlook
 from butterfly.stack import Layout, Parameter, bias, linear, linear_weight
 
 PATTERN = r"(?!)"  # no name: the cells have files of their own
+Move = Callable[[Tensor], Tensor]
 OPTIONS = r"(-(?P<recurrent>recurrent)|-zoneout(?P<zoneout>[1-9]\d?))?(-(?P<every>every))?"  # of a cell's name
 
 
@@ -89,18 +91,32 @@ class Recurrent(Model):
             raise ValueError(f"zoneout of {self.zoneout} % needs a recipe with dropout = {stay:g}, or none at all")
         return kept, (mask == 0).to(like)
 
-    def unroll(self, p: Tensors, x: Tensor, drop: Drop = keep) -> list[Tensor]:
-        """The state `[M, B, Z]` after every step."""
+    def moves(self, p: Tensors, x: Tensor, drop: Drop = keep) -> list[Move]:
+        """One map a step, from the state `[M, B, Z]` before it to that after it; they hold the inputs and the noise."""
         read = self.reads(p, x)
         kept, stay = self.noise(read.shape[:3], read, drop)
-        state, states = read.new_zeros(*read.shape[:2], self.parts * self.width), []
-        for t, now in enumerate(read.unbind(2)):
-            new = self.step(p, now, state, None if kept is None else kept[:, :, t])
-            if self.zoneout:
-                new = new + (stay if isinstance(stay, float) else stay[:, :, t]) * (state - new)
-            state = new
-            states.append(state)
-        return states
+        steps = range(read.shape[2])
+        # Taken apart at once: the gradient of one place at a time would be as large as the whole each time.
+        reads = read.unbind(2)
+        each = [None for _ in steps] if kept is None else kept.unbind(2)
+        held = [stay for _ in steps] if isinstance(stay, float) else stay.unbind(2)
+
+        def move(t: int, state: Tensor) -> Tensor:
+            new = self.step(p, reads[t], state, each[t])
+            return new + held[t] * (state - new) if self.zoneout else new
+
+        return [partial(move, t) for t in steps]
+
+    def rest(self, x: Tensor) -> Tensor:
+        """The state `[M, B, Z]` before the first step: zero."""
+        return x.new_zeros(*x.shape[:2], self.parts * self.width)
+
+    def unroll(self, p: Tensors, x: Tensor, drop: Drop = keep) -> list[Tensor]:
+        """The state `[M, B, Z]` after every step."""
+        states = [self.rest(x)]
+        for move in self.moves(p, x, drop):
+            states.append(move(states[-1]))
+        return states[1:]
 
     def answer(self, p: Tensors, states: list[Tensor], drop: Drop = keep) -> Tensor:
         """Logits `[M, B, C]`, or `[M, B, T, C]` of every step."""
