@@ -22,5 +22,5 @@ class Gated(Recurrent):
         both = 2 * self.width
         reset, update = torch.sigmoid((read + before)[..., :both]).chunk(2, dim=2)
         new = torch.tanh(read[..., both:] + reset * before[..., both:])
-        change = update * (new - state)
-        return state + (change if kept is None else change * kept)
+        new = new if kept is None else new * kept
+        return new + update * (state - new)

@@ -431,7 +431,8 @@ def _smallest_ratio(table: np.ndarray) -> Interval:
 
 # A tenth of a bit of about one that a letter costs.
 @study.claim("ZO03", by="bits a letter, zoneout minus no noise; look and rate chosen on the other half",
-             region=below(0.0), margin=0.1, figure="b", origin=Origin.ABSTRACT, scope="{params.text_scope}")  # fmt: skip
+             region=below(0.0), margin=0.1, figure="b", origin=Origin.ABSTRACT,
+             scope="{params.text_scope}")  # fmt: skip
 def better_on_letters(t: Tables) -> Interval:
     """Zoneout predicts new letters of a stream better than no noise."""
     return intervals.mean(at_best(t, LETTERS, ZONEOUT) - at_best(t, LETTERS, NONE))

@@ -106,8 +106,8 @@ def flow(tables: Tables) -> Drawn:
 def chaos(tables: Tables) -> Drawn:
     """Two kinds of chaos in networks that learn the stream of letters. Left: largest Lyapunov exponent of the trained
     networks along new letters, without noise (filled) and with the noise of training (open); below the dotted line two
-    states that read the same come together. Right: distance of twins whose starts differ by a small kick, in kicks, over
-    training. Lines and bands are 95 % bootstrap intervals of the mean (right: geometric mean) over seeds."""
+    states that read the same come together. Right: distance of twins whose starts differ by a small kick, in kicks,
+    over training. Lines and bands are 95 % bootstrap intervals of the mean (right: geometric mean) over seeds."""
     along, twins = tables["along"], tables["twins"]
     figure, axes = panels(2, width=5.2, height=4.2)
     cells = list(dict.fromkeys(zip(along.method, along.rate, strict=True)))
