@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from butterfly.models import Drop, keep
-from butterfly.models.recurrent import Recurrent
+from butterfly.models.recurrent import Move, Recurrent
 from butterfly.objective import cross_entropy
 from butterfly.streams import generator
 
@@ -46,9 +46,16 @@ def exponents(model: Recurrent, theta: Tensor, x: Tensor, burn_in: int, drop: Dr
     state = model.rest(inputs)
     tangent = torch.randn(state.shape[1:], generator=generator("tangent"), dtype=torch.float64).expand_as(state)
     growth = []
-    with torch.no_grad():
-        for move in model.moves(p, inputs, drop):
-            tangent = tangent / tangent.norm(dim=2, keepdim=True)
-            state, tangent = torch.func.jvp(move, (state,), (tangent.to(state),))
-            growth.append(tangent.norm(dim=2).log().mean(1))
+    for move in model.moves(p, inputs, drop):
+        state, tangent = _pushed(move, state, tangent / tangent.norm(dim=2, keepdim=True))
+        growth.append(tangent.norm(dim=2).log().mean(1))
     return torch.stack(growth[burn_in:]).mean(0)
+
+
+def _pushed(move: Move, state: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """The next state, and the map's derivative times the tangent, from two passes backward."""
+    state = state.detach().requires_grad_()
+    weight = torch.zeros_like(state, requires_grad=True)
+    after = move(state)
+    (pulled,) = torch.autograd.grad(after, state, weight, create_graph=True)  # linear in the weight
+    return after.detach(), torch.autograd.grad(pulled, weight, tangent)[0]
