@@ -45,7 +45,7 @@ from butterfly.train import Recipe, train
 
 # %%
 task = data.load("pixels-4").subset(torch.arange(300))  # 4 pixels in each of 16 steps
-recipe = Recipe(steps=250, batch_size=32, lr=5e-3, optimizer="adam", schedule="constant", warmup=0.0)
+recipe = Recipe(steps=150, batch_size=32, lr=5e-3, optimizer="adam", schedule="constant", warmup=0.0)
 errors = {}
 for name, rate in (("lstm-32", 0.0), ("lstm-32-zoneout15", 0.15)):
     model = models.build(name, task.input_shape, task.classes)
@@ -66,23 +66,23 @@ first_seed = 0
 recipe = {}
 data_set = None
 setting = "scrambled-digits"
-steps = 160
-examples = 300
+steps = 60
+examples = 200
 text_setting = "letters"
-text_steps = 120
+text_steps = 24
 stretches = 100
-seeds = 3
+seeds = 2
 seeds_per_shard = 8
 dropouts = [25]
 zoneouts = [15]
-looks = 4
-flow_data = "pixels-1"
-flow_steps = 20
+looks = 2
+flow_data = "pixels-4"
+flow_steps = 8
 flow_rates = [15, 50]
 kick = 1e-4
-twin_looks = 10
-streams = 8
-places = 120
+twin_looks = 8
+streams = 4
+places = 40
 
 # %% [markdown]
 # ## Train all networks

@@ -41,23 +41,23 @@ class Params(Trained):
     """Parameters of notebook 70; rates of noise are in percent."""
 
     setting: str = "scrambled-digits"
-    steps: int | None = Field(160, gt=0)  # None: the setting's own
-    examples: int = Field(300, ge=20)  # digits to learn from
+    steps: int | None = Field(60, gt=0)  # None: the setting's own
+    examples: int = Field(200, ge=20)  # digits to learn from
     text_setting: str = "letters"
-    text_steps: int | None = Field(120, gt=0)
+    text_steps: int | None = Field(24, gt=0)
     stretches: int = Field(100, ge=20)  # of 32 letters, to learn from
-    seeds: int = Field(3, ge=2)
+    seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(8, ge=1)
     dropouts: Percents = (25,)  # each method is tried with each of its rates
     zoneouts: Percents = (15,)
-    looks: int = Field(4, ge=2)
-    flow_data: str = "pixels-1"  # the digits in more steps, on which the gradient is followed
-    flow_steps: int = Field(20, ge=1)
+    looks: int = Field(2, ge=2)
+    flow_data: str = "pixels-4"  # the digits in more steps, on which the gradient is followed
+    flow_steps: int = Field(8, ge=1)
     flow_rates: Percents = (15, 50)
     kick: float = Field(1e-4, gt=0)
-    twin_looks: int = Field(10, ge=2)
-    streams: int = Field(8, ge=1)  # of letters, along which the exponents are measured
-    places: int = Field(120, ge=20)
+    twin_looks: int = Field(8, ge=2)
+    streams: int = Field(4, ge=1)  # of letters, along which the exponents are measured
+    places: int = Field(40, ge=20)
 
     @field_validator("dropouts", "zoneouts", "flow_rates")
     @classmethod
