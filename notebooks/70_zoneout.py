@@ -81,6 +81,7 @@ flow_steps = 8
 flow_rates = [15, 50]
 kick = 1e-4
 twin_looks = 8
+along_looks = 2
 streams = 4
 places = 40
 

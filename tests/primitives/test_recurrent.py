@@ -178,8 +178,8 @@ def test_scrambled_digits_are_the_digits_in_one_order():
 
 def test_letters_follow_the_words_of_a_language():
     task = data.load("letters-a")
-    assert task.x.shape == (1000, 12, 32)
-    assert task.y_test.shape == (400, 32)
+    assert task.x.shape == (1000, 12, 24)
+    assert task.y_test.shape == (400, 24)
     text = task.x.argmax(1)
     assert torch.equal(text[:, 1:], task.y[:, :-1])
     words = {tuple(word) for row in text.tolist() for word in spelt(row)}

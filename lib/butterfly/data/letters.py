@@ -10,13 +10,13 @@ from butterfly.data.base import Data
 from butterfly.streams import generator
 
 PATTERN = "letters-[a-z]"
-TOKENS, _WORDS, _PLACES = 12, 60, 32  # eleven letters and a space; words of the language; length of an example
+TOKENS, _WORDS, _PLACES = 12, 60, 24  # eleven letters and a space; words of the language; length of an example
 _SPACE = TOKENS - 1
 
 
 @lru_cache(maxsize=4)
 def load(name: str) -> Data:
-    """Stretches of 32 letters and, at every place, the letter that follows: 1,000 to learn from and 400 others.
+    """Stretches of 24 letters and, at every place, the letter that follows: 1,000 to learn from and 400 others.
 
     A language has 60 words of 2 to 6 letters. After each of them 6 words may follow, with probabilities of their own.
     """

@@ -13,17 +13,15 @@ import numpy as np
 import pandas as pd
 import torch
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
 from butterfly.data import Data, letters
 from butterfly.evaluate import evaluate
-from butterfly.models import keep
 from butterfly.papers.krueger2017 import PAPER
 from butterfly.papers.krueger2017.sequence import exponents, masks, slopes
 from butterfly.perturb import Kick
 from butterfly.streams import generator
 from butterfly.study import Arrays, Bench, Interval, Origin, Setting, Shard, Study, Tables, Trained, intervals, plain
-from butterfly.study.claims import above, below, between, differing_controls, lost
+from butterfly.study.claims import above, below, differing_controls, lost
 from butterfly.study.tables import grid
 from butterfly.train import Fork, Observer, Snapshot, parent_rows, train
 
@@ -32,6 +30,7 @@ NONE, DROPOUT, RECURRENT, ZONEOUT = "no noise", "dropout", "recurrent dropout", 
 STILL = "zoneout's mean"  # every unit goes the mean way back, without noise
 NORMED, NORMED_ZONEOUT = "normalised", "normalised, zoneout"
 GRU, GRU_ZONEOUT = "GRU", "GRU, zoneout"
+LOOKS = ("looks", "twin_looks", "along_looks")
 METHODS = (NONE, DROPOUT, RECURRENT, ZONEOUT)
 
 Percents = tuple[int, ...]
@@ -45,7 +44,7 @@ class Params(Trained):
     examples: int = Field(200, ge=20)  # digits to learn from
     text_setting: str = "letters"
     text_steps: int | None = Field(24, gt=0)
-    stretches: int = Field(100, ge=20)  # of 32 letters, to learn from
+    stretches: int = Field(100, ge=20)  # of 24 letters, to learn from
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(8, ge=1)
     dropouts: Percents = (25,)  # each method is tried with each of its rates
@@ -56,6 +55,7 @@ class Params(Trained):
     flow_rates: Percents = (15, 50)
     kick: float = Field(1e-4, gt=0)
     twin_looks: int = Field(8, ge=2)
+    along_looks: int = Field(2, ge=1)
     streams: int = Field(4, ge=1)  # of letters, along which the exponents are measured
     places: int = Field(40, ge=20)
 
@@ -77,6 +77,11 @@ class Params(Trained):
     def main(self) -> int:
         """The rate of zoneout where there is only one: the largest."""
         return self.zoneouts[-1]
+
+    @property
+    def kicked(self) -> dict[str, int]:
+        """The rate at which the networks of each method have twins: zoneout's main one, and the lowest of dropouts."""
+        return {NONE: 0, DROPOUT: self.dropouts[0], RECURRENT: self.dropouts[0], ZONEOUT: self.main}
 
     @property
     def text_scope(self) -> str:
@@ -144,14 +149,14 @@ def plan(params: Params) -> list[Shard]:
     text = plain(params.text_setting, params.text_steps)
     groups = params.few()
     common = {"looks": params.looks, "draw": params.first_seed}
-    still = {"kick": 0.0, "twin_looks": 0, "streams": 0, "places": 0}
+    still = {"kick": 0.0, "twin_looks": 0, "along_looks": 0, "streams": 0, "places": 0}
     shards = []
     for arm in methods(params.dropouts, params.zoneouts) + others(params.main):
         own = study.config(arm.of(digits), params, count=params.examples, **common, **still)
         shards += [Shard(learn, own | {"seeds": seeds}, _label(DIGITS, arm)) for seeds in groups]
     for arm in methods(params.dropouts, params.zoneouts):
-        kicked = params.kick if (arm.method, arm.rate) in ((NONE, 0), (ZONEOUT, params.main)) else 0.0
-        along = {"kick": kicked, "twin_looks": params.twin_looks, "streams": params.streams, "places": params.places}
+        along = {name: getattr(params, name) for name in ("twin_looks", "along_looks", "streams", "places")}
+        along["kick"] = params.kick if arm.rate == params.kicked[arm.method] else 0.0
         own = study.config(arm.of(text), params, count=params.stretches, **common, **along)
         shards += [Shard(learn, own | {"seeds": seeds}, _label(LETTERS, arm)) for seeds in groups]
     longer = digits.changed(data=params.flow_data, steps=params.flow_steps)
@@ -174,30 +179,42 @@ def learn(bench: Bench) -> Arrays:
 
     `training [T, 2, S]`: loss and error; `tested [T, 2, 2, S]`: loss and error, halves. Where there is a kick, every
     seed has a twin: `distance [U, S]` from it at the updates `twin_update`, in kicks, and `control`, of a twin that was
-    not kicked. `exponent [2, S]`: along streams of letters, without and with the noise.
+    not kicked. `exponent [V, S]`: along streams of letters, at the updates `along_update`.
     """
     recipe, seeds = bench.recipe, bench.seeds
     task = few(bench.task, bench["count"], bench["draw"])
-    looks = sorted({round(share * recipe.steps) for share in np.linspace(0, 1, bench["looks"] + 1)})
+    looks, twin_looks, along_looks = (_spread(bench[name], recipe.steps) for name in LOOKS)
     observers = [Observer("look", lambda now: _look(now, len(seeds)), frozenset(looks))]
-    forks, twin_looks = [], []
+    forks = []
     if bench["kick"]:
         forks = [Fork(seed, 0, Kick(size=bench["kick"])) for seed in seeds] + [Fork(seeds[0], 0, Kick())]
-        twin_looks = sorted({round(share * recipe.steps) for share in np.linspace(0, 1, bench["twin_looks"] + 1)})
         observers.append(Observer("twins", _apart, frozenset(twin_looks)))
+    if bench["streams"]:
+        text = letters.written(bench.setting.data, bench["streams"], bench["places"], 1 + bench["draw"])
+        streams, burn_in = letters.one_hot(text).to(task.x), bench["places"] // 4
+        observers.append(
+            Observer("along", lambda now: exponents(now.model, now.theta[: len(seeds)], streams, burn_in).cpu().numpy(),
+                     frozenset(along_looks))
+        )  # fmt: skip
     run = train(bench.model, task, recipe, seeds, forks, observers)
     seen = [found for _, found in run.recorded("look")]
-    apart = np.array([found for _, found in run.recorded("twins")]).reshape(len(twin_looks), len(forks))
-    theta = run.theta[: len(seeds)]
+    apart = [found for _, found in run.recorded("twins")]
+    apart = np.array(apart) if forks else np.empty((0, 0))  # [U, twins]
     return {
         "update": np.array(looks),
-        "training": np.array([own[0] for own in seen]),  # [T, 2, S]: loss, error
+        "training": np.array([own[0] for own in seen]),
         "tested": np.array([own[1] for own in seen]),
-        "twin_update": np.array(twin_looks),
+        "twin_update": np.array(twin_looks if forks else []),
         "distance": apart[:, : len(seeds)] / apart[:1, : len(seeds)],
         "control": np.array(apart[:, len(seeds) :].max(initial=0.0)),
-        "exponent": _along(bench, theta) if bench["streams"] else np.full((2, len(seeds)), np.nan),
+        "along_update": np.array(along_looks if bench["streams"] else []),
+        "exponent": np.array([found for _, found in run.recorded("along")]),
     }
+
+
+def _spread(looks: int, steps: int) -> list[int]:
+    """The updates of evenly spread looks, the start before them."""
+    return sorted({round(share * steps) for share in np.linspace(0, 1, looks + 1)})
 
 
 def few(task: Data, count: int, draw: int) -> Data:
@@ -219,14 +236,6 @@ def _apart(now: Snapshot) -> np.ndarray:
     rows = parent_rows(now.members)
     twins = now.theta[len(now.theta) - len(rows) :].double()
     return (twins - now.theta[rows].double()).norm(dim=1).cpu().numpy()
-
-
-def _along(bench: Bench, theta: Tensor) -> np.ndarray:
-    """Lyapunov exponents along new texts, without and with the noise of training `[2, S]`."""
-    text = letters.written(bench.setting.data, bench["streams"], bench["places"], 1 + bench["draw"])
-    x, burn_in = letters.one_hot(text).to(theta), bench["places"] // 4
-    noisy = masks(bench.recipe.dropout, bench.seeds, "along")
-    return torch.stack([exponents(bench.model, theta, x, burn_in, drop) for drop in (keep, noisy)]).cpu().numpy()
 
 
 @study.shard
@@ -264,9 +273,9 @@ def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
             parts["flow"].append(grid(shard["slope"], axes, "slope").assign(**of))
             continue
         parts["course"].append(_course(shard, seeds).assign(**of))
-        if task == LETTERS:
-            axes = {"noise": ("without", "with"), "seed": seeds}
-            parts["along"].append(grid(shard["exponent"], axes, "exponent").assign(**of))
+        if len(shard["along_update"]):
+            own = grid(shard["exponent"], {"update": shard["along_update"], "seed": seeds}, "exponent")
+            parts["along"].append(own.assign(**of))
         if len(shard["twin_update"]):
             own = grid(shard["distance"], {"update": shard["twin_update"], "seed": seeds}, "distance")
             parts["twins"].append(own.assign(control=float(shard["control"]), **of))
@@ -340,8 +349,8 @@ def lost_twins(t: Tables) -> str:
 
 TEXT = "second hand: the comparison of regularisers"
 ERROR = "test error, {} minus {}; look and rate chosen on the other half of the test set"
-# One digit in fifty more or fewer: about the standard error of a test error on 500 digits.
-WRONG = {"margin": 0.02, "figure": "b"}
+# As much as the paper's own gain on permuted digits, from 10.2 to 6.9 % wrong.
+WRONG = {"margin": 0.03, "figure": "b"}
 
 
 @study.claim("ZO01", by="test minus training loss at the end (bits), zoneout minus no noise", region=below(0.0),
@@ -355,7 +364,7 @@ def smaller_gap(t: Tables) -> Interval:
 def _gap(t: Tables, method: str, rate: int) -> pd.Series:
     course = t["course"]
     some = course[(course.task == DIGITS) & (course.method == method) & (course.rate == rate)]
-    end = some[some["update"] == some["update"].max()].set_index("seed")
+    end = at_end(some).set_index("seed")
     return (end.loss_0 + end.loss_1) / 2 - end.training_loss
 
 
@@ -383,7 +392,8 @@ def better_for_its_noise(t: Tables) -> Interval:
 # --- how far the gradient reaches ---
 
 FIRST = "share of the gradient by the cells that falls on the first quarter of the steps"
-FLOW = {"figure": "c", "place": "second hand: Figure 6", "scope": "{params.flow_scope}"}
+# An order of magnitude: gradients that vanish are a matter of many.
+FLOW = {"margin": 10, "figure": "c", "place": "second hand: Figure 6", "scope": "{params.flow_scope}"}
 
 
 def first_quarter(t: Tables, method: str, rate: int | None = None, when: str = "after", of: str = "cells") -> pd.Series:
@@ -410,13 +420,13 @@ def reaches_further_than_dropout(t: Tables) -> Interval:
     return _smallest_ratio(np.stack([own / first_quarter(t, one) for one in (DROPOUT, RECURRENT)], 1))
 
 
-# Within a factor of two: small beside the factors of ten and more that are at stake.
+# Half as much is as far, where orders of magnitude are at stake; further still would need no noise either.
 @study.claim("ZO02c", by=f"{FIRST}, zoneout's mean without noise over zoneout, at the highest rate",
-             region=between(0.5, 2.0), origin=Origin.OURS, figure="c",
+             region=above(0.5), margin=10, origin=Origin.OURS, figure="c",
              scope="{params.flow_scope}")  # fmt: skip
 def reaches_as_far_without_noise(t: Tables) -> Interval:
-    """For the reach of the gradient no noise is needed: with units that go zoneout's mean way back, as much of it gets
-    to the first quarter."""
+    """For the reach of the gradient no noise is needed: with units that go zoneout's mean way back, at least half as
+    much of it gets to the first quarter."""
     return intervals.geometric_mean(first_quarter(t, STILL) / first_quarter(t, ZONEOUT))
 
 
@@ -471,17 +481,16 @@ OURS = {"origin": Origin.OURS, "figure": "d", "scope": "{params.text_scope}"}
 EXPONENT = "largest Lyapunov exponent a letter of the trained networks"
 
 
-def exponent(t: Tables, method: str, rate: int, noise: str = "without") -> pd.Series:
-    """Largest Lyapunov exponent along streams of letters, by seed."""
-    along = t["along"]
-    return along[(along.method == method) & (along.rate == rate) & (along.noise == noise)].set_index("seed").exponent
+def at_end(table: pd.DataFrame) -> pd.DataFrame:
+    """The last look."""
+    return table[table["update"] == table["update"].max()]
 
 
 @study.claim("ZO05", by=f"{EXPONENT}; the largest mean over networks", region=below(0.0), margin=0.05, **OURS)
 def calm_along_the_sequence(t: Tables) -> Interval:
     """Along a sequence no network is chaotic: two states that read the same letters come together."""
-    along = t["along"]
-    return intervals.largest_mean(along.pivot_table("exponent", "seed", ["method", "rate", "noise"]).to_numpy())
+    own = at_end(t["along"]).pivot_table("exponent", "seed", ["method", "rate"])
+    return intervals.largest_mean(own.to_numpy())
 
 
 # A difference of 0.05 a letter: memories that last 10 letters without zoneout last 20 with it.
@@ -489,14 +498,13 @@ def calm_along_the_sequence(t: Tables) -> Interval:
              **OURS)  # fmt: skip
 def forgets_more_slowly(t: Tables) -> Interval:
     """Networks trained with zoneout forget more slowly: their states come together more slowly along a sequence."""
-    return intervals.mean(exponent(t, ZONEOUT, t.params.main) - exponent(t, NONE, 0))
+    own = at_end(t["along"]).pivot_table("exponent", "seed", ["method", "rate"])
+    return intervals.mean(own[ZONEOUT, t.params.main] - own[NONE, 0])
 
 
 @study.claim("ZO05c", by="distance of twins at the end of training, zoneout at its highest rate over no noise",
              region=below(1.0), unless=lost_twins, **OURS)  # fmt: skip
 def calmer_along_training(t: Tables) -> Interval:
     """Zoneout damps the chaos of training: twins that differ by a small kick at the start end closer together."""
-    twins = t["twins"]
-    end = twins[twins["update"] == twins["update"].max()]
-    own = end.pivot_table("distance", "seed", "method")
+    own = at_end(t["twins"]).pivot_table("distance", "seed", "method")
     return intervals.ratio(own[ZONEOUT], own[NONE])

@@ -31,25 +31,27 @@ EVERYTHING = (*METHODS, STILL, NORMED, NORMED_ZONEOUT, GRU, GRU_ZONEOUT)
 
 def course(tables: Tables) -> Drawn:
     """Loss of test (solid) and of training (dashed) over the updates of LSTMs without noise and with three kinds of it,
-    each at its highest rate. Left: scrambled digits, right: a stream of letters, for each letter. Bands are 95 %
-    bootstrap intervals of the mean over seeds."""
+    each at that of its rates which tests best at the end. Left: scrambled digits, right: a stream of letters, for each
+    letter. Bands are 95 % bootstrap intervals of the mean over seeds."""
     table = tables["course"]
-    table = table[table.method.isin(METHODS)]
-    table = table[table.rate == table.groupby(["task", "method"]).rate.transform("max")]
-    table = table.assign(test_loss=(table.loss_0 + table.loss_1) / 2)
+    table = table[table.method.isin(METHODS)].assign(test_loss=(table.loss_0 + table.loss_1) / 2)
+    last = table[table["update"] == table.groupby("task")["update"].transform("max")]
+    ends = last.groupby(["task", "method", "rate"]).test_loss.mean().sort_values().reset_index()
+    table = table.merge(ends.drop_duplicates(["task", "method"])[["task", "method", "rate"]])
     figure, axes = panels(2, width=5.0)
     for axis, task in zip(axes, (DIGITS, LETTERS), strict=True):
         own = table[table.task == task]
         for method in METHODS:
             some = own[own.method == method]
-            label = f"{method}, {some.rate.iloc[0]} %" if some.rate.iloc[0] else method
             for column, dash in (("test_loss", "-"), ("training_loss", "--")):
                 sns.lineplot(some, x="update", y=column, color=COLOURS[method], linestyle=dash, ax=axis,
-                             label=f"{label}: {column.split('_')[0]}", legend=False, **BAND)  # fmt: skip
+                             label=f"{_named(method, some.rate.iloc[0])}: {column.split('_')[0]}", legend=False,
+                             **BAND)  # fmt: skip
         axis.set(title=title(own.setting.iloc[0]), xlabel="updates", ylabel="loss (bits)")
         axis.set_ylim(bottom=0)
     figure.suptitle(f"Learning few examples by heart, with and without noise (n = {_n(table)} seeds)")
-    legend(axes[1], "noise: loss")
+    for axis in axes:
+        axis.legend(fontsize="x-small")
     return figure, table[["task", "method", "rate", "seed", "update", "training_loss", "test_loss"]]
 
 
@@ -93,9 +95,8 @@ def flow(tables: Tables) -> Drawn:
     figure, (axis,) = panels(1, width=7.6, height=4.2)
     for (method, rate), some in table.groupby(["method", "rate"], sort=False):
         top = rate == table[table.method == method].rate.max()
-        label = f"{method}, {rate} %" if rate else method
-        sns.lineplot(some, x="step", y="share", color=COLOURS[method], linestyle="-" if top else "--", label=label,
-                     ax=axis, **LOG_BAND)  # fmt: skip
+        sns.lineplot(some, x="step", y="share", color=COLOURS[method], linestyle="-" if top else "--",
+                     label=_named(method, rate), ax=axis, **LOG_BAND)  # fmt: skip
     axis.axvline((table.step.max() + 1) / 4, color="black", linewidth=1, linestyle=":")
     axis.set(yscale="log", xlabel="step of the sequence", ylabel="share of the gradient by the cells")
     figure.suptitle(f"How far the gradient reaches back, after one epoch (n = {_n(table)} seeds)")
@@ -104,36 +105,32 @@ def flow(tables: Tables) -> Drawn:
 
 
 def chaos(tables: Tables) -> Drawn:
-    """Two kinds of chaos in networks that learn the stream of letters. Left: largest Lyapunov exponent of the trained
-    networks along new letters, without noise (filled) and with the noise of training (open); below the dotted line two
-    states that read the same come together. Right: distance of twins whose starts differ by a small kick, in kicks,
-    over training. Lines and bands are 95 % bootstrap intervals of the mean (right: geometric mean) over seeds."""
+    """Two kinds of chaos in networks that learn the stream of letters, over training. Left: largest Lyapunov exponent
+    of their state map along new letters (dashed: at rates at which there are no twins); below the dotted line two
+    states that read the same come together. Right: distance of twins whose starts differ by a small kick, in kicks.
+    Bands are 95 % bootstrap intervals of the mean (right: geometric mean) over seeds."""
     along, twins = tables["along"], tables["twins"]
+    solid = set(zip(twins.method, twins.rate, strict=True))
     figure, axes = panels(2, width=5.2, height=4.2)
-    cells = list(dict.fromkeys(zip(along.method, along.rate, strict=True)))
-    for place, (method, rate) in enumerate(cells):
-        own = along[(along.method == method) & (along.rate == rate)]
-        for noise, shift, face in (("without", -0.12, COLOURS[method]), ("with", 0.12, "white")):
-            values = own[own.noise == noise].exponent
-            axes[0].hlines(place + shift, *BAND["errorbar"](values), color=COLOURS[method], linewidth=2)
-            axes[0].scatter([values.mean()], [place + shift], s=30, color=COLOURS[method], facecolor=face, zorder=3)
-    axes[0].set_yticks(range(len(cells)), [f"{method}, {rate} %" if rate else method for method, rate in cells])
-    axes[0].invert_yaxis()
-    axes[0].axvline(0, color="black", linewidth=1, linestyle=":")
-    axes[0].set(title="along a sequence", xlabel="Lyapunov exponent (per letter)")
-    for (method, rate), own in twins.groupby(["method", "rate"], sort=False):
-        label = f"{method}, {rate} %" if rate else method
-        sns.lineplot(own, x="update", y="distance", color=COLOURS[method], label=label, ax=axes[1], **LOG_BAND)
+    for (method, rate), own in along.groupby(["method", "rate"], sort=False):
+        dash = "-" if (method, rate) in solid else "--"
+        sns.lineplot(own, x="update", y="exponent", color=COLOURS[method], linestyle=dash, label=_named(method, rate),
+                     ax=axes[0], **BAND)  # fmt: skip
+    for method, own in twins.groupby("method", sort=False):
+        sns.lineplot(own, x="update", y="distance", color=COLOURS[method], ax=axes[1], **LOG_BAND)
+    axes[0].axhline(0, color="black", linewidth=1, linestyle=":")
+    axes[0].set(title="along a sequence", xlabel="updates", ylabel="Lyapunov exponent (per letter)")
     axes[1].set(title="along training", yscale="log", xlabel="updates", ylabel="distance of twins (kicks)")
     figure.suptitle(f"Chaos along a sequence and along training: letters (n = {_n(along)} seeds)")
-    legend(axes[1], "twins, with")
-    return figure, pd.concat(
-        [
-            along[["method", "rate", "noise", "seed", "exponent"]],
-            twins[["method", "rate", "seed", "update", "distance"]],
-        ],
-        ignore_index=True,
-    )
+    handles = axes[0].get_legend_handles_labels()
+    axes[0].get_legend().remove()
+    axes[1].legend(*handles, title="noise", loc="center left", bbox_to_anchor=(1, 0.5))
+    columns = ["method", "rate", "seed", "update"]
+    return figure, along[[*columns, "exponent"]].merge(twins[[*columns, "distance"]], how="outer")
+
+
+def _named(method: str, rate: int) -> str:
+    return f"{method}, {rate} %" if rate else method
 
 
 def _n(table: pd.DataFrame) -> int:
