@@ -53,6 +53,8 @@ class Params(Trained):
     flow_data: str = "pixels-4"  # the digits in more steps, on which the gradient is followed
     flow_steps: int = Field(8, ge=1)
     flow_rates: Percents = (15, 50)
+    flow_seeds: int = Field(2, ge=2)  # the share of a gradient that vanishes varies much
+    flow_seeds_per_shard: int = Field(10, ge=1)
     kick: float = Field(1e-4, gt=0)
     twin_looks: int = Field(8, ge=2)
     along_looks: int = Field(2, ge=1)
@@ -162,7 +164,7 @@ def plan(params: Params) -> list[Shard]:
     longer = digits.changed(data=params.flow_data, steps=params.flow_steps)
     for arm in flowing(params.flow_rates):
         own = study.config(arm.of(longer), params)
-        shards += [Shard(follow, own | {"seeds": seeds}, _label("flow", arm)) for seeds in groups]
+        shards += [Shard(follow, own | {"seeds": seeds}, _label("flow", arm)) for seeds in params.few("flow_seeds")]
     return shards
 
 
