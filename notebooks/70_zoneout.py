@@ -149,8 +149,8 @@ study.show("c", figures.flow)
 # lift is small beside the spread of seeds, and ZO02 asks for both rates.
 #
 # The red line is the control once more. Units that go half the way back, without any noise, reach as far and further (ZO02c). A unit
-# that keeps its value, or half of it, is a short cut through time, whether chance or arithmetic makes it so; before any training the
-# lines lie in the same order. And the reach is not what helps the test in (b): there the slower units are no better than plain ones. So
+# that keeps its value, or half of it, is a short cut through time, whether chance or arithmetic makes it so; before any training
+# both lie as far above the rest. And the reach is not what helps the test in (b): there the slower units are no better than plain ones. So
 # what the paper's Figure 6 shows and what its tables show need not have one reason.
 #
 # ## (d) Beyond the paper: two kinds of chaos
@@ -171,15 +171,15 @@ study.show("d", figures.chaos)
 # the others climb. So trained networks forget *faster* with zoneout (ZO05b), against what one expects of units that keep their value,
 # and of the abstract, by which states pass through time more readily.
 #
-# *Along training* twins without noise fly apart once the loss of the test has begun to rise, and end a thousand kicks away; with zoneout they
-# end some tens of kicks apart (ZO05c), though the noise is as large for them. Recurrent dropout does the same, and dropout of what
-# is read out puts it off. The two kinds of chaos rank the noises alike. That one drives the other is not shown: both
-# may follow from the large weights that learning by heart takes.
+# *Along training* twins without noise fly apart once the loss of the test has begun to rise, and end more than a thousand kicks
+# away; with zoneout they end some tens of kicks apart (ZO05c), though the noise is shared and as large for both. Recurrent dropout
+# does the same, and dropout of what is read out puts it off. The two kinds of chaos rank the noises alike. That one drives the
+# other is not shown: both may follow from the large weights that learning by heart takes.
 #
 # ## What this cannot say
 #
 # LSTMs of 32 units, sequences of 16 to 64 steps, a few hundred examples: the paper's networks are many times as wide, and its
-# sequences up to ten times as long. The made-up language remembers one word; a real text remembers more. The learning rate is the
+# sequences up to a dozen times as long. The made-up language remembers one word; a real text remembers more. The learning rate is the
 # same for all kinds of noise, each has two rates, and where noise slows training down, some networks were still improving at the end. The
 # intervals cover starts, order and noise, and not another draw of the examples, which all seeds share, another order of the pixels, or
 # another language.
