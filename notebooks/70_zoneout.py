@@ -150,8 +150,9 @@ study.show("c", figures.flow)
 #
 # The red line is the control once more. Units that go half the way back, without any noise, reach as far and further (ZO02c). A unit
 # that keeps its value, or half of it, is a short cut through time, whether chance or arithmetic makes it so; before any training
-# both lie as far above the rest. And the reach is not what helps the test in (b): there the slower units are no better than plain ones. So
-# what the paper's Figure 6 shows and what its tables show need not have one reason.
+# both lie as far above the rest. Yet
+# in (b), at 15 %, such units test no better than plain ones. So what the paper's Figure 6 shows and what its tables show need not
+# have one reason.
 #
 # ## (d) Beyond the paper: two kinds of chaos
 #
