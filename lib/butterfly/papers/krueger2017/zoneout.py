@@ -40,10 +40,10 @@ class Params(Trained):
     """Parameters of notebook 70; rates of noise are in percent."""
 
     setting: str = "scrambled-digits"
-    steps: int | None = Field(60, gt=0)  # None: the setting's own
+    steps: int | None = Field(48, gt=0)  # None: the setting's own
     examples: int = Field(200, ge=20)  # digits to learn from
     text_setting: str = "letters"
-    text_steps: int | None = Field(24, gt=0)
+    text_steps: int | None = Field(16, gt=0)
     stretches: int = Field(100, ge=20)  # of 24 letters, to learn from
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(8, ge=1)
@@ -56,10 +56,10 @@ class Params(Trained):
     flow_seeds: int = Field(2, ge=2)  # the share of a gradient that vanishes varies much
     flow_seeds_per_shard: int = Field(10, ge=1)
     kick: float = Field(1e-4, gt=0)
-    twin_looks: int = Field(8, ge=2)
+    twin_looks: int = Field(4, ge=2)
     along_looks: int = Field(2, ge=1)
-    streams: int = Field(4, ge=1)  # of letters, along which the exponents are measured
-    places: int = Field(40, ge=20)
+    streams: int = Field(2, ge=1)  # of letters, along which the exponents are measured
+    places: int = Field(32, ge=20)
 
     @field_validator("dropouts", "zoneouts", "flow_rates")
     @classmethod
