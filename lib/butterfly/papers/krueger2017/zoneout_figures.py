@@ -85,8 +85,9 @@ def best(tables: Tables) -> Drawn:
 
 def flow(tables: Tables) -> Drawn:
     """Share of the gradient of the loss by the cells of each step, after one epoch of scrambled digits that are read
-    pixel by pixel; logarithmic axis, so that straight lines are gradients that vanish geometrically. Left of the dotted
-    line is the first quarter of the steps. Bands are 95 % bootstrap intervals of the geometric mean over seeds."""
+    pixel by pixel (at the notebook's own parameters, four pixels at a time); logarithmic axis, so that straight lines
+    are gradients that vanish geometrically. Left of the dotted line is the first quarter of the steps. Bands are
+    95 % bootstrap intervals of the geometric mean over seeds."""
     table = tables["flow"]
     table = table[(table.when == "after") & (table.of == "cells")].copy()
     table = table[table.step < table.step.max()]  # the cells of the last step are not read any more
