@@ -7,8 +7,9 @@ read x_T ... x_t. With `h` and `b` their states,
     c_t = future(z_t), trained to be near b_t; past(z_t) is trained to be near h_{t-1}
     h_t = LSTM(x_t, z_t, c_t; h_{t-1}),    b_t = LSTM(x_t; b_{t+1})
 
-and a step costs `-log p(x_{t+1} | h_t) + KL(posterior, prior)` and half of the squared errors of both reconstructions.
-Each network between is one hidden layer of leaky ReLUs. An untied network has only the forward path, without z and c.
+and a step costs `-log p(x_{t+1} | h_t) + KL(posterior, prior)`, half of the squared errors of both reconstructions, and
+what the backward path pays for its own predictions, `-log p(x_{t-1} | b_t)`. Each network between is one hidden layer
+of leaky ReLUs. An untied network has only the forward path, without z and c.
 """
 
 import math
@@ -47,8 +48,8 @@ class Net:
         between = latent + width if latent else 0
         found = _lstm("forward", self.values + between, width) + _mlp("head", width, width, told)
         if latent:
-            found += _lstm("backward", self.values, width) + _mlp("posterior", 2 * width, width, 2 * latent)
-            found += _mlp("prior", width, width, 2 * latent)
+            found += _lstm("backward", self.values, width) + _mlp("back", width, width, told)
+            found += _mlp("posterior", 2 * width, width, 2 * latent) + _mlp("prior", width, width, 2 * latent)
             found += _mlp("future", latent, width, width) + _mlp("past", latent, width, width)
         return Layout(found)
 
@@ -56,9 +57,9 @@ class Net:
         """One network a seed `[M, P]`."""
         return self.layout.init([generator("bilstm", seed) for seed in seeds])
 
-    def log_likelihood(self, p: Tensors, h: Tensor, x: Tensor) -> Tensor:
+    def log_likelihood(self, p: Tensors, h: Tensor, x: Tensor, head: str = "head") -> Tensor:
         """Log-probability `[M, B]` of what is seen next, `x [M, B, 4]`, told by states `[M, B, W]`."""
-        told = mlp(p, "head", h)
+        told = mlp(p, head, h)
         if not self.components:
             return (x * told.log_softmax(-1)).sum(-1)
         logit, rest = told.split([self.components, 2 * self.components * self.values], 2)
@@ -125,19 +126,25 @@ def divergence(q: tuple[Tensor, Tensor], p: tuple[Tensor, Tensor]) -> Tensor:
 class Costs:
     """How training weighs what is not likelihood, a number a member `[M]`.
 
-    `future` and `past` weigh the reconstructions of b and h, `activity` the squared states h. `skip` is the probability
-    that at a step of a series no gradient goes from the latent variable and its networks to the states they read.
+    `future` and `past` weigh the reconstructions of b and h, `activity` the squared states h, and `back` the backward
+    path's own predictions. `skip` is the probability that at a step of a series no gradient goes from the latent
+    variable and its networks to the states they read.
     """
 
     future: Tensor
     past: Tensor
     activity: Tensor
+    back: Tensor
     skip: Tensor
 
     @classmethod
-    def of(cls, arms: Sequence[tuple[float, float, float, float]], each: int) -> "Costs":
+    def of(cls, arms: Sequence[tuple[float, ...]], each: int) -> "Costs":
         """Of each arm for so many members."""
         return cls(*torch.tensor(arms).repeat_interleave(each, 0).T)
+
+    def to(self, device: str) -> "Costs":
+        """The same on a device."""
+        return Costs(*(values.to(device) for values in vars(self).values()))
 
 
 def backward_states(net: Net, p: Tensors, x: Tensor) -> Tensor:
@@ -178,7 +185,7 @@ def untied_cost(net: Net, p: Tensors, x: Tensor) -> Tensor:
     return -found.unflatten(1, (-1, x.shape[2])).sum(1)
 
 
-def tied_cost(net: Net, p: Tensors, x: Tensor, noise: Tensor, costs: Costs, skip: Tensor) -> tuple[Tensor, ...]:
+def tied_cost(net: Net, p: Tensors, x: Tensor, noise: Tensor, skip: Tensor, costs: Costs) -> tuple[Tensor, ...]:
     """What series `x [M, T, B, 4]` cost with one draw of the latent variables: three times `[M, B]`, in nats.
 
     The negative lower bound of the log-likelihood, the divergence in it, and the additional costs. `noise [M, T, B, Z]`
@@ -186,23 +193,30 @@ def tied_cost(net: Net, p: Tensors, x: Tensor, noise: Tensor, costs: Costs, skip
     """
     x = F.pad(x, (0, 0, 0, 0, 1, 0))
     through = (skip >= costs.skip.view(-1, 1, 1, 1)).to(x.dtype)
-    b = let(backward_states(net, p, x), through)
+    states = backward_states(net, p, x)
+    b = let(states, through)
     h = c = torch.zeros_like(b[:, 0])
-    states, kl, future, past, activity = [], 0, 0, 0, 0
+    kept: dict[str, list[Tensor]] = {name: [] for name in ("seen", "posterior", "z", "future", "h")}
     for step in range(b.shape[1]):
         seen = let(h, through[:, step])
-        q, prior = gaussian(mlp(p, "posterior", torch.cat([seen, b[:, step]], 2))), gaussian(mlp(p, "prior", seen))
-        z = q[0] + q[1] * noise[:, step]
-        h, c, told = _advance(p, x[:, step], z, h, c)
-        kl = kl + divergence(q, prior)
-        future = future + (told - b[:, step]).square().sum(-1) / 2
-        past = past + (mlp(p, "past", z) - seen).square().sum(-1) / 2
-        activity = activity + h.square().sum(-1)
-        states.append(h)
-    told = net.log_likelihood(p, torch.stack(states, 1).flatten(1, 2), x[:, 1:].flatten(1, 2))
-    told = told.unflatten(1, (-1, x.shape[2])).sum(1)
-    more = costs.future[:, None] * future + costs.past[:, None] * past + costs.activity[:, None] * activity
-    return kl - told, kl, more
+        told = mlp(p, "posterior", torch.cat([seen, b[:, step]], 2))
+        mean, std = gaussian(told)
+        z = mean + std * noise[:, step]
+        h, c, future = _advance(p, x[:, step], z, h, c)
+        for name, values in zip(kept, (seen, told, z, future, h), strict=True):
+            kept[name].append(values)
+    # What does not feed the next step is worked out for all steps at once.
+    seen, told, z, future, h = (torch.stack(values, 1).flatten(1, 2) for values in kept.values())
+    kl = divergence(gaussian(told), gaussian(mlp(p, "prior", seen)))
+    more = costs.future[:, None] * (future - b.flatten(1, 2)).square().sum(2) / 2
+    more = more + costs.past[:, None] * (mlp(p, "past", z) - seen).square().sum(2) / 2
+    more = more + costs.activity[:, None] * h.square().sum(2)
+    # b_2 tells x_1, ..., b_{T-1} tells x_{T-2}; there is nothing before x_1 to tell.
+    back = net.log_likelihood(p, states[:, 2:].flatten(1, 2), x[:, 1:-2].flatten(1, 2), "back")
+    back = F.pad(back.unflatten(1, (-1, x.shape[2])), (0, 0, 2, 0)).flatten(1, 2)
+    more = more - costs.back[:, None] * back
+    surprise = kl - net.log_likelihood(p, h, x[:, 1:].flatten(1, 2))
+    return tuple(values.unflatten(1, (-1, x.shape[2])).sum(1) for values in (surprise, kl, more))
 
 
 def _advance(p: Tensors, x: Tensor, z: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -242,7 +256,7 @@ def training(
         if step == recipe.steps:
             return
         some = torch.stack([torch.randint(x.shape[1], (recipe.batch,), generator=draw) for draw in draws])
-        batch = x[torch.arange(len(seeds))[:, None], some].transpose(1, 2).repeat(arms, 1, 1, 1)  # [M, T, B, 4]
+        batch = x[torch.arange(len(seeds))[:, None].to(x.device), some.to(x.device)].transpose(1, 2).repeat(arms, 1, 1, 1)  # [M, T, B, 4]
         row = theta.requires_grad_()
         with torch.enable_grad():
             loss = cost(net, row, batch, draws, costs).mean(1).sum() / x.shape[2]
@@ -282,7 +296,7 @@ def bound(net: Net, theta: Tensor, x: Tensor, seeds: Sequence[int], samples: int
     if not net.latent:
         found = -untied_cost(net, p, x).mean(1) / length
         return found, torch.zeros_like(found)
-    nothing = Costs(*torch.zeros(4, len(theta), device=x.device))
+    nothing = Costs(*torch.zeros(5, len(theta), device=x.device))
     draws = [generator("bilstm-bound", seed) for seed in seeds]
     several = [tied_cost(net, p, x, *_noise(net, x, draws), nothing)[:2] for _ in range(samples)]
     loss, kl = (torch.stack(values).mean((0, 2)) / length for values in zip(*several, strict=True))

@@ -16,7 +16,7 @@ from torch import Tensor
 from butterfly.streams import generator
 
 REGIMES = 4
-PATTERNS = torch.tensor([[1.0, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1]], dtype=torch.float64)
+PATTERNS = torch.tensor([[1.0, 1, 1, 1], [-1, -1, -1, -1], [1, 1, -1, -1], [-1, -1, 1, 1]], dtype=torch.float64)
 
 
 @dataclass(frozen=True)
