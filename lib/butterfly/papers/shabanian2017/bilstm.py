@@ -256,7 +256,8 @@ def training(
         if step == recipe.steps:
             return
         some = torch.stack([torch.randint(x.shape[1], (recipe.batch,), generator=draw) for draw in draws])
-        batch = x[torch.arange(len(seeds))[:, None].to(x.device), some.to(x.device)].transpose(1, 2).repeat(arms, 1, 1, 1)  # [M, T, B, 4]
+        batch = torch.stack([own[rows.to(x.device)] for own, rows in zip(x, some, strict=True)])
+        batch = batch.transpose(1, 2).repeat(arms, 1, 1, 1)  # [M, T, B, 4]
         row = theta.requires_grad_()
         with torch.enable_grad():
             loss = cost(net, row, batch, draws, costs).mean(1).sum() / x.shape[2]

@@ -186,14 +186,15 @@ def tabulate(params: Params, shards: list[Shard]) -> Tables:
     tests, filters, courses, laws = [], [], [], []
     for shard in shards:
         law, seeds = params.laws[shard.of], shard.config["seeds"]
-        names = [arm for _, arms in groups(law, params.width, params.latent, gammas_at(params, shard.of)) for arm in arms]
-        axes = {"arm": names, "seed": seeds}
+        trained = groups(law, params.width, params.latent, gammas_at(params, shard.of))
+        axes = {"arm": [arm for _, arms in trained for arm in arms], "seed": seeds}
         parts = [grid(shard[name], axes, name) for name in ("bound", "kl", "fixed", "at")]
         parts += [grid(shard["forward"][-1], axes, "forward"), grid(shard["valid"][-1], axes, "last")]
         tests.append(pd.concat([parts[0], *(part.iloc[:, -1] for part in parts[1:])], axis=1).assign(place=shard.of))
-        filters.append(grid(shard["forward"], {"particles": params.particles, **axes}, "forward").assign(place=shard.of))
-        steps = looks_of(params.steps, params.looks)
-        courses.append(grid(shard["valid"], {"step": steps, **axes}, "valid").assign(place=shard.of))
+        each = {"particles": params.particles, **axes}
+        filters.append(grid(shard["forward"], each, "forward").assign(place=shard.of))
+        each = {"step": looks_of(params.steps, params.looks), **axes}
+        courses.append(grid(shard["valid"], each, "valid").assign(place=shard.of))
         laws.append(pd.DataFrame(dict(zip(KNOWN, shard["known"], strict=True))).assign(seed=seeds, place=shard.of))
     parts = {"tests": tests, "filters": filters, "courses": courses, "known": laws}
     tables = {name: pd.concat(some, ignore_index=True) for name, some in parts.items()}
@@ -205,8 +206,8 @@ def example(params: Params) -> pd.DataFrame:
     law = params.laws[FRAMES]
     x = drawn(law, [params.first_seed], 1, "test")[0, 0]
     axes = {"step": range(1, law.length + 1), "number": range(1, REGIMES + 1)}
-    past, both = (grid(belief.numpy(), axes, name) for belief, name in zip(beliefs(law, x), ("past", "both"), strict=True))
-    return grid(x.numpy(), axes, "value").assign(past=past.past, both=both.both, seed=params.first_seed)
+    past, both = beliefs(law, x)
+    return grid(x.numpy(), axes, "value").assign(past=past.flatten(), both=both.flatten(), seed=params.first_seed)
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
@@ -360,8 +361,8 @@ def own_predictions_help(t: Tables) -> Interval:
 
 
 # In the paper's Table 6 a factor of 20,000 lies between words and speech; ten is a factor that nobody overlooks.
-@study.claim("VB04", by="ratio of the divergences of posterior and prior, tied, frames over symbols", region=above(10.0),
-             origin=Origin.PAPER, place="Table 6", figure="e", **SCOPE)  # fmt: skip
+@study.claim("VB04", by="ratio of the divergences of posterior and prior, tied, frames over symbols",
+             region=above(10.0), origin=Origin.PAPER, place="Table 6", figure="e", **SCOPE)  # fmt: skip
 def frames_use_the_latent(t: Tables) -> Interval:
     """The latent variable carries more than ten times as much on frames as on symbols."""
     return intervals.ratio(_told(t, FRAMES, TIED, "kl"), _told(t, SYMBOLS, TIED, "kl"), floor=1e-5)
