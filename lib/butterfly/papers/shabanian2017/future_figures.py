@@ -125,7 +125,8 @@ def without_the_backward_path(tables: Tables) -> Drawn:
 
 def divergence(tables: Tables) -> Drawn:
     """Kullback-Leibler divergence of posterior and prior on test series: what the latent variable is told about the
-    future, in nats a step, in tied networks. A point a seed, bars are 95 % bootstrap intervals of the geometric mean."""
+    future, in nats a step, in tied networks. A point a seed, bars are 95 % bootstrap intervals of the geometric
+    mean."""
     table = tables["tests"][~tables["tests"].arm.isin((UNTIED, MIXTURE))]
     figure, axes = panels(len(PLACES), width=4.2, height=3.6, share=True)
     arms = [arm for arm in COLOURS if arm in set(table.arm)]
