@@ -14,8 +14,17 @@ from torch.nn.functional import leaky_relu, softplus
 
 from butterfly.papers.shabanian2017 import bilstm, future
 from butterfly.papers.shabanian2017.bilstm import LEAST_STD, Costs, Net, Recipe
-from butterfly.papers.shabanian2017.future import FRAMES, LASTING, MEMORYLESS, MIXTURE, SYMBOLS, TIED, UNTIED
-from butterfly.papers.shabanian2017.future import Params, study
+from butterfly.papers.shabanian2017.future import (
+    FRAMES,
+    LASTING,
+    MEMORYLESS,
+    MIXTURE,
+    SYMBOLS,
+    TIED,
+    UNTIED,
+    Params,
+    study,
+)
 from butterfly.papers.shabanian2017.series import PATTERNS, REGIMES, Series, beliefs, drawn, known
 from butterfly.streams import generator
 from butterfly.strict import ParameterError
@@ -78,12 +87,12 @@ def test_series_come_back_as_often_as_the_law_says():
 def test_one_gaussian_is_the_best_that_tells_values_one_by_one():
     """In the mean over many series, no other Gaussian with the same rule does better; and without memory none needs to
     know the past."""
-    x = drawn(replace(LAW, stay=0.0), [0], 5000, "test")[0]
+    x = drawn(replace(LAW, stay=0.0), [0], 2000, "test")[0]
     found = known(replace(LAW, stay=0.0), x)
     torch.testing.assert_close(found["single"], found["blind"])
     frames = x.flatten(0, 1).double()
     fitted = Normal(frames.mean(0), frames.std(0)).log_prob(frames).sum(1).mean()
-    assert float(found["single"].mean()) == pytest.approx(float(fitted), abs=0.01)
+    assert float(found["single"].mean()) == pytest.approx(float(fitted), abs=0.02)
     assert float(found["truth"].mean()) > float(found["single"].mean()) + 0.5
     torch.testing.assert_close(found["truth"], found["future"])
 
@@ -140,7 +149,7 @@ def test_an_untied_network_is_an_lstm_of_torch(components):
 
 
 def plain_tied(net, p, x, noise, costs):
-    """The negative bound, the divergence and the additional costs of series `x [B, T, 4]`, without skipped gradients."""
+    """The negative bound, the divergence and the additional costs of series `x [B, T, 4]`; no gradient is skipped."""
     count, steps = x.shape[:2]
     backward, b, c = plain_lstm(p, "backward", 4), torch.zeros(count, net.width), torch.zeros(count, net.width)
     behind = {}
@@ -148,14 +157,11 @@ def plain_tied(net, p, x, noise, costs):
         b, c = backward(x[:, step - 1], (b, c))
         behind[step] = b
     behind[0], _ = backward(torch.zeros(count, 4), (b, c))
-    if net.sight is not None:
+    if net.near:
         nothing = torch.zeros(count, net.width)
         for step in range(steps):
-            now = (nothing, nothing)
-            for ahead in reversed(range(net.sight + 1)):
-                place = step + ahead
-                now = backward(x[:, place - 1] if place else torch.zeros(count, 4), now)
-            behind[step] = now[0]
+            now = backward(x[:, step], (nothing, nothing))
+            behind[step], _ = backward(x[:, step - 1] if step else torch.zeros(count, 4), now)
     forward, h, c = plain_lstm(p, "forward", 4 + net.latent + net.width), torch.zeros_like(b), torch.zeros_like(b)
     surprise = kl = more = 0
     for step in range(steps):
@@ -176,9 +182,9 @@ def plain_tied(net, p, x, noise, costs):
 WEIGHTS = (0.7, 0.4, 0.3, 0.9, 0.0)
 
 
-@pytest.mark.parametrize(("components", "sight"), [(0, None), (1, None), (1, 1), (1, 3)])
-def test_a_tied_network_costs_what_a_plain_one_does(components, sight):
-    net = Net(width=5, latent=3, components=components, sight=sight)
+@pytest.mark.parametrize(("components", "near"), [(0, False), (1, False), (1, True)])
+def test_a_tied_network_costs_what_a_plain_one_does(components, near):
+    net = Net(width=5, latent=3, components=components, near=near)
     theta, x = net.init(SEEDS), drawn(replace(LAW, noise=0.5 if components else None), SEEDS, 7, "test")
     noise = torch.randn(2, 6, 7, 3, generator=generator("test"))
     costs = Costs.of([WEIGHTS], 2)
@@ -248,7 +254,7 @@ def test_a_network_that_ignores_its_latent_variable_tells_exact_likelihoods():
 def test_many_particles_find_the_likelihood_that_an_integral_gives():
     """One latent number and two steps: the integral is a sum over a fine grid."""
     net, x = Net(width=4, latent=1, components=1), drawn(replace(LAW, length=2, lag=1), [3], 3, "test")
-    theta = 3 * net.init([3])  # so that the latent number matters
+    theta = 1.5 * net.init([3])  # so that the latent number matters
     p = net.layout.tensors(theta)
     points = torch.linspace(-5, 5, 201)
     weight = torch.distributions.Normal(0, 1).log_prob(points).softmax(0)
@@ -348,8 +354,8 @@ def world(forward=FORWARD, mixture=-4.2, worse=None, bound=0.0, fixed=(0.0, -0.2
             arms |= {MIXTURE: mixture} if place == FRAMES else {}
             if place in LASTING:
                 arms |= {arm: forward[place][1] - by[number] for arm, by in worse.items()}
-            for arm, value in arms.items():
-                value = value + shift + 0.004 * random.normal()
+            for arm, mean in arms.items():
+                value = mean + shift + 0.004 * random.normal()
                 row = dict(place=place, arm=arm, seed=seed, forward=value, last=value, at=1.0)
                 known = number < 2 and arm == TIED
                 row |= dict(bound=value + bound + 0.002 * random.normal(), fixed=value, kl=0.0)
@@ -405,7 +411,7 @@ def test_estimates_are_what_was_planted():
     planted = {"VB01": 0.6, "VB01b": 0.1, "VB01c": 0.2, "VB01d": 0.4, "VB01e": 0.0, "VB02": 0.0, "VB02b": 0.0}
     planted |= {"VB02c": -0.2, "VB03": 0.1, "VB03c": 0.1}
     assert {id: found[id].estimate for id in planted} == pytest.approx(planted, abs=0.01)
-    assert found["VB04"].estimate == pytest.approx(50, rel=0.1)
+    assert found["VB04"].estimate == pytest.approx(50, rel=0.2)
     assert {c.n for c in found.values()} == {8}
 
 

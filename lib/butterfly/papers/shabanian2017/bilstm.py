@@ -33,14 +33,14 @@ LEAST_STD = 0.01  # of every Gaussian that a network tells
 class Net:
     """An architecture; `latent` 0: untied. `components` Gaussians tell a frame, 0 of them: logits tell a symbol.
 
-    `sight` is how many steps after the present one the backward path has read; None: all.
+    The backward path has read the whole future, or, `near`, the present step and the next one alone.
     """
 
     width: int = 16
     latent: int = 0
     components: int = 0
     values: int = 4  # numbers seen at a step
-    sight: int | None = None
+    near: bool = False
 
     @cached_property
     def layout(self) -> Layout:
@@ -153,17 +153,15 @@ def backward_states(net: Net, p: Tensors, x: Tensor) -> Tensor:
     read = linear(x.flatten(1, 2), inputs, p["backward.bias"]).unflatten(1, x.shape[1:3])
     state = p["backward.weight"][:, net.values :]
     b = c = torch.zeros_like(read[:, 0, :, : net.width])
-    if net.sight is None:
-        found = []
-        for step in reversed(range(steps)):
-            b, c = cell(torch.baddbmm(read[:, step], b, state), c)
-            found.append(b)
-        return torch.stack(found[:0:-1], 1)
-    several = x.shape[1] - net.sight  # all steps at once, each from a start of its own
-    b = c = torch.zeros_like(read[:, :several, :, : net.width].flatten(1, 2))
-    for ahead in reversed(range(net.sight + 1)):
-        b, c = cell(torch.baddbmm(read[:, ahead : ahead + several].flatten(1, 2), b, state), c)
-    return b.unflatten(1, (several, -1))[:, : steps - 1]
+    if net.near:  # all steps at once, each from a start of its own
+        b, c = cell(read[:, 1:].flatten(1, 2), torch.zeros_like(read[:, 1:, :, : net.width].flatten(1, 2)))
+        b, _ = cell(torch.baddbmm(read[:, :-1].flatten(1, 2), b, state), c)
+        return b.unflatten(1, (steps - 1, -1))
+    found = []
+    for step in reversed(range(steps)):
+        b, c = cell(torch.baddbmm(read[:, step], b, state), c)
+        found.append(b)
+    return torch.stack(found[:0:-1], 1)
 
 
 def let(values: Tensor, through: Tensor) -> Tensor:

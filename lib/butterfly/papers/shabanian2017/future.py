@@ -123,7 +123,7 @@ def groups(law: Series, width: int, latent: int, gammas: list[float]) -> list[Gr
         return [*found, (tied, {TIED: WHOLE})]
     # Activity takes the place of the reconstruction of the past, which holds h as it does.
     active = {arm_of(gamma): (1.0, 0.0, gamma, 1.0, SKIP) for gamma in gammas}
-    return [*found, (tied, PARTS | active), (replace(tied, sight=1), {NEXT: WHOLE})]
+    return [*found, (tied, PARTS | active), (replace(tied, near=True), {NEXT: WHOLE})]
 
 
 @study.shard
@@ -206,14 +206,17 @@ def example(params: Params) -> pd.DataFrame:
     law = params.laws[FRAMES]
     x = drawn(law, [params.first_seed], 1, "test")[0, 0]
     axes = {"step": range(1, law.length + 1), "number": range(1, REGIMES + 1)}
-    past, both = beliefs(law, x)
+    past, both = (belief.numpy() for belief in beliefs(law, x))
     return grid(x.numpy(), axes, "value").assign(past=past.flatten(), both=both.flatten(), seed=params.first_seed)
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 SCOPE = {"scope": "{params.scope}"}
-GAIN = {"region": above(0.0), "margin": LEAST, **SCOPE}  # of log-likelihood, which has no end
+# Of log-likelihood. For the power, a tenth of a nat on frames, where the past tells one and a half, and half as much on
+# symbols, where it tells less than one, and for parts.
+GAIN = {"region": above(0.0), "margin": 0.1, **SCOPE}
+SMALL = GAIN | {"margin": 0.05}
 OWN = "forward bound"  # the lower bound that needs no backward path; of untied networks exact
 
 
@@ -256,7 +259,7 @@ def frames_gain(t: Tables) -> Interval:
 
 
 @study.claim("VB01b", by=f"{OWN} of tied less log-likelihood of untied networks, symbols, nats a step",
-             origin=Origin.PAPER, place="Table 4 (letters)", figure="bc", **GAIN)  # fmt: skip
+             origin=Origin.PAPER, place="Table 4 (letters)", figure="bc", **SMALL)  # fmt: skip
 def symbols_gain(t: Tables) -> Interval:
     """On symbols that come back, a forward model that was tied to a backward one tells new series better than one that
     was trained alone."""
@@ -308,7 +311,7 @@ def symbols_need_no_draws(t: Tables) -> Interval:
     return intervals.mean(_told(t, SYMBOLS, TIED, "fixed") - _told(t, SYMBOLS, TIED))
 
 
-@study.claim("VB02c", by=FIXED.format(OWN, "frames"), region=below(0.0), margin=LEAST, origin=Origin.OURS, figure="d",
+@study.claim("VB02c", by=FIXED.format(OWN, "frames"), region=below(0.0), margin=0.1, origin=Origin.OURS, figure="d",
              **SCOPE)  # fmt: skip
 def frames_need_draws(t: Tables) -> Interval:
     """On frames a fixed latent vector, the mean of the prior, serves a tied forward model worse at test time than
@@ -321,7 +324,7 @@ BOTH = "series that come back"
 
 
 @study.claim("VB03", by=PART.format("without skipped gradients", BOTH), origin=Origin.PAPER, place="Figure 2",
-             figure="c", **GAIN)  # fmt: skip
+             figure="c", **SMALL)  # fmt: skip
 def skipping_helps(t: Tables) -> Interval:
     """Skipping gradients between the latent variable and the states at random helps a tied forward model, on symbols
     and on frames."""
@@ -329,7 +332,7 @@ def skipping_helps(t: Tables) -> Interval:
 
 
 @study.claim("VB03b", by=PART.format("without reconstructions", BOTH), origin=Origin.PAPER, place="Figure 2",
-             figure="c", **GAIN)  # fmt: skip
+             figure="c", **SMALL)  # fmt: skip
 def reconstructions_help(t: Tables) -> Interval:
     """Having the latent variable reconstruct the states of both paths helps a tied forward model, on symbols and on
     frames."""
@@ -337,7 +340,7 @@ def reconstructions_help(t: Tables) -> Interval:
 
 
 @study.claim("VB03c", by=PART.format("with activity regularisation in place of the past's reconstruction",
-             "strengths and " + BOTH), origin=Origin.PAPER, place="Table 5 (words)", figure="c", **GAIN)  # fmt: skip
+             "strengths and " + BOTH), origin=Origin.PAPER, place="Table 5 (words)", figure="c", **SMALL)  # fmt: skip
 def activity_is_no_substitute(t: Tables) -> Interval:
     """Keeping the states of a tied forward model small is no substitute for reconstructing them, at any strength, on
     symbols and on frames."""
@@ -345,7 +348,7 @@ def activity_is_no_substitute(t: Tables) -> Interval:
 
 
 # A control: the same latent variable, posterior and costs, with a backward path that sees one step ahead.
-@study.claim("VB03d", by=PART.format("tied to the next step alone", BOTH), origin=Origin.OURS, figure="c", **GAIN)
+@study.claim("VB03d", by=PART.format("tied to the next step alone", BOTH), origin=Origin.OURS, figure="c", **SMALL)
 def far_future_helps(t: Tables) -> Interval:
     """Being tied to the whole future helps a forward model more than being tied to the next step alone, on symbols and
     on frames."""
@@ -353,7 +356,7 @@ def far_future_helps(t: Tables) -> Interval:
 
 
 @study.claim("VB03e", by=PART.format("with a backward path that predicts nothing itself", BOTH), origin=Origin.OURS,
-             figure="c", **GAIN)  # fmt: skip
+             figure="c", **SMALL)  # fmt: skip
 def own_predictions_help(t: Tables) -> Interval:
     """A backward path that learns to make predictions of its own helps the forward model more than one that does not,
     on symbols and on frames."""
