@@ -35,8 +35,8 @@ class Params(parameters.Params):
 
     seeds: int = Field(3, ge=2)
     seeds_per_shard: int = Field(8, ge=1)
-    length: int = Field(12, ge=4)  # steps of a series
-    lag: int = Field(4, ge=1)  # steps until what was seen comes back
+    length: int = Field(8, ge=4)  # steps of a series
+    lag: int = Field(2, ge=1)  # steps until what was seen comes back
     stay: float = Field(0.9, ge=0, lt=1)  # how surely
     noise: float = Field(0.5, gt=0)  # on frames
     sequences: int = Field(128, ge=2)  # series to learn from
