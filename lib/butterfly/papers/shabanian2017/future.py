@@ -213,9 +213,9 @@ def example(params: Params) -> pd.DataFrame:
 # --- claims ----------------------------------------------------------------------------------------------------------
 
 SCOPE = {"scope": "{params.scope}"}
-# Of log-likelihood. For the power, a tenth of a nat on frames, where the past tells one and a half, and half as much on
-# symbols, where it tells less than one, and for parts.
-GAIN = {"region": above(0.0), "margin": 0.1, **SCOPE}
+# Of log-likelihood. For the power: half a nat on frames, half of what one Gaussian at best misses of the law there; a
+# twentieth on symbols, where the past tells less than one nat, and for parts.
+GAIN = {"region": above(0.0), "margin": 0.5, **SCOPE}
 SMALL = GAIN | {"margin": 0.05}
 OWN = "forward bound"  # the lower bound that needs no backward path; of untied networks exact
 
@@ -311,7 +311,7 @@ def symbols_need_no_draws(t: Tables) -> Interval:
     return intervals.mean(_told(t, SYMBOLS, TIED, "fixed") - _told(t, SYMBOLS, TIED))
 
 
-@study.claim("VB02c", by=FIXED.format(OWN, "frames"), region=below(0.0), margin=0.1, origin=Origin.OURS, figure="d",
+@study.claim("VB02c", by=FIXED.format(OWN, "frames"), region=below(0.0), margin=0.5, origin=Origin.OURS, figure="d",
              **SCOPE)  # fmt: skip
 def frames_need_draws(t: Tables) -> Interval:
     """On frames a fixed latent vector, the mean of the prior, serves a tied forward model worse at test time than
@@ -339,33 +339,34 @@ def reconstructions_help(t: Tables) -> Interval:
     return _smallest([_gain(t, place, TIED, NO_PARTS) for place in LASTING])
 
 
-@study.claim("VB03c", by=PART.format("with activity regularisation in place of the past's reconstruction",
-             "strengths and " + BOTH), origin=Origin.PAPER, place="Table 5 (words)", figure="c", **SMALL)  # fmt: skip
+@study.claim("VB03c", by=PART.format("with activity regularisation in place of the past's reconstruction, symbols",
+             "strengths"), origin=Origin.PAPER, place="Table 5 (words)", figure="c", **SMALL)  # fmt: skip
 def activity_is_no_substitute(t: Tables) -> Interval:
-    """Keeping the states of a tied forward model small is no substitute for reconstructing them, at any strength, on
-    symbols and on frames."""
-    return _smallest([_gain(t, place, TIED, arm_of(gamma)) for place in LASTING for gamma in t.params.gammas])
+    """On symbols, keeping the states of a tied forward model small is no substitute for reconstructing them, at any
+    strength."""
+    return _smallest([_gain(t, SYMBOLS, TIED, arm_of(gamma)) for gamma in t.params.gammas])
 
 
 # A control: the same latent variable, posterior and costs, with a backward path that sees one step ahead.
-@study.claim("VB03d", by=PART.format("tied to the next step alone", BOTH), origin=Origin.OURS, figure="c", **SMALL)
+@study.claim("VB03d", by=f"{OWN} of tied networks, whole less tied to the next step alone, frames, nats a step",
+             origin=Origin.OURS, figure="c", **GAIN)  # fmt: skip
 def far_future_helps(t: Tables) -> Interval:
-    """Being tied to the whole future helps a forward model more than being tied to the next step alone, on symbols and
-    on frames."""
-    return _smallest([_gain(t, place, TIED, NEXT) for place in LASTING])
+    """On frames, being tied to the whole future helps a forward model more than being tied to the next step alone."""
+    return intervals.mean(_gain(t, FRAMES, TIED, NEXT))
 
 
-@study.claim("VB03e", by=PART.format("with a backward path that predicts nothing itself", BOTH), origin=Origin.OURS,
-             figure="c", **SMALL)  # fmt: skip
+@study.claim("VB03e", by=f"{OWN} of tied networks, whole less with a backward path that predicts nothing itself, "
+             "frames, nats a step", origin=Origin.OURS, figure="c", **GAIN)  # fmt: skip
 def own_predictions_help(t: Tables) -> Interval:
-    """A backward path that learns to make predictions of its own helps the forward model more than one that does not,
-    on symbols and on frames."""
-    return _smallest([_gain(t, place, TIED, SILENT) for place in LASTING])
+    """On frames, a backward path that learns to make predictions of its own helps the forward model more than one that
+    does not."""
+    return intervals.mean(_gain(t, FRAMES, TIED, SILENT))
 
 
-# In the paper's Table 6 a factor of 20,000 lies between words and speech; ten is a factor that nobody overlooks.
+# In the paper's Table 6 a factor of nearly 20,000 lies between words and speech; ten is one that nobody overlooks. For
+# the power a hundredth of the paper's.
 @study.claim("VB04", by="ratio of the divergences of posterior and prior, tied, frames over symbols",
-             region=above(10.0), origin=Origin.PAPER, place="Table 6", figure="e", **SCOPE)  # fmt: skip
+             region=above(10.0), margin=20.0, origin=Origin.PAPER, place="Table 6", figure="e", **SCOPE)  # fmt: skip
 def frames_use_the_latent(t: Tables) -> Interval:
     """The latent variable carries more than ten times as much on frames as on symbols."""
     return intervals.ratio(_told(t, FRAMES, TIED, "kl"), _told(t, SYMBOLS, TIED, "kl"), floor=1e-5)
