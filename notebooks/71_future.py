@@ -79,10 +79,10 @@ sequences = 128
 others = 64
 width = 8
 latent = 4
-steps = 80
+steps = 60
 batch = 16
 lr = 0.01
-looks = 5
+looks = 4
 particles = [1, 8]
 gammas = [1.0]
 

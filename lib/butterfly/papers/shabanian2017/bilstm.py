@@ -169,8 +169,8 @@ def let(values: Tensor, through: Tensor) -> Tensor:
     return values.detach() + through * (values - values.detach())
 
 
-def untied_cost(net: Net, p: Tensors, x: Tensor) -> Tensor:
-    """Exact negative log-likelihood `[M, B]` of series `x [M, T, B, 4]`, in nats."""
+def untied_cost(net: Net, p: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Exact negative log-likelihood of series `x [M, T, B, 4]`, in nats, and squared states: twice `[M, B]`."""
     x = F.pad(x, (0, 0, 0, 0, 1, 0))
     read = linear(x[:, :-1].flatten(1, 2), p["forward.weight"][:, : net.values], p["forward.bias"])
     read, state = read.unflatten(1, (-1, x.shape[2])), p["forward.weight"][:, net.values :]
@@ -179,8 +179,9 @@ def untied_cost(net: Net, p: Tensors, x: Tensor) -> Tensor:
     for step in range(read.shape[1]):
         h, c = cell(torch.baddbmm(read[:, step], h, state), c)
         states.append(h)
-    found = net.log_likelihood(p, torch.stack(states, 1).flatten(1, 2), x[:, 1:].flatten(1, 2))
-    return -found.unflatten(1, (-1, x.shape[2])).sum(1)
+    whole = torch.stack(states, 1).flatten(1, 2)
+    found = -net.log_likelihood(p, whole, x[:, 1:].flatten(1, 2)), whole.square().sum(2)
+    return tuple(values.unflatten(1, (-1, x.shape[2])).sum(1) for values in found)
 
 
 def tied_cost(net: Net, p: Tensors, x: Tensor, noise: Tensor, skip: Tensor, costs: Costs) -> tuple[Tensor, ...]:
@@ -268,7 +269,8 @@ def cost(net: Net, theta: Tensor, x: Tensor, draws: Sequence[torch.Generator], c
     """What training lowers: one number a series `[M, B]`."""
     p = net.layout.tensors(theta)
     if not net.latent:
-        return untied_cost(net, p, x)
+        surprise, activity = untied_cost(net, p, x)
+        return surprise + costs.activity[:, None] * activity
     bound, _, more = tied_cost(net, p, x, *_noise(net, x, draws), costs)
     return bound + more
 
@@ -293,7 +295,7 @@ def bound(net: Net, theta: Tensor, x: Tensor, seeds: Sequence[int], samples: int
     arms, length = len(theta) // len(seeds), x.shape[2]
     x, p = x.transpose(1, 2).repeat(arms, 1, 1, 1), net.layout.tensors(theta)
     if not net.latent:
-        found = -untied_cost(net, p, x).mean(1) / length
+        found = -untied_cost(net, p, x)[0].mean(1) / length
         return found, torch.zeros_like(found)
     nothing = Costs(*torch.zeros(5, len(theta), device=x.device))
     draws = [generator("bilstm-bound", seed) for seed in seeds]
