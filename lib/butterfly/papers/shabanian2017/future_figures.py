@@ -3,6 +3,7 @@
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from butterfly.papers.shabanian2017.future import (
     FRAMES,
@@ -25,7 +26,7 @@ PARTS = (NEXT, SILENT, NO_SKIP, NO_PARTS)
 COLOURS = {UNTIED: _PALETTE[7], MIXTURE: _PALETTE[1], TIED: _PALETTE[0]} | {
     arm: _PALETTE[place] for arm, place in zip(PARTS, (2, 3, 4, 5), strict=True)
 }
-ACTIVE = _PALETTE[8]  # all strengths of activity regularisation
+ACTIVE, SMALL = _PALETTE[9], (0.25, 0.25, 0.25)  # all strengths of activity regularisation, tied and untied
 KNOWN = {"truth": ("-", "who knows the law"), "single": ("--", "one Gaussian at best"), "blind": (":", "without past")}
 
 
@@ -73,7 +74,8 @@ def training(tables: Tables) -> Drawn:
 def parts(tables: Tables) -> Drawn:
     """What a forward model says of test series without a backward path, in nats a step, at the look where it was best
     on validation series. Untied: exact; tied: lower bound by a particle filter. A point a seed, bars are 95 % bootstrap
-    intervals of the mean; black lines as in figure b, and the grey line is the mean of the untied networks."""
+    intervals of the mean. Lines: those who know the law, the best forward model that tells a frame by one Gaussian, and
+    the mean of the untied networks."""
     table = tables["tests"]
     figure, axes = panels(len(PLACES), width=4.4, height=4.2)
     arms = [arm for arm in COLOURS if arm in set(table.arm)]
@@ -81,12 +83,14 @@ def parts(tables: Tables) -> Drawn:
     for axis, place in zip(axes, PLACES, strict=True):
         here = table[table.place == place]
         _dots(axis, here, "forward", arms)
-        axis.axvline(here[here.arm == UNTIED].forward.mean(), color=COLOURS[UNTIED], linewidth=1)
+        axis.axvline(here[here.arm == UNTIED].forward.mean(), color=COLOURS[UNTIED], linewidth=1, label="untied, mean")
+        axis.xaxis.set_major_locator(MaxNLocator(5))
         _known(axis, tables, place, "vertical", ("truth", "single"))
         axis.set(title=place, xlabel="log-likelihood or bound [nats a step]")
     for axis in axes[1:]:
         axis.set_yticklabels([])
     figure.suptitle(f"What forward models say of new series ({_scope(table)})")
+    _legend(axes, 1)
     return figure, table[["place", "arm", "seed", "forward", "at"]]
 
 
@@ -148,7 +152,8 @@ def _scope(table: pd.DataFrame) -> str:
 def _dots(axis: Axes, table: pd.DataFrame, name: str, arms: list[str], logarithmic: bool = False) -> None:
     """A row an arm, from the top: seeds as points, and the interval of their mean."""
     for row, arm in enumerate(arms):
-        values, colour = table[table.arm == arm][name], COLOURS.get(arm, ACTIVE)
+        values = table[table.arm == arm][name]
+        colour = COLOURS.get(arm, SMALL if arm.startswith(UNTIED) else ACTIVE)
         if len(values):
             axis.hlines(row, *(log_band if logarithmic else band)(values), color=colour, linewidth=5, alpha=0.4)
             axis.scatter(values, [row] * len(values), s=12, color=colour, zorder=3)
