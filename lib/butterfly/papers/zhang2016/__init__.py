@@ -4,7 +4,8 @@ from butterfly.study.papers import Paper
 
 PAPER = Paper(
     key="zhang2016",
-    authors="Ying Zhang, Mohammad Pezeshki, Philémon Brakel, Saizheng Zhang, César Laurent, Yoshua Bengio, Aaron Courville",
+    authors="Ying Zhang, Mohammad Pezeshki, Philémon Brakel, Saizheng Zhang, César Laurent, Yoshua Bengio, "
+    "Aaron Courville",
     title="Towards End-to-End Speech Recognition with Deep Convolutional Neural Networks",
     venue="Interspeech 2016",
     year=2016,

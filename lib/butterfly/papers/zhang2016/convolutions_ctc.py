@@ -351,11 +351,16 @@ def context_helps(t: Tables) -> Interval:
     """The more of an utterance a convolutional network sees at once, the fewer errors it makes."""
     # Ranks that leave half of the variance to what else differs: depth, width, and chance.
     grids = t["networks"][t["networks"].kernel > 1].groupby("seed")
-    return intervals.correlation([stats.spearmanr(own.sees, own.error).statistic for _, own in grids])
+    return intervals.correlation([rank_correlation(own.sees, own.error) for _, own in grids])
+
+
+def rank_correlation(x: pd.Series, y: pd.Series) -> float:
+    """Spearman's rank correlation; 0 where one of them does not vary, which orders nothing."""
+    return float(stats.spearmanr(x, y).statistic) if min(np.ptp(x), np.ptp(y)) > 0 else 0.0
 
 
 @study.claim(
-    "CT03b", by="symbol error, the deepest minus the shallowest network with the same receptive field, mean over fields",
+    "CT03b", by="symbol error, deepest minus shallowest network of the same receptive field, mean over fields",
     region=between(-0.05, 0.05), origin=Origin.OURS, figure="c", **IN,
 )  # fmt: skip
 def depth_does_not(t: Tables) -> Interval:

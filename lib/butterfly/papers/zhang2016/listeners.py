@@ -145,7 +145,7 @@ def minibatches(seeds: Sequence[int], count: int, recipe: Recipe) -> Iterator[Te
 
 
 def update(model: Model, recipe: Recipe, step: int, theta: Tensor, state: list[Tensor], x: Tensor, y: Tensor) -> None:
-    """One update, in place, of networks `[S, P]`, each on utterances of its own `[S, B, bands, T]`, said `[S, B, L]`."""
+    """One update in place of networks `[S, P]`, each on its own utterances `[S, B, bands, T]` of `y [S, B, L]`."""
 
     def loss(logits: Tensor) -> Tensor:
         return ctc(logits, y).mean(1).sum()

@@ -77,7 +77,7 @@ def draw(speech: Speech, count: int, random: torch.Generator) -> Utterances:
 
 
 def spectrum(symbol: Tensor, progress: Tensor, blend: int) -> Tensor:
-    """Energy `[N, bands, T]` without noise, from the symbol of each frame (0: silence) and how far on it is `[N, T]`."""
+    """Energy `[N, bands, T]` without noise; each frame has its symbol (0: silence) and how far on that is `[N, T]`."""
     voiced, kind = symbol > 0, (symbol - 1).clamp_min(0)
     bands = torch.arange(BANDS, dtype=torch.float).view(1, -1, 1)
     sound = torch.zeros(len(symbol), BANDS, symbol.shape[1])
