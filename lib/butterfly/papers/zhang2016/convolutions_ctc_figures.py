@@ -75,8 +75,9 @@ def utterance(tables: Tables) -> Drawn:
 def errors(tables: Tables) -> Drawn:
     """Symbol errors of the convolutional and the recurrent network along learning, against updates (left) and time,
     with an update of the convolutional network as the unit (middle; both were timed in turn, in one run on one
-    machine). Bands are 95 % bootstrap intervals of the mean over seeds; dotted, an error for every other symbol. Right:
-    the errors in the end, by best path and by beam search; small dots are seeds, large ones means with 95 % intervals."""
+    machine). Bands are 95 % bootstrap intervals of the mean over seeds; dotted, an error for every other symbol.
+    Right: the errors in the end, by best path and by beam search; small dots are seeds, large ones means with 95 %
+    intervals."""
     curves, params = tables["curves"], tables.params
     ratio = cheaper(tables)
     figure, axes = panels(3, width=4.3, height=3.9)
@@ -119,10 +120,10 @@ def _ends(axis: Axes, networks: pd.DataFrame, main: str) -> None:
 
 
 def context(tables: Tables) -> Drawn:
-    """Symbol error in the end against the receptive field, the frames that decide what is said of one. Lines are numbers
-    of layers, and kernels grow along them; all networks have as many parameters. The cross is the deepest one with
-    kernels of a single frame. The band is the recurrent network; dotted, transcripts of other utterances, which is
-    chance; shaded, how long a symbol lasts. Means with 95 % intervals over seeds."""
+    """Symbol error in the end against the receptive field, the frames that decide what is said of one. Lines are
+    numbers of layers, and kernels grow along them; all networks have as many parameters. The cross is the deepest one
+    with kernels of a single frame. The band is the recurrent network; dotted, transcripts of other utterances, which
+    is chance; shaded, how long a symbol lasts. Means with 95 % intervals over seeds."""
     networks, params = tables["networks"], tables.params
     figure, (axis,) = panels(1, width=7.6, height=4.2)
     axis.axvspan(params.shortest, params.longest, color="0.9", linewidth=0, label="a symbol's length")
