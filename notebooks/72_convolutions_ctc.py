@@ -45,7 +45,7 @@ _ = torch.manual_seed(0)
 # the first utterance of the test, what is heard, and the symbol error:
 
 # %% tags=["nbval-ignore-output"]
-said = draw(Speech(noise=0.2), 300, torch.Generator().manual_seed(0))
+said = draw(Speech(loud=4.0), 300, torch.Generator().manual_seed(0))
 net = Convolutions(said.x.shape[1:], CLASSES, depth=2, kernel=5, width=24)
 task = Data("speech", said.x[:250], said.y[:250], said.x[250:], said.y[250:], CLASSES, torch.arange(250))
 recipe = Recipe(steps=150, batch_size=16, lr=0.01, optimizer="adam")
@@ -67,24 +67,25 @@ first_seed = 0
 seeds = 2
 seeds_per_shard = 2
 parameters = 3000
-steps = 150
-batch = 16
+steps = 300
+batch = 8
 lr = 0.01
-utterances = 256
+recurrent_lr = 0.02
+utterances = 512
 tests = 40
-depths = [1, 2, 4]
-kernels = [3, 5]
-looks = 5
+depths = [1, 2]
+kernels = [3, 5, 7]
+looks = 6
 beam = 8
 searched = 10
 blocks = 4
 timed = 3
 fewest = 2
-most = 5
+most = 4
 shortest = 4
 longest = 8
 blend = 3
-noise = 0.5
+loud = 4.0
 
 # %% [markdown]
 # ## Train networks that listen

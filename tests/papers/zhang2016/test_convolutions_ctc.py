@@ -116,16 +116,17 @@ def test_the_symbol_error_is_edits_over_symbols():
 
 
 def test_utterances_are_what_was_said_symbol_by_symbol():
-    speech = Speech(fewest=2, most=4, shortest=3, longest=6, blend=3, noise=0.0)
+    speech = Speech(fewest=2, most=4, shortest=3, longest=6, blend=3, loud=4.0)
     heard = draw(speech, 300, generator("test-speech"))
     assert heard.x.shape == (300, BANDS, speech.frames)
     lengths = (heard.y > 0).sum(1)
     assert set(lengths.tolist()) == {2, 3, 4}
     assert set(heard.y.flatten().tolist()) == set(range(CLASSES))
-    for y, at, x in zip(heard.y, heard.at, heard.x, strict=True):
+    energy = heard.x.sum(1)
+    assert energy[heard.at > 0].mean() > energy[heard.at == 0].mean() + 10
+    for y, at in zip(heard.y, heard.at, strict=True):
         voiced = (at > 0).nonzero().flatten()
         assert len(voiced) == voiced[-1] - voiced[0] + 1  # no silence within
-        assert torch.equal((x.sum(0) > 0.5), at > 0)
         said, runs = at[voiced].unique_consecutive(return_counts=True)
         assert said.tolist() == [s for s, before in zip(y, [0, *y], strict=False) if s and s != before]
         assert runs.min() >= 3
@@ -147,8 +148,9 @@ def test_symbols_run_into_each_other():
     symbols = torch.tensor([[1] * 6 + [1] * 6])
     progress = (torch.arange(12)[None] % 6 + 0.5) / 6
     height = [(spectrum(symbols, progress, blend)[0, :7].argmax(0)) for blend in (1, 5)]
-    assert height[0][6] - height[0][5] == -3  # from the top to the bottom,
-    assert (height[1].diff().abs()).max() <= 2  # or less far
+    # The low formant climbs from band 1 to 5: its frames are at 1 + 4 (k + 1/2) / 6, and then it starts again.
+    assert height[0].tolist() == [1, 2, 3, 3, 4, 5, 1, 2, 3, 3, 4, 5]
+    assert height[1].diff().abs().max() <= 1  # a mean over five frames moves by a fifth of that
 
 
 def test_utterances_follow_the_seed():
@@ -257,7 +259,7 @@ def test_the_same_errors_are_counted_again(results):
     model = of_size(lambda width: Recurrent(SHAPE, CLASSES, width), 1000)
     x, y = of_seeds(SPEECH, 24, "utterances", [0, 1])
     x_test, y_test = of_seeds(SPEECH, 6, "test-utterances", [0, 1])
-    recipe = Recipe(steps=12, batch_size=8, lr=TINY.lr, optimizer="adam", warmup=0.05)
+    recipe = Recipe(steps=12, batch_size=8, lr=TINY.recurrent_lr, optimizer="adam", warmup=0.05)
     logits = logits_of(model, learn(model, x, y, recipe, [0, 1], [])[12], x_test)[1]
     (row,) = results["networks"].query("network == @RECURRENT and seed == 1").to_dict("records")
     assert row["error"] == pytest.approx(symbol_error(best_path(logits), y_test[1]))
@@ -350,9 +352,9 @@ def test_a_world_as_the_paper_says_supports_all_claims():
 @pytest.mark.parametrize(
     ("changed", "contradicted"),
     [
-        ({"convolutional": 0.2, "beam": 0.2, "widest": 0.2}, {"CT01", "CT01b"}),
-        ({"recurrent": 0.2, "recurrent_beam": 0.2}, {"CT01", "CT01b"}),
-        ({"beam": 0.07, "recurrent_beam": 0.07}, {"CT01c"}),
+        ({"convolutional": 0.2, "beam": 0.2, "widest": 0.2}, {"CT01", "CT01c"}),
+        ({"recurrent": 0.2, "recurrent_beam": 0.2}, {"CT01b", "CT01c"}),
+        ({"beam": 0.07, "recurrent_beam": 0.07}, {"CT01d"}),
         ({"slower": 0.7}, {"CT02"}),
         ({"later": 0.5}, {"CT02b"}),
         ({"later": 0.5, "slower": 0.7}, {"CT02", "CT02b"}),

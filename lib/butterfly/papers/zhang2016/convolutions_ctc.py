@@ -40,24 +40,25 @@ class Params(Common):
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(2, ge=1)
     parameters: int = Field(3000, ge=1000)  # of each network, at most
-    steps: int = Field(150, ge=20)
-    batch: int = Field(16, ge=1)
+    steps: int = Field(300, ge=10)
+    batch: int = Field(8, ge=1)
     lr: float = Field(0.01, gt=0)  # of Adam; falls linearly to 0
-    utterances: int = Field(256, ge=1)  # to learn from
+    recurrent_lr: float = Field(0.02, gt=0)  # the best of 0.005, 0.01 and 0.02, as the other one is of its own
+    utterances: int = Field(512, ge=1)  # to learn from
     tests: int = Field(40, ge=2)
-    depths: tuple[int, ...] = (1, 2, 4)
-    kernels: tuple[int, ...] = (3, 5)  # in frames
-    looks: int = Field(5, ge=2)  # along learning
+    depths: tuple[int, ...] = (1, 2)
+    kernels: tuple[int, ...] = (3, 5, 7)  # in frames
+    looks: int = Field(6, ge=2)  # along learning
     beam: int = Field(8, ge=1)  # prefixes that the search keeps
     searched: int = Field(10, ge=1)  # test utterances that it decodes
     blocks: int = Field(4, ge=2)  # in which time is taken,
     timed: int = Field(3, ge=1)  # of so many updates each
     fewest: int = 2  # symbols in an utterance
-    most: int = 5
+    most: int = 4
     shortest: int = 4  # frames of a symbol
     longest: int = 8
     blend: int = 3  # frames over which symbols run into each other
-    noise: float = 0.5
+    loud: float = 4.0  # energy of a formant, in standard deviations of the noise
 
     @model_validator(mode="after")
     def _sensible(self) -> Self:
@@ -89,7 +90,7 @@ class Params(Common):
     @property
     def main(self) -> str:
         """The network that is held against the recurrent one: the deepest, with the middle kernel."""
-        return named(self.depths[-1], self.kernels[len(self.kernels) // 2 - (len(self.kernels) == 2)])
+        return named(self.depths[-1], self.kernels[(len(self.kernels) - 1) // 2])
 
     @property
     def widest(self) -> str:
@@ -135,7 +136,7 @@ study = Study("72_convolutions_ctc", Params, PAPER)
 @study.plan
 def plan(params: Params) -> list[Shard]:
     """One shard a network and few seeds, and one in which time is taken."""
-    names = ("device", "parameters", "batch", "lr")
+    names = ("device", "parameters", "batch", "lr", "recurrent_lr")
     common: Config = {name: getattr(params, name) for name in names} | {"speech": params.speech.model_dump()}
     learning = common | {name: getattr(params, name) for name in ("steps", "utterances", "tests", "beam")}
     looks = sorted({round(params.steps * look / params.looks) for look in range(1, params.looks + 1)})
@@ -164,7 +165,7 @@ def listen(bench: Bench) -> Arrays:
     model = _network(bench, *bench["cell"])
     x, y = (part.to(device) for part in of_seeds(speech, bench["utterances"], "utterances", seeds))
     x_test, y_test = (part.to(device) for part in of_seeds(speech, bench["tests"], "test-utterances", seeds))
-    learned = learn(model, x, y, _recipe(bench, bench["steps"]), seeds, bench["looks"])
+    learned = learn(model, x, y, _recipe(bench, bench["cell"][0], bench["steps"]), seeds, bench["looks"])
     heard = {look: [best_path(own) for own in logits_of(model, learned[look], x_test)] for look in bench["looks"]}
     theta = learned[bench["steps"]]
     some = slice(0, min(bench["tests"], bench["utterances"]))
@@ -203,7 +204,7 @@ def take_time(bench: Bench) -> Arrays:
     speech, seeds = Speech.read(bench["speech"]), bench.seeds
     x, y = (part.to(bench["device"]) for part in of_seeds(speech, bench["batch"], "utterances", seeds))
     models = [_network(bench, *cell) for cell in bench["cells"]]
-    recipe, spent = _recipe(bench, bench["timed"]), np.zeros((bench["blocks"] + 1, len(models)))
+    recipe, spent = _recipe(bench, 1, bench["timed"]), np.zeros((bench["blocks"] + 1, len(models)))
     for block, k in np.ndindex(spent.shape):
         theta = models[k].init(seeds).to(x)
         state = [torch.zeros_like(theta) for _ in range(optim.SLOTS[recipe.optimizer])]
@@ -223,8 +224,9 @@ def _network(bench: Bench, depth: int, kernel: int) -> Model:
     return of_size(lambda width: Convolutions(shape, CLASSES, depth, kernel, width), bench["parameters"])
 
 
-def _recipe(bench: Bench, steps: int) -> Recipe:
-    return Recipe(steps=steps, batch_size=bench["batch"], lr=bench["lr"], optimizer="adam", warmup=0.05)
+def _recipe(bench: Bench, depth: int, steps: int) -> Recipe:
+    lr = bench["lr" if depth else "recurrent_lr"]
+    return Recipe(steps=steps, batch_size=bench["batch"], lr=lr, optimizer="adam", warmup=0.05)
 
 
 def _errors(found: Sequence[list], y: Tensor) -> np.ndarray:
@@ -263,7 +265,8 @@ def tabulate(params: Params, shards: list[Shard]) -> Tables:
 
 IN: dict[str, Any] = {"scope": "{params.scope}"}
 # Two symbols in a hundred: the paper's own and its recurrent baselines lie within half a point of each other.
-ALIKE = between(-0.02, 0.02)
+SAME = 0.02
+ALIKE = between(-SAME, SAME)
 
 
 def _column(t: Tables, network: str, column: str = "error") -> pd.Series:
@@ -286,25 +289,34 @@ def deaf(t: Tables) -> str:
 
 
 @study.claim(
-    "CT01", by="symbol error, convolutional minus recurrent, by best path", region=ALIKE, origin=Origin.ABSTRACT,
-    figure="b", **IN,
+    "CT01", by="symbol error, convolutional minus recurrent, by best path", region=below(SAME), margin=SAME,
+    origin=Origin.ABSTRACT, figure="b", **IN,
 )  # fmt: skip
-def match(t: Tables) -> Interval:
-    """Convolutions without recurrence match the symbol error of a recurrent network with as many parameters."""
+def compete(t: Tables) -> Interval:
+    """Convolutions without recurrence make hardly more errors than a recurrent network with as many parameters."""
     return _difference(t, t.params.main, RECURRENT)
 
 
 @study.claim(
-    "CT01b", by="symbol error, convolutional minus recurrent, by beam search", region=ALIKE, origin=Origin.OURS,
+    "CT01b", by="symbol error, convolutional minus recurrent, by best path", region=above(-SAME), margin=SAME,
+    origin=Origin.OURS, figure="b", **IN,
+)  # fmt: skip
+def not_better(t: Tables) -> Interval:
+    """Convolutions without recurrence make hardly fewer errors than a recurrent network with as many parameters."""
+    return _difference(t, t.params.main, RECURRENT)
+
+
+@study.claim(
+    "CT01c", by="symbol error, convolutional minus recurrent, by beam search", region=ALIKE, origin=Origin.OURS,
     figure="b", **IN,
 )  # fmt: skip
 def match_by_search(t: Tables) -> Interval:
-    """They match it also where the most probable transcript is searched for instead of read off the best path."""
+    """Both make equally many errors where the most probable transcript is searched for, not read off the best path."""
     return _difference(t, t.params.main, RECURRENT, "beam")
 
 
 @study.claim(
-    "CT01c", by="symbol error, best path minus beam search, mean over both networks", region=between(-0.01, 0.01),
+    "CT01d", by="symbol error, best path minus beam search, mean over both networks", region=between(-0.01, 0.01),
     origin=Origin.OURS, figure="b", **IN,
 )  # fmt: skip
 def search_is_not_needed(t: Tables) -> Interval:

@@ -28,9 +28,9 @@ BREADTH = 1.0  # of a formant, in bands
 
 
 class Speech(Strict):
-    """How people speak: how many symbols, how many frames each, how far they run into each other, how loud the noise.
+    """How people speak: how many symbols, how many frames each, how far they run into each other, how loud they are.
 
-    Formants have energy 1 at their height; `noise` is a standard deviation. They are averaged over `blend` frames.
+    Formants are averaged over `blend` frames and have the energy `loud` at their height, noise has deviation 1.
     """
 
     fewest: int = Field(2, ge=1)
@@ -38,7 +38,7 @@ class Speech(Strict):
     shortest: int = Field(4, ge=1)
     longest: int = Field(8, ge=1)
     blend: int = Field(3, ge=1)
-    noise: float = Field(0.5, ge=0)
+    loud: float = Field(2.0, ge=0)
 
     @property
     def frames(self) -> int:
@@ -73,7 +73,7 @@ def draw(speech: Speech, count: int, random: torch.Generator) -> Utterances:
     start, own = (ends - lasts).gather(1, place), lasts.gather(1, place)
     symbol = said.gather(1, place) * voiced
     clean = spectrum(symbol, (frame - start + 0.5) / own.clamp_min(1), speech.blend)
-    return Utterances(clean + speech.noise * torch.randn(clean.shape, generator=random), said, symbol)
+    return Utterances(speech.loud * clean + torch.randn(clean.shape, generator=random), said, symbol)
 
 
 def spectrum(symbol: Tensor, progress: Tensor, blend: int) -> Tensor:
