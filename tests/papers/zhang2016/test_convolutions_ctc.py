@@ -242,7 +242,7 @@ def test_every_cell_is_there_once(results):
     assert set(networks.network) == {"1 x 3", "1 x 5", "2 x 3", "2 x 5", "2 x 1", RECURRENT}
     assert len(networks) == 6 * 2
     assert not networks.duplicated(["network", "seed"]).any()
-    assert networks["count"].between(850, 1000).all()
+    assert networks["count"].between(750, 1000).all()  # one unit more would be too many
     assert networks[["error", "trained", "chance"]].notna().all().all()
     assert set(networks.dropna().network) == {TINY.main, RECURRENT} == {"2 x 3", RECURRENT}
     assert set(results["curves"].updates) == {4, 8, 12}
@@ -290,7 +290,7 @@ def test_what_does_not_vary_orders_nothing():
         ({"depths": [1, 3], "kernels": [3, 9]}, "see equally far"),
         ({"fewest": 6}, "fewest <= most"),
         ({"searched": 60}, "searched <= tests"),
-        ({"batch": 500}, "batch <= utterances"),
+        ({"batch": 600}, "batch <= utterances"),
         ({"looks": 1000}, "looks <= steps"),
         ({"depht": [1, 2]}, "did you mean 'depths'"),
     ],
