@@ -67,25 +67,25 @@ first_seed = 0
 seeds = 2
 seeds_per_shard = 2
 parameters = 3000
-steps = 300
+steps = 400
 batch = 8
 lr = 0.01
 recurrent_lr = 0.02
 utterances = 512
 tests = 40
+followed = 20
 depths = [1, 2]
-kernels = [3, 5, 7]
+kernels = [3, 5]
 looks = 6
 beam = 8
-searched = 10
 blocks = 4
 timed = 3
 fewest = 2
-most = 4
+most = 3
 shortest = 4
 longest = 8
 blend = 3
-loud = 4.0
+loud = 8.0
 
 # %% [markdown]
 # ## Train networks that listen

@@ -75,12 +75,15 @@ def utterance(tables: Tables) -> Drawn:
 def errors(tables: Tables) -> Drawn:
     """Symbol errors of the convolutional and the recurrent network along learning, against updates (left) and time,
     with an update of the convolutional network as the unit (middle; both were timed in turn, in one run on one
-    machine). Bands are 95 % bootstrap intervals of the mean over seeds; dotted, an error for every other symbol.
-    Right: the errors in the end, by best path and by beam search; small dots are seeds, large ones means with 95 %
-    intervals."""
+    machine); on the left also the convolutional network that sees most. Bands are 95 % bootstrap intervals of the mean
+    over seeds; dotted, an error for every other symbol. Right: the errors in the end, by best path and by beam search;
+    small dots are seeds, large ones means with 95 % intervals."""
     curves, params = tables["curves"], tables.params
     ratio = cheaper(tables)
     figure, axes = panels(3, width=4.3, height=3.9)
+    own = curves[curves.network == params.widest]
+    look = {"color": PALETTE[2], "marker": "v", "label": f"convolutional, {params.widest}", "legend": False}
+    sns.lineplot(own, x="updates", y="error", ax=axes[0], **look, **BAND)
     for recurrent, (color, marker, name) in LOOKS.items():
         own = curves[curves.network == (RECURRENT if recurrent else params.main)]
         own = own.assign(time=own.updates * (ratio.estimate if recurrent else 1.0))
@@ -99,7 +102,7 @@ def errors(tables: Tables) -> Drawn:
     _ends(axes[2], networks, params.main)
     legend(axes[2], "network")
     figure.suptitle(f"Without recurrence, and with it ({_seeds(networks)}, {params.parameters} parameters)")
-    own = networks[["network", "seed", "error", "trained", "path", "beam", "chance", "count"]]
+    own = networks[["network", "seed", "error", "trained", "beam", "chance", "count"]]
     times = tables["cost"].assign(network="milliseconds of an update")
     return figure, pd.concat([own, curves, times], ignore_index=True)
 
@@ -108,7 +111,7 @@ def _ends(axis: Axes, networks: pd.DataFrame, main: str) -> None:
     """Errors in the end, by network and way to decode."""
     for recurrent, (color, marker, name) in LOOKS.items():
         own = networks[networks.network == (RECURRENT if recurrent else main)]
-        for place, column in enumerate(("path", "beam")):
+        for place, column in enumerate(("error", "beam")):
             at, values = place + (0.12 if recurrent else -0.12), own[column]
             found = intervals.mean(values, POSITIVE)
             axis.scatter(np.full(len(values), at), values, s=8, alpha=0.4, color=color, linewidth=0)
