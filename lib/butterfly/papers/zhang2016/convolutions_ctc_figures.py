@@ -17,7 +17,7 @@ from butterfly.study.intervals import POSITIVE
 
 PALETTE = sns.color_palette("colorblind")
 LOOKS = {False: (PALETTE[0], "o", "convolutional"), True: (PALETTE[1], "s", "recurrent")}  # by whether it is recurrent
-BLANK = "0.6"
+COLOURS = ["0.6", *(PALETTE[k] for k in (0, 1, 2, 3, 4, 9))]  # of blank and symbols
 
 
 def _seeds(table: pd.DataFrame) -> str:
@@ -26,8 +26,9 @@ def _seeds(table: pd.DataFrame) -> str:
 
 def utterance(tables: Tables) -> Drawn:
     """One utterance and what two trained networks say of it. Top: energy by frequency band and frame, with the symbols
-    that were said, and where (networks are told which, not where). Below: the probability of each symbol in each frame,
-    blank in grey, and the transcript read off the best path; numbers are coloured as in the curves."""
+    that were said, and where (networks are told which, not where). The high formant is in band 8 in symbols 1 to 3,
+    and in band 10 in 4 to 6; the low one rises in 1 and 4, falls in 2 and 5, and stays in 3 and 6. Below: the
+    probability of each symbol in each frame, and the transcript read off the best path."""
     style()
     examples, main = tables.kept["examples"], tables.params.main
     figure, axes = plt.subplots(3, 1, figsize=(8.0, 6.2), sharex=True, height_ratios=[1.3, 1, 1])
@@ -48,7 +49,7 @@ def utterance(tables: Tables) -> Drawn:
                 str(symbol),
                 ha="center",
                 va="bottom",
-                color=PALETTE[symbol - 1],
+                color=COLOURS[symbol],
             )
     kept = []
     for axis, (network, name) in zip(
@@ -56,14 +57,14 @@ def utterance(tables: Tables) -> Drawn:
     ):
         chances = examples[network]["probabilities"]
         for symbol in range(CLASSES):
-            color = PALETTE[symbol - 1] if symbol else BLANK
+            color = COLOURS[symbol]
             axis.plot(frames, chances[:, symbol], color=color, linestyle="-" if symbol else "--")
         heard = " ".join(map(str, read(chances.argmax(1))))
         axis.set(ylabel="probability", ylim=(-0.03, 1.05), title=f"{name} reads: {heard or 'nothing'}")
         kept.append(pd.DataFrame(chances, columns=[f"p{symbol}" for symbol in range(CLASSES)]).assign(
             frame=frames, at=one["at"], network=network))  # fmt: skip
     for symbol in range(CLASSES):
-        axes[1].plot([], [], color=PALETTE[symbol - 1] if symbol else BLANK, linestyle="-" if symbol else "--",
+        axes[1].plot([], [], color=COLOURS[symbol], linestyle="-" if symbol else "--",
                      label=str(symbol) if symbol else "blank")  # fmt: skip
     legend(axes[1], "symbol")
     axes[2].set_xlabel("frame")
@@ -82,13 +83,14 @@ def errors(tables: Tables) -> Drawn:
     ratio = cheaper(tables)
     figure, axes = panels(3, width=4.3, height=3.9)
     own = curves[curves.network == params.widest]
-    look = {"color": PALETTE[2], "marker": "v", "label": f"convolutional, {params.widest}", "legend": False}
-    sns.lineplot(own, x="updates", y="error", ax=axes[0], **look, **BAND)
-    for recurrent, (color, marker, name) in LOOKS.items():
+    widest = {"color": PALETTE[2], "marker": "v", "label": f"convolutional, {params.widest}"}
+    sns.lineplot(own, x="updates", y="error", ax=axes[0], legend=False, markersize=4, **widest, **BAND)
+    axes[2].plot([], [], **widest)
+    for recurrent, (color, marker, _) in LOOKS.items():
         own = curves[curves.network == (RECURRENT if recurrent else params.main)]
         own = own.assign(time=own.updates * (ratio.estimate if recurrent else 1.0))
         for axis, x in zip(axes, ("updates", "time"), strict=False):
-            sns.lineplot(own, x=x, y="error", color=color, marker=marker, label=name, ax=axis, legend=False, **BAND)
+            sns.lineplot(own, x=x, y="error", color=color, marker=marker, markersize=4, ax=axis, **BAND)
     labels = "updates", "time (updates of the convolutional network)"
     for axis, label in zip(axes, labels, strict=False):
         axis.axhline(HALF, color="black", linestyle=":", linewidth=1)
@@ -116,7 +118,7 @@ def _ends(axis: Axes, networks: pd.DataFrame, main: str) -> None:
             found = intervals.mean(values, POSITIVE)
             axis.scatter(np.full(len(values), at), values, s=8, alpha=0.4, color=color, linewidth=0)
             bars = np.nan_to_num([[found.estimate - found.low], [found.high - found.estimate]])
-            label = None if place else name
+            label = None if place else (name if recurrent else f"{name}, {main}")
             axis.errorbar(at, found.estimate, bars, color=color, marker=marker, capsize=2, linestyle="", label=label)
     axis.set_xticks([0, 1], ["best path", "beam search"])
     axis.set(xlim=(-0.5, 1.5), ylim=(0, None), xlabel="decoded by", title="in the end")
