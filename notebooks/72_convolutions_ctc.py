@@ -130,8 +130,8 @@ study.show("b", figures.errors)
 # recurrent network, so that with it the order of the two is the other way round; neither difference is outside what seeds vary by. The paper has its network
 # slightly ahead of recurrent ones.
 #
-# Neither kind leaves the plateau of silence earlier (CT02b asks). With one learning rate for both it would be otherwise: at half its rate
-# the recurrent network is much later. So the time saved is that of an update, about a factor of two on one processor core; the
+# Neither kind leaves the plateau of silence earlier (CT02b asks). That depends on the learning rate: at half of its own the recurrent
+# network was the later one in trials. So the time saved is that of an update, about a factor of two on one processor core; the
 # frames of an utterance are computed one after another in the one network, all at once in the other. On a machine that does many things at once
 # the factor would be larger, in longer utterances too. The paper has about 2.5.
 #
@@ -149,19 +149,18 @@ study.show("c", figures.context)
 # %% [markdown]
 # They are nearly pieces of one curve (CT03, CT03b). It is steep up to the length of a symbol, and still falls up to about twice that, where
 # neighbours and pauses come into view and the recurrent network is reached. At equal reach the deeper network is a little better. Layers without
-# context hardly help: single frames tell the families apart, not the members (CT03c).
+# context hardly help: single frames can tell the families apart, but not rising from falling (CT03c).
 #
-# The last point rises again. There the means hide two kinds of seeds: those in which the network ends as well as any, and
-# some in which it stays silent for most of the training (figure b, left, and CT03d) and ends with twice the errors. That it would catch up
-# if trained longer we suspect, and did not try.
+# The last point rises again. There the mean hides two kinds of seeds: most networks end as well as any, and some (three of the twelve
+# first looked at) learn slowly and settle at more than twice the error, in the utterances that they learn from as well (figure b, left, and
+# CT03d). Why these and not others is unexplained; what sees most is here also the narrowest of the deep networks.
 #
 # ## What this cannot say
 #
 # Six symbols in white noise are not speech: no speakers, no words, no reverberation, and 34 frames instead of hundreds. Nothing here needs a memory of more than a
-# symbol or two; where what was said long ago matters, recurrence may be worth its price. The paper's networks are
-# a thousand times as large, convolve over frequency as well as time, have ten layers with maxout units and fully
-# connected ones on top, and its recurrent baselines have three layers. Times are of one run on one machine and of stacks of small
-# networks; their interval says how steady that machine was, not how others would be.
+# symbol or two; where what was said long ago matters, recurrence may be worth its price. The paper's networks are far
+# larger, convolve over frequency as well as time, and have ten layers of maxout units. Times are of one run on one machine and of stacks
+# of small networks; their interval says how steady that machine was, not how others would be.
 #
 # ## Claims
 #

@@ -83,9 +83,9 @@ def errors(tables: Tables) -> Drawn:
     ratio = cheaper(tables)
     figure, axes = panels(3, width=4.3, height=3.9)
     own = curves[curves.network == params.widest]
-    widest = {"color": PALETTE[2], "marker": "v", "label": f"convolutional, {params.widest}"}
-    sns.lineplot(own, x="updates", y="error", ax=axes[0], legend=False, markersize=4, **widest, **BAND)
-    axes[2].plot([], [], **widest)
+    look = {"color": PALETTE[2], "marker": "v"}
+    sns.lineplot(own, x="updates", y="error", ax=axes[0], markersize=4, **look, **BAND)
+    axes[2].plot([], [], label=f"convolutional, {params.widest}", **look)
     for recurrent, (color, marker, _) in LOOKS.items():
         own = curves[curves.network == (RECURRENT if recurrent else params.main)]
         own = own.assign(time=own.updates * (ratio.estimate if recurrent else 1.0))
