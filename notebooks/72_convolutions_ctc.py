@@ -165,7 +165,7 @@ study.show("c", figures.context)
 # ## Claims
 #
 # *Supported* when the whole 95 % interval lies in the region fixed beforehand, *contradicted* when it lies
-# outside, *inconclusive* otherwise.
+# outside, *inconclusive* otherwise: two seeds, trained for a quarter of the time, say little about the reference run.
 
 # %% tags=["nbval-ignore-output"]
 study.verdicts()

@@ -121,7 +121,9 @@ def _ends(axis: Axes, networks: pd.DataFrame, main: str) -> None:
             label = None if place else (name if recurrent else f"{name}, {main}")
             axis.errorbar(at, found.estimate, bars, color=color, marker=marker, capsize=2, linestyle="", label=label)
     axis.set_xticks([0, 1], ["best path", "beam search"])
-    axis.set(xlim=(-0.5, 1.5), ylim=(0, None), xlabel="decoded by", title="in the end")
+    # Intervals of two or three seeds reach far beyond all seeds.
+    top = 1.1 * networks[["error", "beam"]].max().max()
+    axis.set(xlim=(-0.5, 1.5), ylim=(0, top), xlabel="decoded by", title="in the end")
 
 
 def context(tables: Tables) -> Drawn:
@@ -149,7 +151,7 @@ def context(tables: Tables) -> Drawn:
     ticks = sorted({1, *(sees(depth, kernel) for depth in params.depths for kernel in params.kernels)})
     axis.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axis.minorticks_off()
-    axis.set(xlabel="receptive field (frames; logarithmic)", ylabel="symbol error (edits per symbol)", ylim=(0, None))
+    axis.set(xlabel="receptive field (frames; logarithmic)", ylabel="symbol error (edits per symbol)", ylim=(0, 1.05))
     legend(axis, "")
     figure.suptitle(f"How much must a network see at once? ({_seeds(networks)}, {params.parameters} parameters)")
     return figure, networks[["network", "depth", "kernel", "sees", "count", "seed", "error", "trained", "chance"]]
