@@ -91,6 +91,11 @@ class Params(OneModel):
         return ", ".join(self.networks)
 
     @property
+    def last(self) -> int:
+        """The end of the course on which the ways are compared."""
+        return self.course[-1]
+
+    @property
     def made(self) -> str:
         """What is compiled, in words."""
         return ", ".join(self.compiled) or "nothing"
@@ -228,7 +233,7 @@ def _gradient_error(job: Job, run: Run, seed: int, directions: int) -> float:
 
 @study.shard
 def sizing(bench: Bench) -> Arrays:
-    """Seconds a network and update of loop, stack and products `[cells, 3, S, passes]`, with `axis`, `value [cells]`."""
+    """Seconds a network and update of loop, stack and products `[cells, 3, S, passes]`; `axis`, `value [cells]`."""
     cells = _cells(bench)
     seconds = np.zeros((len(cells), len(SWEPT), len(bench.seeds), bench["passes"]))
     for s, seed in enumerate(bench.seeds):
@@ -271,7 +276,7 @@ def _cells(bench: Bench) -> list[tuple[str, int, int, int, int]]:
 
 @study.tables
 def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
-    """Tidy tables: `contest` (network, way, seed), `compilations`, `agreement`, `gradients`, `sizes`; seconds are medians.
+    """Tidy tables: `contest` (network, way, seed), `compilations`, `agreement`, `gradients`, `sizes`; median seconds.
 
     `shard` counts the processes' pieces of work: those of one piece share what was compiled.
     """
@@ -362,13 +367,13 @@ PER = "ratio of the seconds a network and update"
 # A factor of two is what makes another way to write programs worth its while.
 @study.claim("EN01", by=f"{PER}, stack to plain loop, largest over architectures", region=below(0.5), figure="a")
 def stacks_are_faster(t: Tables) -> Interval:
-    """In a stack, an update of a network takes less than half as long as in a plain loop, in every architecture tried."""
+    """In a stack an update of a network takes less than half as long as in a plain loop, in all architectures tried."""
     return _slowest(t, STACK, LOOP, t.params.networks)
 
 
 @study.claim("EN01b", by=f"{PER}, vmap to plain loop, largest over architectures", region=below(1.0), figure="a")
 def vmap_is_faster(t: Tables) -> Interval:
-    """Batched by vmap alone, the plain program takes less time a network than in a loop, in every architecture tried."""
+    """Batched by vmap alone, the plain program takes less time a network than in a loop, in all architectures tried."""
     return _slowest(t, VMAP, LOOP, t.params.networks)
 
 
@@ -377,7 +382,7 @@ def vmap_is_faster(t: Tables) -> Interval:
     unless=no_compiler, scope="{params.main.data}, {params.made}",
 )  # fmt: skip
 def compiled_is_faster(t: Tables) -> Interval:
-    """A compiled update of one network takes less time than one of the plain loop, in every architecture tried."""
+    """A compiled update of one network takes less time than one of the plain loop, in all architectures tried."""
     return _slowest(t, COMPILED, LOOP, t.params.compiled)
 
 
@@ -387,7 +392,7 @@ def compiled_is_faster(t: Tables) -> Interval:
     scope=MAIN,
 )  # fmt: skip
 def compiled_is_comparable(t: Tables) -> Interval:
-    """Batched and compiled, the plain program is as fast as a stack with gradients written by hand, to a factor of 1.5."""
+    """Batched and compiled, the plain program is as fast as our stack, to a factor of 1.5 either way."""
     return _slowest(t, BOTH, STACK, tuple(n for n in t.params.compiled if n == t.params.main.model))
 
 
@@ -410,13 +415,13 @@ def gradients_are_right(t: Tables) -> Interval:
 
 
 @study.claim(
-    "EN02c", by="distance of stack and loop over the norm of the weights, after {params.course[-1]} updates in float32",
+    "EN02c", by="distance of stack and loop over the norm of the weights, after {params.last} updates in float32",
     region=above(1e-6), figure="b", scope=MAIN,
 )  # fmt: skip
 def ways_part(t: Tables) -> Interval:
     """Rounding takes a stack and a loop apart: by the end of a course of updates they differ by over a millionth."""
     apart = t["agreement"].query("way == @STACK and format == 'float32'")
-    last = apart[(apart.updates == t.params.course[-1]) & (apart.network == t.params.main.model)]
+    last = apart[(apart.updates == t.params.last) & (apart.network == t.params.main.model)]
     return intervals.geometric_mean(last.apart, floor=1e-12)
 
 
