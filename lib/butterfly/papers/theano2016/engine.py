@@ -43,8 +43,8 @@ class Params(OneModel):
     steps: int | None = Field(None, gt=0)  # updates that a network of a figure takes; None: the setting's own
     others: tuple[str, ...] = ("cnn-3x16",)  # architectures beside the main one
     compiled: tuple[str, ...] = ()  # architectures that are compiled, which takes long
-    seeds: int = Field(3, ge=1)  # repetitions
-    seeds_per_shard: int = Field(3, ge=1)
+    seeds: int = Field(2, ge=1)  # repetitions
+    seeds_per_shard: int = Field(2, ge=1)
     updates: int = Field(8, ge=3)  # that are timed at a time
     passes: int = Field(2, ge=1)  # turns of every contestant in a repetition, of which the median counts
     members: int = Field(8, ge=2)  # networks that are trained at once
@@ -114,7 +114,7 @@ def plan(params: Params) -> list[Shard]:
     for name in params.networks:
         own = main.changed(model=name)
         looks = list(params.course) if name == main.model else [1]
-        compare = {"course": looks, "directions": params.directions, "looped": params.looped}
+        compare = {"course": looks, "directions": params.directions}
         timed = turns | {"compiled": name in params.compiled}
         for seeds in few:
             shards.append(Shard(contest, study.config(own, params, seeds=seeds, **timed), of=name))
@@ -196,7 +196,7 @@ def agreement(bench: Bench) -> Arrays:
     many = ways.batched(ways.update_of(bench.model, bench.recipe))
     runs = {LOOP: ways.loop, VMAP: lambda job: ways.together(job, many), STACK: ways.stack}
     for s, seed in enumerate(bench.seeds):
-        job = _job(bench, seed, bench["looped"], 1)
+        job = _job(bench, seed, 1, 1)
         for f, dtype in enumerate(FORMATS.values()):
             own = replace(job, task=job.task.to(bench["device"], dtype), theta=job.theta.to(dtype))
             for k, updates in enumerate(looks):
