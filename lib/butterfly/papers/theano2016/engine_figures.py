@@ -60,8 +60,8 @@ def contest(tables: Tables) -> Drawn:
 
 def agreement(tables: Tables) -> Drawn:
     """How far networks trained by vmap and by the stack are from those of the plain loop, as a share of the norm of the
-    weights, against the number of updates, in float32 and in float64; light: repetitions, dark: geometric means; dashed:
-    a millionth. Distances of exactly 0 are drawn at the bottom."""
+    weights, against the number of updates, in float32 and in float64; light: repetitions, dark: geometric means;
+    dashed: a millionth. Distances of exactly 0 are drawn at the bottom."""
     apart = tables["agreement"]
     apart = apart[apart.network == tables.params.main.model]
     figure, (axis,) = panels(1, width=7.0, height=4.2)
