@@ -105,9 +105,9 @@ def test_the_products_are_those_of_an_update(monkeypatch):
 def test_a_wrong_gradient_is_found():
     own = job(members=1, updates=1)
     right = ways.loop(own)
-    assert engine._gradient_error(own, right, 0, 3) < 1e-6
-    wrong = ways.Run(right.weights + 1e-3 * torch.randn_like(right.weights), right.seconds)
-    assert engine._gradient_error(own, wrong, 0, 3) > 1e-3
+    assert engine._gradient_error(own, 0, right.weights, 3) < 1e-6
+    wrong = right.weights + 1e-3 * torch.randn_like(right.weights)
+    assert engine._gradient_error(own, 0, wrong, 3) > 1e-3
 
 
 def test_where_nothing_compiles_the_reason_is_kept(monkeypatch):
@@ -125,7 +125,7 @@ def test_every_cell_is_there_once(results):
     keys = {
         "contest": (["network", "way", "seed"], 2 * 5 * 2),
         "compilations": (["network", "way", "shard"], 2 * 2),
-        "agreement": (["network", "format", "way", "updates", "seed"], 2 * 2 * 2 * (2 + 1)),
+        "agreement": (["network", "format", "updates", "seed"], 2 * 2 * (2 + 1)),
         "gradients": (["network", "way", "seed"], 2 * 3 * 2),
         "sizes": (["axis", "value", "way", "seed"], 6 * 3 * 2),
     }
@@ -208,7 +208,7 @@ def world(
     products=0.15,
     many=1.0,  # the largest stack against one of 64
     thin=1.0,  # power of a size with which the gain falls
-    rounding=1e-4,
+    rounding=1e-1,
     apart=1e-8,
     error=1e-8,
     spent=8.0,  # seconds of compiling
@@ -231,7 +231,7 @@ def world(
             for updates in (1, 200) if network == "mlp-4x64" else (1,):
                 far = rounding if updates == 200 else 1e-9
                 cell = key | {"network": network, "updates": updates, "apart": 1e3 * near(far)}
-                agreement += [cell | {"format": kind, "way": way} for kind in FORMATS for way in (VMAP, STACK)]
+                agreement += [cell | {"format": kind} for kind in FORMATS]
         cells = [(MEMBERS, m, many if m == 1024 else 1.0) for m in (1, 64, 1024)]
         cells += [(axis, v, v**thin / 16**thin) for axis in (WIDTH, EXAMPLES) for v in (16, 64, 256)]
         for axis, value, grown in cells:
@@ -272,7 +272,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
         ("EN01d", {"both": 0.5}, set()),
         ("EN02", {"apart": 1e-5}, set()),
         ("EN02b", {"error": 1e-3}, set()),
-        ("EN02c", {"rounding": 1e-8}, set()),
+        ("EN02c", {"rounding": 1e-6}, set()),
         ("EN03", {"products": 0.1}, set()),
         ("EN03b", {"many": 1.5, "products": 0.2}, set()),
         ("EN03b", {"many": 0.6}, set()),
@@ -300,7 +300,7 @@ def test_estimates_are_what_was_planted():
         "EN03b": 1.0,
         "EN04b": 8e3 / steps,
     }
-    planted |= {"EN03c": -1.0, "EN03d": -1.0, "EN04c": 8e3 / steps / 0.6, "EN02c": 1e-4}
+    planted |= {"EN03c": -1.0, "EN03d": -1.0, "EN04c": 8e3 / steps / 0.6, "EN02c": 1.0}
     planted["EN04"] = 250 * steps / (400 * steps + 8e3)
     for id, value in planted.items():
         assert found[id].estimate == pytest.approx(value, rel=0.05), id

@@ -34,6 +34,7 @@ FORMATS = {"float32": torch.float32, "float64": torch.float64}
 MEMBERS, WIDTH, EXAMPLES = "networks in the stack", "width", "examples in a minibatch"
 APART = 100_000  # between the seeds of the networks of two repetitions
 STEP = 1e-6  # of central differences, in float64
+FAR = 1e-3  # of its weights: what rounding errors that only add up do not reach
 
 
 class Params(OneModel):
@@ -146,7 +147,7 @@ def contest(bench: Bench) -> Arrays:
         start = ways.loop(job.first(bench["looped"]).lasting(1)).weights
         for name, run in contestants.items():
             once = run(job.lasting(1)).weights[: bench["looped"]]
-            apart[WAYS.index(name), s] = _apart(once, start)
+            apart[WAYS.index(name), s] = _apart(once, start).max()
         for turn in range(bench["passes"]):
             for name, run in contestants.items():
                 seconds[WAYS.index(name), s, turn] = run(job).seconds
@@ -183,44 +184,46 @@ def _contestants(bench: Bench, job: Job) -> tuple[dict[str, Callable[[Job], Run]
     return found, [one, both]
 
 
-def _apart(a: Tensor, b: Tensor) -> float:
-    """The largest distance between networks of the same seeds, as a share of the norm of the weights."""
-    return ((a - b).norm(dim=1) / b.norm(dim=1)).max().item()
+def _apart(a: Tensor, b: Tensor) -> Tensor:
+    """Distance between networks of the same seeds, as a share of the norm of the weights `[M]`."""
+    return (a - b).norm(dim=1) / b.norm(dim=1)
 
 
 @study.shard
 def agreement(bench: Bench) -> Arrays:
-    """How far two ways end from the loop after some updates `[F, 2, looks, S]`, and errors of gradients `[3, S]`."""
-    looks = bench["course"]
-    apart, errors = np.zeros((len(FORMATS), 2, len(looks), len(bench.seeds))), np.zeros((3, len(bench.seeds)))
+    """How far the stack ends from the loop after some updates `[F, looks, S]`, and errors of gradients `[3, S]`."""
+    looks, seeds = bench["course"], [seed * APART for seed in bench.seeds]
+    job = Job(bench.model, bench.task, bench.recipe, seeds, bench.model.init(seeds))
+    jobs = [_in(job, bench["device"], dtype) for dtype in FORMATS.values()]
+    ends = [[(ways.stack(own.lasting(k)), ways.loop(own.lasting(k))) for k in looks] for own in jobs]
+    apart = [[_apart(one.weights, other.weights).tolist() for one, other in row] for row in ends]
     many = ways.batched(ways.update_of(bench.model, bench.recipe))
-    runs = {LOOP: ways.loop, VMAP: lambda job: ways.together(job, many), STACK: ways.stack}
-    for s, seed in enumerate(bench.seeds):
-        job = _job(bench, seed, 1, 1)
-        for f, dtype in enumerate(FORMATS.values()):
-            own = replace(job, task=job.task.to(bench["device"], dtype), theta=job.theta.to(dtype))
-            for k, updates in enumerate(looks):
-                plain, *others = (run(own.lasting(updates)).weights for run in runs.values())
-                apart[f, :, k, s] = [_apart(other, plain) for other in others]
-        errors[:, s] = [_gradient_error(own, run(own), seed, bench["directions"]) for run in runs.values()]
-    return {"apart": apart, "errors": errors}
+    runs = (ways.loop, lambda own: ways.together(own, many), ways.stack)
+    firsts = [run(jobs[-1].lasting(1)).weights for run in runs]
+    errors = [[_gradient_error(jobs[-1], row, w, bench["directions"]) for row in range(len(seeds))] for w in firsts]
+    return {"apart": np.array(apart), "errors": np.array(errors)}
 
 
-def _gradient_error(job: Job, run: Run, seed: int, directions: int) -> float:
-    """The largest error of a way's gradient along random directions, as a share of its typical size along one.
+def _in(job: Job, device: str, dtype: torch.dtype) -> Job:
+    """The same in another precision."""
+    task = job.task.to(device, dtype)
+    return replace(job, task=task, theta=job.theta.to(task.x))
 
-    The gradient is read off the first update; against it stand central differences of the program's loss.
+
+def _gradient_error(job: Job, row: int, ends: Tensor, directions: int) -> float:
+    """The largest error of one network's gradient along random directions, as a share of its typical size along one.
+
+    The gradient is read off where the first update `ends [M, W]`; against it stand central differences of the loss.
     """
-    net, weights = ways.program(job.model).to(job.theta), ways.tensors(job.model, job.theta)
-    first = {name: t[0] for name, t in weights.items()}
-    batch = job.batches(job.seeds[:1]).at(0)
-    start = ways.flat(weights)[0]
-    gradient = (start - run.weights[0]) / job.recipe.lr
+    net, weights, seed = ways.program(job.model).to(job.theta), ways.tensors(job.model, job.theta), job.seeds[row]
+    own, batch = {name: t[row] for name, t in weights.items()}, job.batches([seed]).at(0)
+    start = ways.flat(weights)[row]
+    gradient = (start - ends[row]) / job.recipe.lr
     typical, errors = gradient.norm() / len(gradient) ** 0.5, []
 
-    def loss(row: Tensor) -> Tensor:
-        parts = row.split([t.numel() for t in first.values()])
-        moved = {name: part.view_as(t) for (name, t), part in zip(first.items(), parts, strict=True)}
+    def loss(along: Tensor) -> Tensor:
+        parts = along.split([t.numel() for t in own.values()])
+        moved = {name: part.view_as(t) for (name, t), part in zip(own.items(), parts, strict=True)}
         return cross_entropy(functional_call(net, moved, (batch.x[0],)), batch.target[0])
 
     for draw in range(directions):
@@ -301,9 +304,7 @@ def _contest(shard: Shard, seeds: list[int]) -> dict[str, pd.DataFrame]:
 
 def _agreement(shard: Shard, seeds: list[int]) -> dict[str, pd.DataFrame]:
     looks = shard.config["course"]
-    apart = grid(
-        shard["apart"], {"format": list(FORMATS), "way": [VMAP, STACK], "updates": looks, "seed": seeds}, "apart"
-    )
+    apart = grid(shard["apart"], {"format": list(FORMATS), "updates": looks, "seed": seeds}, "apart")
     return {"agreement": apart, "gradients": grid(shard["errors"], {"way": UNCOMPILED, "seed": seeds}, "error")}
 
 
@@ -414,15 +415,16 @@ def gradients_are_right(t: Tables) -> Interval:
     return intervals.exact(float(t["gradients"].error.max()), t["gradients"].seed.nunique())
 
 
+# Most is more than half; nearly all, nineteen of twenty, are to be noticed.
 @study.claim(
-    "EN02c", by="distance of stack and loop over the norm of the weights, after {params.last} updates in float32",
-    region=above(1e-6), figure="b", scope=MAIN,
+    "EN02c", by="share of networks whose stack and loop are over a thousandth of the weights apart after {params.last} "
+    "updates in float32", region=above(0.5), margin=0.45, figure="b", scope=MAIN,
 )  # fmt: skip
 def ways_part(t: Tables) -> Interval:
-    """Rounding takes a stack and a loop apart: by the end of a course of updates they differ by over a millionth."""
-    apart = t["agreement"].query("way == @STACK and format == 'float32'")
+    """Rounding alone takes most networks of a stack far from the same networks of a loop by the end of a training."""
+    apart = t["agreement"].query("format == 'float32'")
     last = apart[(apart.updates == t.params.last) & (apart.network == t.params.main.model)]
-    return intervals.geometric_mean(last.apart, floor=1e-12)
+    return intervals.share(last.apart > FAR)
 
 
 def _swept(t: Tables, axis: str) -> dict[str, pd.DataFrame]:
@@ -494,9 +496,10 @@ def _of_loops(t: Tables) -> pd.DataFrame:
     return _asked(t)[_asked(t).way == COMPILED]
 
 
+# A compiler is asked for seconds, a training of small networks for one or two: a factor of three is to be noticed.
 @study.claim(
     "EN04b", by="ratio of the seconds, compiling to training one network in a plain loop", region=above(1.0),
-    figure="d", unless=no_compiler, scope="{params.main.data}, {params.made}",
+    margin=3.0, figure="d", unless=no_compiler, scope="{params.main.data}, {params.made}",
 )  # fmt: skip
 def one_is_not_worth_it(t: Tables) -> Interval:
     """Compiling an update takes longer than training one network to its end without."""

@@ -5,7 +5,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 
-from butterfly.papers.theano2016.engine import EXAMPLES, MEMBERS, PRODUCTS, SWEPT, WIDTH, totals
+from butterfly.papers.theano2016.engine import EXAMPLES, FAR, MEMBERS, PRODUCTS, SWEPT, WIDTH, totals
 from butterfly.papers.theano2016.ways import BOTH, COMPILED, LOOP, STACK, VMAP, WAYS
 from butterfly.study import Tables
 from butterfly.study.figures import LOG_BAND, Drawn, panels, title
@@ -15,6 +15,7 @@ COLOURS = dict(zip(WAYS, (_GRAY, _ORANGE, _BLUE, _PINK, _GREEN), strict=True)) |
 MARKS = dict(zip((*WAYS, PRODUCTS), "osDv^X", strict=True))
 NAMES = {LOOP: "plain loop", COMPILED: "compiled, in a loop", VMAP: "vmap", BOTH: "vmap, compiled", STACK: "our stack"}
 NAMES |= {PRODUCTS: "matrix products alone"}
+_NOTHING = 1e-18  # where the figure draws no distance at all
 
 
 def _scope(tables: Tables, network: str = "") -> str:
@@ -59,27 +60,26 @@ def contest(tables: Tables) -> Drawn:
 
 
 def agreement(tables: Tables) -> Drawn:
-    """How far networks trained by vmap and by the stack are from those of the plain loop, as a share of the norm of the
-    weights, against the number of updates, in float32 and in float64; light: repetitions, dark: geometric means;
-    dashed: a millionth. Distances of exactly 0 are drawn at the bottom."""
+    """How far a network of the stack is from the same network of the plain loop, as a share of the norm of its weights,
+    against the number of updates, in float32 and in float64; a line a network; dashed: a millionth and, above which
+    networks count as far apart, a thousandth. Distances of exactly 0 are drawn at the bottom."""
     apart = tables["agreement"]
     apart = apart[apart.network == tables.params.main.model]
     figure, (axis,) = panels(1, width=7.0, height=4.2)
-    bottom = 1e-18
-    for way in (VMAP, STACK):
-        for kind, line in (("float32", "-"), ("float64", ":")):
-            own = apart[(apart.way == way) & (apart.format == kind)].assign(shown=lambda t: t.apart.clip(lower=bottom))
-            for _, one in own.groupby("seed"):
-                axis.plot(one.updates, one.shown, color=COLOURS[way], linestyle=line, alpha=0.2, linewidth=1)
-            _line(axis, own, "updates", "shown", way, linestyle=line, label=f"{NAMES[way]}, {kind}", errorbar=None)
-    axis.axhline(1e-6, color="gray", linestyle="--", linewidth=1)
-    axis.set(
-        xscale="log", yscale="log", xlabel="updates (log axis)", ylabel="distance from the loop / norm of the weights"
-    )
+    for kind, color, mark in (("float32", _BLUE, "o"), ("float64", _ORANGE, "s")):
+        label = kind
+        for _, one in apart[apart.format == kind].groupby("seed"):
+            style = {"color": color, "marker": mark, "markersize": 4, "alpha": 0.6, "linewidth": 1}
+            axis.plot(one.updates, one.apart.clip(lower=_NOTHING), label=label, **style)
+            label = None  # named once
+    for level in (1e-6, FAR):
+        axis.axhline(level, color="gray", linestyle="--", linewidth=1)
+    axis.set(xscale="log", yscale="log", xlabel="updates (log axis)")
+    axis.set_ylabel("distance from the loop / norm of the weights")
     _plain_numbers(axis.xaxis)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.suptitle(f"Do the ways end in the same place? ({_scope(tables, tables.params.main.model)})")
-    return figure, apart[["way", "format", "updates", "seed", "apart"]]
+    axis.legend(title="precision", loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.suptitle(f"Does a stack end where a loop ends? ({_scope(tables, tables.params.main.model)})")
+    return figure, apart[["format", "updates", "seed", "apart"]]
 
 
 def sizes(tables: Tables) -> Drawn:
