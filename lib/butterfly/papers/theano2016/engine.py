@@ -387,14 +387,14 @@ def compiled_is_faster(t: Tables) -> Interval:
     return _slowest(t, COMPILED, LOOP, t.params.compiled)
 
 
-# Comparable: the paper's own comparison is between frameworks that differ by less than a factor of two either way.
+# Theano's question: does what a compiler makes of a plain program hold its own against what was written for speed?
 @study.claim(
-    "EN01d", by=f"{PER}, compiled vmap to stack", region=between(2 / 3, 3 / 2), figure="a", unless=no_compiler,
-    scope=MAIN,
+    "EN01d", by=f"{PER}, compiled vmap to stack, largest over what was compiled", region=below(1.0), figure="a",
+    unless=no_compiler, scope="{params.main.data}, {params.made}",
 )  # fmt: skip
-def compiled_is_comparable(t: Tables) -> Interval:
-    """Batched and compiled, the plain program is as fast as our stack, to a factor of 1.5 either way."""
-    return _slowest(t, BOTH, STACK, tuple(n for n in t.params.compiled if n == t.params.main.model))
+def compiled_beats_the_stack(t: Tables) -> Interval:
+    """Batched and compiled, the plain program takes less time a network than our stack, in all architectures tried."""
+    return _slowest(t, BOTH, STACK, t.params.compiled)
 
 
 @study.claim(
