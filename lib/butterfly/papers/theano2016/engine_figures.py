@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import LogLocator
 
 from butterfly.papers.theano2016.engine import EXAMPLES, FAR, MEMBERS, PRODUCTS, SWEPT, WIDTH, totals
 from butterfly.papers.theano2016.ways import BOTH, COMPILED, LOOP, STACK, VMAP, WAYS
@@ -52,9 +54,7 @@ def contest(tables: Tables) -> Drawn:
             factor = means[NAMES[LOOP]] / means[name]
             axis.text(high * 3, place, f"{factor:.2g} x", ha="right", va="center", color="dimgray")
         _plain_numbers(axis.xaxis)
-        axis.set(
-            xlabel="ms a network and update (log axis)", ylabel="" if axis is not axes[0] else "way", title=network
-        )
+        axis.set(xlabel="ms a network and update (log axis)", ylabel="", title=network)
     figure.suptitle(f"How long one update of one network takes ({_scope(tables)})")
     return figure, times[["network", "way", "seed", "ms", "apart"]]
 
@@ -95,11 +95,12 @@ def sizes(tables: Tables) -> Drawn:
         own = swept[swept.axis == name]
         for way in SWEPT:
             _line(axis, own[own.way == way], "value", "ms", way)
-        axis.set_xscale("log", base=2)
         axis.set_yscale("log")
+        axis.set_ylim(swept.ms.min() / 1.5, swept.ms.max() * 1.5)
+        _plain_numbers(axis.yaxis, (1, 2, 5))
+        axis.set_xscale("log", base=2)
         axis.set_xticks(sorted(own.value.unique()))
-        for side in (axis.xaxis, axis.yaxis):
-            _plain_numbers(side)
+        axis.xaxis.set_major_formatter("{x:g}")
         others = [f"{what}: {value}" for what, value in at.items() if what != name]
         axis.set(xlabel=name, ylabel="", title="\n".join(others))
         axis.get_legend().remove()
@@ -137,14 +138,15 @@ def bill(tables: Tables) -> Drawn:
     sns.barplot(
         last, legend=False, ax=axes[1], alpha=0.8, **bars, **{k: LOG_BAND[k] for k in ("errorbar", "estimator")}
     )
-    axes[1].set(xlabel=f"minutes for {params.figure:,} networks", ylabel="")
+    axes[1].set(xlabel=f"minutes of computing for {params.figure:,} networks", ylabel="")
     axes[0].legend(fontsize="small")
     steps = params.main.recipe.steps
     figure.suptitle(f"What a figure costs: {steps:,} updates a network ({_scope(tables, main)})")
     return figure, shown[["way", "networks", "seed", "total"]]
 
 
-def _plain_numbers(side: object) -> None:
-    """Numbers as they are read, not as powers."""
+def _plain_numbers(side: Axis, parts: tuple[float, ...] = (1,)) -> None:
+    """Numbers of a logarithmic axis as they are read, not as powers; `parts` of each power of ten are named."""
+    side.set_major_locator(LogLocator(10, parts))
     side.set_major_formatter("{x:g}")
     side.set_minor_formatter("")
