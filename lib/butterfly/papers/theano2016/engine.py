@@ -42,11 +42,11 @@ class Params(OneModel):
 
     setting: str = "mnist1d"
     steps: int | None = Field(None, gt=0)  # updates that a network of a figure takes; None: the setting's own
-    others: tuple[str, ...] = ("cnn-3x16",)  # architectures beside the main one
+    others: tuple[str, ...] = ("cnn-2x16",)  # architectures beside the main one
     compiled: tuple[str, ...] = ()  # architectures that are compiled, which takes long
     seeds: int = Field(2, ge=1)  # repetitions
     seeds_per_shard: int = Field(2, ge=1)
-    updates: int = Field(8, ge=3)  # that are timed at a time
+    updates: int = Field(6, ge=3)  # that are timed at a time
     passes: int = Field(2, ge=1)  # turns of every contestant in a repetition, of which the median counts
     members: int = Field(8, ge=2)  # networks that are trained at once
     looped: int = Field(2, ge=1)  # networks that are trained one by one
