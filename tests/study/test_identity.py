@@ -123,7 +123,7 @@ def test_an_architecture_counts_exactly_where_it_is_trained(family):
     assert where == {name for name, own in ROOTS.items() if (f"butterfly.models.{family}", None) in own}
     # At the defaults of the notebooks: text is learned in 06 alone, GRUs in 12 and 13, no residual network anywhere.
     topics = {name.split()[0][:2] for name in where}
-    expected = {"transformer": {"06"}, "gru": {"12", "13"}, "cnn": {"12", "13", "15"}, "resnet": set(), "vgg": set()}
+    expected = {"transformer": {"06"}, "gru": {"12", "13"}, "cnn": {"12", "13", "15", "80"}, "resnet": set(), "vgg": set()}
     assert topics == expected.get(family, {topic[:2] for topic in TOPICS})
 
 
