@@ -29,7 +29,14 @@
 # | Pezeshki, Mitra, Bengio, Lajoie: *Multi-scale Feature Learning Dynamics* (ICML 2022, [arXiv 2112.03215](https://arxiv.org/abs/2112.03215)) | features of two speeds make the test error fall twice | [43 two speeds](43_two_speeds.ipynb) |
 # | Kim, Baratin, Zhang, Lacoste-Julien: *CrossSplit* (ICML 2023, [arXiv 2212.01674](https://arxiv.org/abs/2212.01674)) | twins on separate halves repair each other's labels | [50 twins that repair labels](50_crosssplit.ipynb) |
 # | Pezeshki, Bouchacourt, Ibrahim, Ballas, Vincent, Lopez-Paz: *Discovering Environments with XRM* ([arXiv 2309.16748](https://arxiv.org/abs/2309.16748)) | twins that adopt each other's mistakes find the groups on which a shortcut fails | [51 environments](51_environments.ipynb) |
+# | Gidel, Askari Hemmat, Pezeshki, Le Priol, Huang, Lacoste-Julien, Mitliagkas: *Negative Momentum for Improved Game Dynamics* (AISTATS 2019, [arXiv 1807.04740](https://arxiv.org/abs/1807.04740)) | in games of two players, taking part of the last move back calms the dynamics | [60 games](60_games.ipynb) |
 # | Belghazi, Baratin, Rajeswar, Ozair, Bengio, Courville, Hjelm: *Mutual Information Neural Estimation* (ICML 2018, [arXiv 1801.04062](https://arxiv.org/abs/1801.04062)) | a network can find out how much two vectors say about each other | [61 information](61_information.ipynb) |
+# | Erraqabi, Baratin, Bengio, Lacoste-Julien: *A3T* ([arXiv 1801.04055](https://arxiv.org/abs/1801.04055)) | a network can learn to hide worst-case changes of its input from its own features | [62 worst cases](62_worst_cases.ipynb) |
+# | Krueger, Maharaj, Kramár, Pezeshki, Ballas, Ke, Goyal, Bengio, Courville, Pal: *Zoneout* (ICLR 2017, [arXiv 1606.01305](https://arxiv.org/abs/1606.01305)) | units that by chance keep their value train better recurrent networks | [70 zoneout](70_zoneout.ipynb) |
+# | Shabanian, Arpit, Trischler, Bengio: *Variational Bi-LSTMs* ([arXiv 1711.05717](https://arxiv.org/abs/1711.05717)) | a path from the future, dropped after training, helps a model of what comes next | [71 both ways](71_future.ipynb) |
+# | Zhang, Pezeshki, Brakel, Zhang, Laurent, Bengio, Courville: *Towards End-to-End Speech Recognition with Deep Convolutional Neural Networks* (Interspeech 2016, [arXiv 1701.02720](https://arxiv.org/abs/1701.02720)) | convolutions transcribe as well as recurrent networks, and cost less | [72 convolutions](72_convolutions_ctc.ipynb) |
+# | Pezeshki, Fan, Brakel, Courville, Bengio: *Deconstructing the Ladder Network Architecture* (ICML 2016, [arXiv 1511.06430](https://arxiv.org/abs/1511.06430)) | which part of a ladder network learns from few labels | [73 the ladder](73_ladder.ipynb) |
+# | Al-Rfou and many others: *Theano* ([arXiv 1605.02688](https://arxiv.org/abs/1605.02688)) | what compiling and batching are worth, asked of our own engine | [80 the engine](80_engine.ipynb) |
 #
 # ## The one idea in the code
 #

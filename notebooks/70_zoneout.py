@@ -148,7 +148,8 @@ study.show("c", figures.flow)
 # lifts the share of the first quarter by orders of magnitude, above no noise and further above both dropouts (ZO02b). At 15 % it is
 # a factor of a few (ZO02, which asks for both rates).
 #
-# The red line is the control once more. Units that go half the way back, without any noise, reach as far and further (ZO02c). A unit
+# The red line is the control once more. Units that go half the way back, without any noise, reach as far and further (ZO02c, whose bound was
+# set after other seeds had been seen). A unit
 # that keeps its value, or half of it, is a short cut through time, whether chance or arithmetic makes it so; before any training
 # both lie as far above the rest. Yet
 # in (b), at 15 %, such units test no better than plain ones. So what the paper's Figure 6 shows and what its tables show need not

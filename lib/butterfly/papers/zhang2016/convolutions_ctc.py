@@ -43,7 +43,7 @@ class Params(Common):
     steps: int = Field(400, ge=10)
     batch: int = Field(8, ge=1)
     lr: float = Field(0.01, gt=0)  # of Adam; falls linearly to 0
-    recurrent_lr: float = Field(0.02, gt=0)  # the best of 0.005, 0.01 and 0.02, as the other one is of its own
+    recurrent_lr: float = Field(0.02, gt=0)  # the best of 0.005, 0.01 and 0.02; fewer were tried for `lr`
     utterances: int = Field(512, ge=1)  # to learn from
     tests: int = Field(40, ge=2)  # other utterances, to count errors in;
     followed: int = Field(20, ge=1)  # these many of them also along learning
