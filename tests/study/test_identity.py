@@ -86,7 +86,7 @@ def test_what_nobody_uses_changes_nothing(file):
 def test_an_unused_architecture_data_set_setting_or_score_changes_nothing():
     mlp = SOURCES[LIB / "models/mlp.py"].replace("class MLP", "class Maxout").replace("mlp-", "maxout-")
     digits = SOURCES[LIB / "data/digits.py"]
-    assert hashes({"models/maxout.py": mlp, "data/letters.py": digits}) == BEFORE
+    assert hashes({"models/maxout.py": mlp, "data/unseen.py": digits}) == BEFORE
     assert not changed(
         "papers/kwok2024/settings.py", "SETTINGS = {", 'SETTINGS = {\n    "more": COMMON["mnist1d"].changed(lr=0.3),'
     )
@@ -121,10 +121,11 @@ def test_an_architecture_counts_exactly_where_it_is_trained(family):
     after = hashes({f"models/{family}.py": text.replace("return linear(", "return 2 * linear(", 1)})
     where = {name for name in ROOTS if after[name] != BEFORE[name]}
     assert where == {name for name, own in ROOTS.items() if (f"butterfly.models.{family}", None) in own}
-    # At the defaults of the notebooks: text is learned in 06 alone, GRUs in 12 and 13, no residual network anywhere.
+    # At the defaults of the notebooks: text is learned in 06 alone, GRUs in 12 and 13, no residual network anywhere; 70 to 72
+    # train recurrent networks alone.
     topics = {name.split()[0][:2] for name in where}
     expected = {"transformer": {"06"}, "gru": {"12", "13"}, "cnn": {"12", "13", "15", "80"}, "resnet": set(), "vgg": set()}
-    assert topics == expected.get(family, {topic[:2] for topic in TOPICS})
+    assert topics == expected.get(family, {topic[:2] for topic in TOPICS} - {"70", "71", "72"})
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_an_architecture_counts_exactly_where_it_is_trained(family):
     ],
 )
 def test_what_all_use_counts_everywhere(file, old, new):
-    wanted = set(ROOTS)
+    wanted = {name for name in ROOTS if name < "30"}
     if file in ("optim.py", "batches.py", "objective.py", "train.py"):
         wanted = TRAINED
     if file == "evaluate.py":  # some studies never ask for a loss
