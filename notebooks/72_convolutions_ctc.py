@@ -177,5 +177,6 @@ study.verdicts()
 
 # %%
 errors = study.results["networks"].groupby("network").error.mean()
-print("layers that see neighbours make fewer errors than layers that do not:", bool(errors["2 x 5"] < errors["2 x 1"]))
+seeing, single = errors[f"{depths[-1]} x {kernels[-1]}"], errors[f"{depths[-1]} x 1"]
+print("layers that see neighbours make fewer errors than layers that do not:", bool(seeing < single))
 print("no network has more parameters than it may:", bool((study.results["networks"]["count"] <= parameters).all()))
