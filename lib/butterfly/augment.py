@@ -21,13 +21,17 @@ class Augment(Strict):
         return self.flip or self.shift > 0 or self.rotate > 0
 
 
-def augment(x: Tensor, config: Augment, generator: torch.Generator) -> Tensor:
-    """Transform a batch `x [B, C, H, W]`; pixels from outside the image are 0, the mean of normalised data."""
+def augment(x: Tensor, config: Augment, *generators: torch.Generator) -> Tensor:
+    """Transform a batch `x [B, C, H, W]`; pixels from outside the image are 0, the mean of normalised data.
+
+    With several generators, each draws for its share of the batch, in equal runs.
+    """
     if x.dim() != 4:
         raise ValueError(f"augmentation is for images [B, C, H, W], not for inputs of shape {tuple(x.shape)}")
     batch, _, height, width = x.shape
     # The same number of draws whatever is switched on, and on the CPU: the stream does not depend on device or options.
-    flip, down, right, turn = torch.rand(4, batch, generator=generator)
+    draws = [torch.rand(4, batch // len(generators), generator=generator) for generator in generators]
+    flip, down, right, turn = torch.cat(draws, 1)
     sign = torch.where((flip < 0.5) & config.flip, -1.0, 1.0)
     angle = (2 * turn - 1) * math.radians(config.rotate)
     steps = 2 * config.shift + 1

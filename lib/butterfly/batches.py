@@ -74,10 +74,10 @@ class Minibatches:
             drawn = [torch.randperm(count, generator=generator("order", *key, epoch)) for key in self.orders]
             self._epoch, self._order = epoch, torch.stack(drawn).to(self.data.y.device)
         at = self._order[:, begin : begin + size]
-        x = self.data.x[at]
+        x = self.data.x.index_select(0, at.flatten()).unflatten(0, at.shape)
         if self.augment.active:
             streams = [generator("augment", *key, step) for key in self.views]
-            x = torch.stack([augment(a, self.augment, s) for a, s in zip(x, streams, strict=True)])
+            x = augment(x.flatten(0, 1), self.augment, *streams).unflatten(0, at.shape)
         if self.shuffled:
             at = at.clone()
         for row, key in self.shuffled.items():
@@ -107,15 +107,17 @@ class Minibatches:
     def another(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """One other minibatch `(x [B, ...], y [B])` from the whole training set, augmented like the rest."""
         at = torch.randperm(len(self.data.y), generator=random)[: self.size_at(0)].to(self.data.y.device)
-        x = self.data.x[at]
+        x = self.data.x.index_select(0, at.flatten()).unflatten(0, at.shape)
         if self.augment.active:
             x = augment(x, self.augment, random)
         return x, self.data.y[at]
 
 
 def spread(per_seed: Tensor, family: Tensor) -> Tensor:
-    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; members of one seed need no copy."""
+    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; neighbours and members of one seed need no copy."""
     first = int(family[0])
     if bool((family == first).all()):
         return per_seed[first].expand(len(family), *per_seed.shape[1:])
+    if torch.equal(family, torch.arange(first, first + len(family))):
+        return per_seed[first : first + len(family)]
     return per_seed[family.to(per_seed.device)]

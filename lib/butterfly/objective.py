@@ -15,9 +15,9 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
     """Cross-entropy against labels or against soft labels."""
-    places = logits.dim() - 1
-    whole = target.flatten(0, places - 1)
-    each = F.cross_entropy(logits.flatten(0, places - 1), whole, reduction="none").view(logits.shape[:-1])
+    # Classes before examples: along the last axis, a processor takes many examples at once, not a few classes.
+    whole = target.movedim(-1, 1) if target.is_floating_point() else target
+    each = F.cross_entropy(logits.movedim(-1, 1), whole, reduction="none")
     return each.flatten(2).mean(2) if each.dim() > 2 else each
 
 

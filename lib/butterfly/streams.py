@@ -2,7 +2,11 @@
 
 import hashlib
 
+import numpy as np
 import torch
+
+_WORDS = 624  # of 32 bits, that the state of the generator (MT19937) holds; torch keeps each in 64, behind 24 bytes
+_FRESH = torch.Generator().manual_seed(0).get_state()
 
 
 def generator(name: str, *key: object) -> torch.Generator:
@@ -12,5 +16,10 @@ def generator(name: str, *key: object) -> torch.Generator:
     share every stream they should share, and a GPU run draws the same numbers as a CPU run.
     """
     text = "/".join([name, *map(str, key)])
-    digest = hashlib.sha256(text.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    # The whole state, not a seed: torch uses 32 bits of a seed, and of 100,000 streams one pair would be the same.
+    words = np.frombuffer(hashlib.shake_256(text.encode()).digest(4 * _WORDS), dtype="<u4").astype("<u8")
+    state = _FRESH.clone()
+    state[24 : 24 + 8 * _WORDS] = torch.from_numpy(words.view(np.uint8))
+    random = torch.Generator()
+    random.set_state(state)
+    return random

@@ -558,3 +558,10 @@ def test_weights_and_targets_for_other_seeds_are_refused(task, model):
 def test_a_model_of_another_shape_is_refused(task):
     with pytest.raises(ValueError, match="expects inputs"):
         train(models.build("mlp-1x4", (1, 13), 3), task, RECIPE, [1])
+
+
+def test_a_batch_of_several_generators_is_augmented_run_by_run():
+    x, config = torch.rand(12, 3, 8, 6, generator=generator("test-runs")), Augment(flip=True, shift=1, rotate=10.0)
+    together = augment(x, config, *(generator("test-run", k) for k in range(3)))
+    apart = [augment(x[4 * k : 4 * k + 4], config, generator("test-run", k)) for k in range(3)]
+    assert torch.equal(together, torch.cat(apart))

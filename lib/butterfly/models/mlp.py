@@ -11,6 +11,7 @@ from torch import Tensor
 from butterfly.models.base import Drop, Loss, Model, See, Tensors, keep, overlook
 from butterfly.stack import Layout, bias, channel_norm, linear, linear_weight, norm
 
+threshold_backward = torch.ops.aten.threshold_backward.grad_input
 PATTERN = r"mlp-(?P<depth>\d+)x(?P<width>\d+)(-(?P<activation>gelu))?(-(?P<norm>norm))?"
 
 
@@ -71,9 +72,10 @@ class MLP(Model):
             logits = linear(inputs[-1], p[f"linear{self.depth}.weight"], p[f"linear{self.depth}.bias"])
         (slope,) = torch.autograd.grad(loss(logits.requires_grad_()), logits)
         for layer in reversed(range(self.depth + 1)):
-            torch.bmm(inputs[layer].mT, slope, out=g[f"linear{layer}.weight"])
+            # Copied, not written into the rows: a batched product with gaps between its results is done one by one.
+            g[f"linear{layer}.weight"].copy_(torch.bmm(inputs[layer].mT, slope))
             torch.sum(slope, 1, out=g[f"linear{layer}.bias"])
             if layer:
                 slope = torch.bmm(slope, p[f"linear{layer}.weight"].mT)
-                slope.mul_(inputs[layer].sign())  # a ReLU output is positive where the slope passes
+                threshold_backward(slope, inputs[layer], 0, grad_input=slope)  # the slope of a ReLU, in place
         return gradient

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from butterfly.models.base import Drop, Model, See, Tensors, keep, overlook
-from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_weight, norm
+from butterfly.stack import Layout, bias, conv, conv_weight, last, linear, linear_weight, norm, norm_last
 
 PATTERN = r"resnet(?P<depth>\d+)-(?P<width>\d+)"
 
@@ -63,23 +63,25 @@ class ResNet(Model):
 
     @property
     def activations(self) -> int:
-        # About six tensors a convolution; a stage has half the numbers a tensor of the one before.
+        # About three tensors a convolution; a stage has half the numbers a tensor of the one before.
         first_stage = self.width * prod(self.input_shape[1:])
-        return round(6 * (1 + (self.depth - 2) / 3 * (1 + 1 / 2 + 1 / 4)) * first_stage)
+        return round(3 * (1 + (self.depth - 2) / 3 * (1 + 1 / 2 + 1 / 4)) * first_stage)
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
-        def normed(h: Tensor, name: str) -> Tensor:
-            return channel_norm(h, p[f"{name}.gain"], p[f"{name}.bias"])
+        # Inside, channels come last: [M, B, H, W, C], which convolutions and norms like best.
+        def layer(h: Tensor, name: str, norm: str, stride: int = 1, padding: int = 1) -> Tensor:
+            y = conv(h.movedim(-1, 2), p[f"{name}.weight"], stride=stride, padding=padding)
+            return norm_last(y.movedim(2, -1), p[f"{norm}.gain"], p[f"{norm}.bias"])
 
-        h = torch.relu(normed(conv(x, p["stem.weight"], padding=1), "stem.norm"))
-        see("stem", h)
+        h = layer(last(x), "stem", "stem.norm").relu_()
+        see("stem", h.movedim(-1, 2))
         for name, inputs, outputs, stride in self._blocks:
             skip = h
             if inputs != outputs:
-                skip = normed(conv(h, p[f"{name}.shortcut.weight"], stride=stride), f"{name}.shortcut.norm")
-            h = normed(conv(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0")
-            h = torch.relu(h)
-            see(f"{name}.inner", h)
-            h = torch.relu(normed(conv(drop(h), p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1") + skip)
-            see(name, h)
-        return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
+                skip = layer(h, f"{name}.shortcut", f"{name}.shortcut.norm", stride, 0)
+            h = layer(h, f"{name}.conv0", f"{name}.norm0", stride).relu_()
+            see(f"{name}.inner", h.movedim(-1, 2))
+            h = drop(h.movedim(-1, 2)).movedim(2, -1)
+            h = layer(h, f"{name}.conv1", f"{name}.norm1").add_(skip).relu_()
+            see(name, h.movedim(-1, 2))
+        return linear(h.mean((2, 3)), p["head.weight"], p["head.bias"])

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from butterfly.models.base import Drop, Model, See, Tensors, keep, overlook
-from butterfly.stack import Layout, bias, channel_norm, conv, conv_weight, linear, linear_weight, norm
+from butterfly.stack import Layout, bias, conv, conv_weight, last, linear, linear_weight, norm, norm_last
 
 PATTERN = r"vgg(?P<depth>\d+)-(?P<width>\d+)"
 
@@ -59,12 +59,13 @@ class VGG(Model):
         return sum(3 * count * width * places // 4**stage for stage, (count, width) in stages)
 
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
-        h = x
+        h = last(x)  # channels come last inside: [M, B, H, W, C]
         for stage, count in enumerate(_VGG[self.depth]):
             for layer in range(count):
-                name = f"stage{stage}.conv{layer}"
-                h = conv(drop(h) if layer else h, p[f"{name}.weight"], padding=1)
-                h = torch.relu(channel_norm(h, p[f"{name}.norm.gain"], p[f"{name}.norm.bias"]))
-                see(name, h)
-            h = torch.nn.functional.avg_pool2d(h.flatten(0, 1), 2).unflatten(0, h.shape[:2])
-        return linear(h.mean((3, 4)), p["head.weight"], p["head.bias"])
+                name, images = f"stage{stage}.conv{layer}", h.movedim(-1, 2)
+                h = conv(drop(images) if layer else images, p[f"{name}.weight"], padding=1).movedim(2, -1)
+                h = norm_last(h, p[f"{name}.norm.gain"], p[f"{name}.norm.bias"]).relu_()
+                see(name, h.movedim(-1, 2))
+            halved = torch.nn.functional.avg_pool2d(h.movedim(-1, 2).flatten(0, 1), 2)
+            h = halved.unflatten(0, x.shape[:2]).movedim(2, -1)
+        return linear(h.mean((2, 3)), p["head.weight"], p["head.bias"])
