@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 _WORDS = 624  # of 32 bits, that the state of the generator (MT19937) holds; torch keeps each in 64, behind 24 bytes
-_FRESH = torch.Generator().manual_seed(0).get_state()
+_FRESH = torch.Generator().manual_seed(0).get_state().numpy().tobytes()
 
 
 def generator(name: str, *key: object) -> torch.Generator:
@@ -18,8 +18,8 @@ def generator(name: str, *key: object) -> torch.Generator:
     text = "/".join([name, *map(str, key)])
     # The whole state, not a seed: torch uses 32 bits of a seed, and of 100,000 streams one pair would be the same.
     words = np.frombuffer(hashlib.shake_256(text.encode()).digest(4 * _WORDS), dtype="<u4").astype("<u8")
-    state = _FRESH.clone()
-    state[24 : 24 + 8 * _WORDS] = torch.from_numpy(words.view(np.uint8))
+    state = bytearray(_FRESH)
+    state[24 : 24 + 8 * _WORDS] = words.tobytes()
     random = torch.Generator()
-    random.set_state(state)
+    random.set_state(torch.frombuffer(state, dtype=torch.uint8))
     return random

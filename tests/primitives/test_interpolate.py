@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from butterfly import models
 from butterfly.evaluate import evaluate, predictions
 from butterfly.interpolate import barrier, barriers, path
+from butterfly.train import Recipe, train
 from tests.conftest import make_task
 
 ALPHAS = torch.linspace(0, 1, 101, dtype=torch.float64)
@@ -69,7 +70,8 @@ def test_a_linear_model_has_no_barrier():
 def test_losses_on_a_path_agree_with_a_plain_evaluation(dtype):
     task = make_task((1, 12), dtype=dtype)
     model = models.build("mlp-2x16", task.input_shape, 3)
-    theta = model.init(list(range(40))).to(dtype)  # more pairs than one block holds
+    recipe = Recipe(steps=60, batch_size=16, lr=0.1)
+    theta = train(model, task, recipe, list(range(40))).theta  # more pairs than one block holds
     found = barriers(model, theta[:20], theta[20:], task.x, task.y, points=5)
     for pair in (0, 7, 19):
         for at, alpha in enumerate((0.0, 0.25, 0.5, 0.75, 1.0)):

@@ -137,7 +137,7 @@ def test_a_small_step_of_a_deep_network_does_so_nearly():
     gradient = torch.func.grad(lambda t: (model.logits(t, x)[0] * error).sum())(theta)
     after = model.logits(theta - 1e-6 * gradient, x)[0]
     moved = -1e-6 * kernel.gram(model, theta, x)[0] @ error.flatten()
-    torch.testing.assert_close((after - model.logits(theta, x)[0]).flatten(), moved, rtol=1e-4, atol=1e-12)
+    torch.testing.assert_close((after - model.logits(theta, x)[0]).flatten(), moved, rtol=1e-3, atol=1e-12)
 
 
 # --- centring and alignment ------------------------------------------------------------------------------------------
@@ -174,8 +174,8 @@ def test_alignment_with_targets_is_the_cosine_with_their_kernel():
         expected = y.numpy() @ k @ y.numpy() / (np.linalg.norm(k) * (y @ y).item())
         assert found[member].item() == pytest.approx(expected)
     own = kernel.target_alignment(kernel.centred(flat @ flat.mT, 5), torch.stack([targets, targets.flip(0)]))
-    assert own[0] == found[0]
-    assert own[1] != found[1]
+    assert own[0] == pytest.approx(found[0])
+    assert own[1] != pytest.approx(found[1])
 
 
 def test_alignment_has_closed_forms():

@@ -77,7 +77,8 @@ def test_gradient_norms_are_those_of_one_example_after_another(name, shape):
             F.cross_entropy(model.logits(leaf, x[place : place + 1])[0], y[place : place + 1]).backward()
             assert whole[member, place].item() == pytest.approx(leaf.grad.norm().item(), rel=1e-9)
             assert last[member, place].item() == pytest.approx(leaf.grad[:, head].norm().item(), rel=1e-9)
-    assert (last < whole).all()
+    assert (last <= whole).all()
+    assert (last < whole).any()
 
 
 def test_the_last_layer_of_all_architectures_is_their_head():
@@ -459,7 +460,7 @@ def test_robustness_is_0_for_the_wrong_and_largest_for_the_unshakeable(robustnes
     assert (found[wrong] == 0).all()
     assert (found[~wrong] >= 0.1).all()
     assert found.max() <= 2.5
-    assert len(found[~wrong].unique()) > 5
+    assert len(found[~wrong].unique()) > 2
     assert torch.equal(found, robustness(model, theta, x, y, [0.1, 0.5, 2.5], 4))
 
 

@@ -62,7 +62,7 @@ def test_growth_is_the_derivative_of_the_whole_training_map(smooth):
 
 def test_growth_is_that_of_real_twins_with_tiny_kicks(smooth):
     task, model = smooth
-    starts, kick = [(3, 0), (5, 0), (3, 20), (5, 33)], Kick(size=1e-8)
+    starts, kick = [(3, 0), (5, 0), (3, 20), (5, 33)], Kick(size=1e-10)
     d = torch.stack([displacement(model, torch.zeros(model.layout.size).double(), kick, s, None) for s, _ in starts])
     found = follow(task, model, RECIPE, starts, d)
     forks = [Fork(seed, step, kick) for seed, step in starts]
