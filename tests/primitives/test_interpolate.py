@@ -78,7 +78,7 @@ def test_losses_on_a_path_agree_with_a_plain_evaluation(dtype):
             mixed = ((1 - alpha) * theta[pair] + alpha * theta[20 + pair])[None]
             logits = model.logits(mixed, task.x)[0]
             expected = F.cross_entropy(logits.double(), task.y).item()
-            assert found.loss[pair, at].item() == pytest.approx(expected, rel=1e-5)
+            assert found.loss[pair, at].item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
             wrong = (logits.argmax(1) != task.y).double().mean().item()
             assert found.error[pair, at].item() == pytest.approx(wrong, abs=1e-9)
     assert found.of_loss.max() > 0.01
