@@ -37,6 +37,7 @@ def write_split(path: Path, column: str, shape: tuple[int, ...], count: int, see
 def tiny(tmp_path, monkeypatch):
     """A BUTTERFLY_DATA folder with 30 + 20 images of each data set, and loaders that expect so many."""
     monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     originals = {}
     for name, module in FILES.items():
         whole = module.HUB

@@ -1,6 +1,7 @@
 """Image data sets in the Hugging Face parquet layout, pinned by revision and checksum."""
 
 import hashlib
+import inspect
 import io
 import os
 from dataclasses import dataclass, field
@@ -8,8 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from butterfly.data.base import Data, DataError, assemble
+from butterfly.data.base import Data, DataError, assemble, versions
+from butterfly.decoded import decoded, folder
 
 
 @dataclass(frozen=True)
@@ -51,9 +55,17 @@ def _sha256(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def load(hub: Hub) -> Data:
-    """The data set, from `BUTTERFLY_DATA` or the user's cache."""
+    """The data set, from `BUTTERFLY_DATA` or the user's cache; decoded once, and then opened from a mapped copy."""
+    source = provenance(hub)
+    code = [inspect.getsource(part) for part in (_read_parquet, assemble)]
+    tensors = decoded(hub.name, [*source.values(), *versions("pillow", "numpy").values(), *code], lambda: _decode(hub))
+    return Data(hub.name, **tensors, classes=10, ids=torch.arange(len(tensors["y"])), source=source)
+
+
+def _decode(hub: Hub) -> dict[str, Tensor]:
     arrays = {split: _read_parquet(_locate(hub, split), hub, count) for split, (_, count) in hub.files.items()}
-    return assemble(hub.name, arrays["train"], arrays["test"], provenance(hub))
+    data = assemble(hub.name, arrays["train"], arrays["test"])
+    return {name: getattr(data, name) for name in ("x", "y", "x_test", "y_test")}
 
 
 def _locate(hub: Hub, split: str) -> Path:
@@ -89,10 +101,13 @@ def _download(hub: Hub, split: str) -> Path:
     """The pinned file in the user's cache; fetched with a progress bar and checked, if it is not there yet."""
     import pooch
 
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "butterfly" / hub.name
     try:
         found = pooch.retrieve(
-            hub.url(split), f"sha256:{hub.files[split][0]}", fname=hub.file(split), path=folder, progressbar=True
+            hub.url(split),
+            f"sha256:{hub.files[split][0]}",
+            fname=hub.file(split),
+            path=folder() / hub.name,
+            progressbar=True,
         )
     except Exception as error:
         raise DataError(
