@@ -114,7 +114,7 @@ class Minibatches:
 
 
 def spread(per_seed: Tensor, family: Tensor) -> Tensor:
-    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; neighbours and members of one seed need no copy."""
+    """From one row a seed `[S, ...]` to one row a member `[M, ...]`; neighbours, and one seed, need no copy."""
     first = int(family[0])
     if bool((family == first).all()):
         return per_seed[first].expand(len(family), *per_seed.shape[1:])

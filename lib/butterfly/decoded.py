@@ -36,9 +36,8 @@ def decoded(name: str, made_of: list[str], make: Callable[[], dict[str, Tensor]]
         try:
             _write(place, found)
         except OSError as error:
-            warnings.warn(
-                f"no decoded copy of {name} can be kept in {place.parent} ({error}); it is read anew each time"
-            )
+            told = f"no decoded copy of {name} can be kept in {place.parent} ({error}); it is read anew each time"
+            warnings.warn(told, stacklevel=2)
             return found
         found = _open(place) or found  # from now on mapped, so that memory is shared
     return found

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
-import torch
 from torch import Tensor
 
 from butterfly.models.base import Drop, Model, See, Tensors, keep, overlook
