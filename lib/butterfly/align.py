@@ -56,11 +56,10 @@ def fixed_points(permutation: Permutation, other: Permutation | None = None) -> 
 
 def permute(layout: Layout, theta: Tensor, permutation: Permutation) -> Tensor:
     """The networks `theta [K, P]` with their hidden units in another order; the functions are the same."""
-    # A permuted network is its row in another order.
-    order = torch.arange(layout.size).repeat(len(theta), 1)
-    for p, view in zip(layout.parameters, layout.tensors(order).values(), strict=True):
+    moved = theta.clone(memory_format=torch.contiguous_format)
+    for p, view in zip(layout.parameters, layout.tensors(moved).values(), strict=True):
         view.copy_(_permuted(view, p, permutation))
-    return theta.gather(1, order.to(theta.device))
+    return moved
 
 
 def _permuted(tensor: Tensor, p: Parameter, permutation: Permutation) -> Tensor:
