@@ -281,6 +281,7 @@ class _Moments:
     sums: Tensor  # [2, K, n]: of a and of b
     squares: Tensor  # [2, K, n]
     products: Tensor  # [K, n, n]
+    origin: Tensor | None = None  # [2, K, n, 1]: the first activations, from which all are measured
 
     @classmethod
     def zeros(cls, pairs: int, units: int) -> "_Moments":
@@ -291,6 +292,10 @@ class _Moments:
     def add(self, a: Tensor, b: Tensor) -> None:
         """Count the activations `[K, b, n, *space]` of both networks."""
         a, b = (h.reshape(*h.shape[:3], -1).movedim(2, 1).flatten(2).to("cpu", torch.float64) for h in (a, b))
+        if self.origin is None:
+            self.origin = torch.stack([a[..., :1], b[..., :1]])
+        # So a unit that never varies has sums of exactly 0, and small variations about a large mean keep their digits.
+        a, b = a - self.origin[0], b - self.origin[1]
         self.count += a.shape[2]
         self.sums += torch.stack([a.sum(2), b.sum(2)])
         self.squares += torch.stack([a.square().sum(2), b.square().sum(2)])

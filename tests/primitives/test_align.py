@@ -141,6 +141,17 @@ def test_units_that_never_vary_stay_where_they_are():
     assert same(found, align.identity(model.layout, 1))
 
 
+def test_small_variations_about_a_large_mean_keep_their_correlations_and_constant_units_have_none():
+    h = 1e6 + 0.01 * torch.randn(1, 400, 4, generator=generator("h"), dtype=torch.float64)
+    h[..., 0] = 0.1  # not a number of base two
+    moments = align._Moments.zeros(1, 4)
+    for some in h.split(150, dim=1):
+        moments.add(some, some)
+    expected = torch.zeros(4, 4, dtype=torch.float64)
+    expected[1:, 1:] = torch.corrcoef(h[0, :, 1:].T)
+    torch.testing.assert_close(moments.correlation()[0], expected, rtol=0, atol=1e-6)
+
+
 def test_two_narrow_layers_against_brute_force():
     """Against all 24 x 24 permutations: each found one is a local optimum, and with restarts mostly the global one."""
     model, theta = networks("mlp-2x4", (1, 6), count=12)
