@@ -189,6 +189,17 @@ def test_restarts_never_lose_and_pairs_do_not_disturb_each_other():
     assert (once.objective > before).all()
 
 
+def test_restarts_find_more_in_a_network_of_two_layers():
+    """From the identity alone there is hardly anything to vary there: which of two layers comes first."""
+    model, theta = networks("mlp-2x16", (1, 20), count=20)
+    a, b = theta[:10], theta[10:]
+    once = align.weight_matching(model.layout, a, b)
+    found = align.weight_matching(model.layout, a, b, restarts=10)
+    assert (found.objective > once.objective + 1e-6).sum() >= 8
+    moved = align.permute(model.layout, b, found.permutation)
+    torch.testing.assert_close((a.double() * moved.double()).sum(1), found.objective)
+
+
 def test_a_destroyed_network_is_left_as_it_is():
     model, theta = networks("mlp-2x16", (1, 20), count=4)
     theta[3, 5] = torch.nan
