@@ -408,7 +408,7 @@ def test_a_saved_state_is_a_copy_on_both_ways():
         ([1, 2, 4], [0, 1, 0], 1, {}, "this state has key"),
         ([2, 1, 3], [1, 0, 0], 1, {}, "this state has key"),
         ([1, 2, 3], [0, 1, 0], 2, {}, "this state has networks 1, the logger 2"),
-        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 2"),
+        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 3"),
         ([1, 2, 3], [0, 1, 0], 1, {"version": None}, "this state has version None"),
     ],
 )
@@ -445,13 +445,12 @@ FAULTS = [
     ({"logits": torch.zeros(2, 2)}, "logits of 2 classes for labels up to 2"),
     ({"ids": [10, 21]}, r"unknown ids \[21\]: the logger was made without them"),
     ({"ids": [-5, 99]}, r"unknown ids \[-5, 99\]"),
-    ({"ids": [10, 10], "labels": [0, 0]}, "an id stands twice in one call"),
-    ({"ids": [[10], [20]]}, r"ids must be one row of whole numbers, not \(2, 1\)"),
+    ({"ids": [[10], [20]]}, r"ids must be one row of whole numbers or strings, not \(2, 1\)"),
     ({"ids": [10.0, 20.0]}, "ids must be one row of whole numbers"),
     ({"ids": [10]}, "these labels are not those that the logger was made with"),
     ({"labels": [0, 2]}, "were examples relabelled"),
     ({"labels": [1, 0]}, "were examples relabelled"),
-    ({"labels": [0.0, 1.0]}, "labels must be one row of whole numbers, not .* of torch.float32"),
+    ({"labels": [0.0, 1.0]}, "labels must be one row of whole numbers, not .* of float64"),
     ({"features": torch.full((2, 4), math.nan)}, "features are not finite"),
     ({"features": torch.zeros(3, 4)}, r"features have shape \(3, 4\)"),
     ({"features": torch.zeros(2)}, r"features have shape \(2,\)"),
@@ -662,7 +661,19 @@ def test_where_classes_are_clusters_labels_make_no_difference():
     assert alone.dtype == h.dtype
     torch.testing.assert_close(alone, own, rtol=1e-6, atol=1e-9)
     assert (score.self_prototype_distance(h, clusters=1) > 10).all()
-    torch.testing.assert_close(score.self_prototype_distance(h[:20]), torch.zeros(20).double(), atol=1e-5, rtol=0)
+
+
+def test_no_more_examples_than_centroids_have_no_distance_from_them():
+    """Each would be its own centroid, and rounding alone would rank them."""
+    h = random(31, 5)
+    for count, cluster in ((12, 30), (30, 30), (3, 3)):
+        assert score.self_prototype_distance(h[:count], cluster).isnan().all()
+    assert score.self_prototype_distance(h, clusters=30).isfinite().all()
+    logger = ScoreLogger(range(31), [0] * 31)
+    for some in (range(20), range(20, 31)):
+        logger.log(some, random(len(some), 2), [0] * len(some), h[some])
+        assert logger.scores()["prototype"][0, some].isfinite().all()
+        assert logger.table()["prototype.self"].notna().all() == (some[-1] == 30)
 
 
 def test_clusters_are_thirty_by_default_and_the_same_every_time():
@@ -676,11 +687,11 @@ def test_clusters_are_thirty_by_default_and_the_same_every_time():
 
 
 def test_prototypes_belong_to_the_last_features_of_each_network():
-    y = torch.tensor([0, 1, 0, 1])
-    logger = ScoreLogger([4, 3, 2, 1], y, networks=2)
-    last = random(2, 4, 5, name="last")
-    for h in (random(2, 4, 5), last):
-        logger.log([4, 3, 2, 1], random(2, 4, 2), y, h)
+    y = torch.arange(40) % 2
+    logger = ScoreLogger(range(40), y, networks=2)
+    last = random(2, 40, 5, name="last")
+    for h in (random(2, 40, 5), last):
+        logger.log(range(40), random(2, 40, 2), y, h)
     logger.log([1, 4], random(2, 2, 2), [1, 0])  # without features: those stay
     found = logger.scores()
     for row in range(2):
