@@ -7,13 +7,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from butterfly import align, models
 from butterfly.interpolate import barriers
 from butterfly.streams import generator
 from butterfly.train import Recipe, train
-from tests.conftest import make_task
+from tests.conftest import Largest, make_task
 
 MODELS = [
     ("mlp-3x16", (1, 20)),
@@ -63,20 +62,6 @@ def test_every_axis_that_can_be_permuted_is_declared(name, shape):
         torch.testing.assert_close(after["logits"], before["logits"], rtol=1e-4, atol=1e-4)
         expected = torch.stack([h[:, p] for h, p in zip(before[layer], one[layer], strict=True)])
         torch.testing.assert_close(after[layer], expected, rtol=1e-4, atol=1e-4)
-
-
-class Largest(TorchDispatchMode):
-    """Remembers the largest tensor, in bytes, that any operation made."""
-
-    def __init__(self):
-        super().__init__()
-        self.bytes = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        if isinstance(found, torch.Tensor):
-            self.bytes = max(self.bytes, found.untyped_storage().nbytes())
-        return found
 
 
 def test_permuting_makes_nothing_larger_than_the_networks():
