@@ -321,6 +321,8 @@ class ScoreLogger:
 
     def _append(self, rows: slice, some: slice | Tensor, new: dict[str, Tensor]) -> None:
         """Put later looks behind those so far."""
+        if isinstance(some, Tensor):
+            some = some.to(self._state["mean"].device)  # once, and not for every part of the state
         old = {name: self._state[name][..., rows, some] for name in new}
         for name, values in _in_turn(old, new).items():
             self._state[name][..., rows, some] = values.to(self._state[name].dtype)
