@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from butterfly import models
 from butterfly.data import Data
@@ -45,3 +46,18 @@ def own_store(tmp_path_factory):
 def verdicts(made) -> dict[str, str]:
     """The verdict of each claim by id."""
     return {c.id: c.verdict for c in made}
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor, in bytes, that any operation made; not what one wrote or looked at in place."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        given = [value.untyped_storage().data_ptr() for value in args if isinstance(value, torch.Tensor)]
+        if isinstance(found, torch.Tensor) and found.untyped_storage().data_ptr() not in given:
+            self.bytes = max(self.bytes, found.untyped_storage().nbytes())
+        return found

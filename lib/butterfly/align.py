@@ -56,11 +56,10 @@ def fixed_points(permutation: Permutation, other: Permutation | None = None) -> 
 
 def permute(layout: Layout, theta: Tensor, permutation: Permutation) -> Tensor:
     """The networks `theta [K, P]` with their hidden units in another order; the functions are the same."""
-    # A permuted network is its row in another order.
-    order = torch.arange(layout.size).repeat(len(theta), 1)
-    for p, view in zip(layout.parameters, layout.tensors(order).values(), strict=True):
+    moved = theta.clone(memory_format=torch.contiguous_format)
+    for p, view in zip(layout.parameters, layout.tensors(moved).values(), strict=True):
         view.copy_(_permuted(view, p, permutation))
-    return theta.gather(1, order.to(theta.device))
+    return moved
 
 
 def _permuted(tensor: Tensor, p: Parameter, permutation: Permutation) -> Tensor:
@@ -123,15 +122,15 @@ def weight_matching(layout: Layout, a: Tensor, b: Tensor, restarts: int = 1) -> 
 
     Coordinate ascent: one hidden layer at a time, all others held, the best order of its units is a linear assignment
     problem; sweeps over the layers, in an order drawn from a named stream, go on until no layer improves. The result is
-    a local optimum of `<a, permuted b>` over all tensors, biases and norms included, and so of the distance. Every
-    restart begins at the identity and differs in the order; for each pair the best is kept. A network that is not
-    finite is left as it is.
+    a local optimum of `<a, permuted b>` over all tensors, biases and norms included, and so of the distance. The first
+    of the `restarts` begins at the identity, every other at a random permutation, the same for all pairs; for each pair
+    the best is kept. A network that is not finite is left as it is.
     """
     if restarts < 1:
         raise ValueError(f"weight matching needs at least one start, not {restarts}")
     best: Matching | None = None
     for restart in range(restarts):
-        found = _ascent(layout, a, b, restart)
+        found = _ascent(layout, a, b, restart, _start(layout, len(a), restart))
         best = found if best is None else _better(best, found)
     return best
 
@@ -167,7 +166,7 @@ def _joint_ascent(layout: Layout, networks: Tensor, restart: int) -> tuple[list[
         order = torch.randperm(count, generator=generator("joint", restart, sweep))
         for place in order.tolist():
             others = (moved.sum(1) - moved[:, place]) / (count - 1)
-            found = _ascent(layout, others, moved[:, place], restart)
+            found = _ascent(layout, others, moved[:, place], restart, identity(layout, sets))
             if all((share == 1).all() for share in fixed_points(found.permutation).values()):
                 continue
             moved[:, place] = permute(layout, moved[:, place], found.permutation)
@@ -189,11 +188,19 @@ def _better(one: Matching, other: Matching) -> Matching:
     )
 
 
-def _ascent(layout: Layout, a: Tensor, b: Tensor, restart: int) -> Matching:
-    """Coordinate ascent from the identity, all pairs at once."""
-    a, b = a.to("cpu", torch.float64), b.to("cpu", torch.float64, copy=True)
+def _start(layout: Layout, pairs: int, restart: int) -> dict[str, Tensor]:
+    """Where a restart begins: the first at the identity, every other at a random permutation, the same for all."""
+    if restart == 0:
+        return identity(layout, pairs)
+    drawn = shuffled(layout, [generator("align start", restart)])
+    return {layer: index.repeat(pairs, 1) for layer, index in drawn.items()}
+
+
+def _ascent(layout: Layout, a: Tensor, b: Tensor, restart: int, start: Permutation) -> Matching:
+    """Coordinate ascent from a permutation, all pairs at once."""
+    a, b = a.to("cpu", torch.float64), permute(layout, b.to("cpu", torch.float64), start)
     of_a, of_b = layout.tensors(a), layout.tensors(b)  # views: `b` is permuted in place as the ascent goes on
-    permutation = identity(layout, len(a))
+    permutation = {layer: index.clone() for layer, index in start.items()}
     layers = list(layout.groups)
     tolerance = 1e-12 * a.norm(dim=1) * b.norm(dim=1)
     # A layer needs another look only after a neighbour has moved; what is not finite needs none.
@@ -282,6 +289,7 @@ class _Moments:
     sums: Tensor  # [2, K, n]: of a and of b
     squares: Tensor  # [2, K, n]
     products: Tensor  # [K, n, n]
+    origin: Tensor | None = None  # [2, K, n, 1]: the first activations, from which all are measured
 
     @classmethod
     def zeros(cls, pairs: int, units: int) -> "_Moments":
@@ -292,6 +300,10 @@ class _Moments:
     def add(self, a: Tensor, b: Tensor) -> None:
         """Count the activations `[K, b, n, *space]` of both networks."""
         a, b = (h.reshape(*h.shape[:3], -1).movedim(2, 1).flatten(2).to("cpu", torch.float64) for h in (a, b))
+        if self.origin is None:
+            self.origin = torch.stack([a[..., :1], b[..., :1]])
+        # So a unit that never varies has sums of exactly 0, and small variations about a large mean keep their digits.
+        a, b = a - self.origin[0], b - self.origin[1]
         self.count += a.shape[2]
         self.sums += torch.stack([a.sum(2), b.sum(2)])
         self.squares += torch.stack([a.square().sum(2), b.square().sum(2)])

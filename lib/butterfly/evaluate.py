@@ -16,13 +16,19 @@ _NUMBERS = {"cpu": 1 << 21, "cuda": 1 << 31}
 
 def outputs(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Logits of every member on every example, in blocks: (members, examples, logits `[m, b, C]`)."""
+    for rows, some in _parts(model, theta, x):
+        with torch.no_grad():
+            found = model.logits(theta[rows], x[some])
+        yield rows, some, found
+
+
+def _parts(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice]]:
+    """The members and examples that go through the network at once."""
     budget = _NUMBERS[x.device.type] // model.activations  # members times examples
     members = max(1, min(len(theta), _MEMBERS[x.device.type], budget // 32))
-    examples = max(32, budget // members)
-    with torch.no_grad():
-        for rows in blocks(len(theta), members):
-            for some in blocks(len(x), examples):
-                yield rows, some, model.logits(theta[rows], x[some])
+    for rows in blocks(len(theta), members):
+        for some in blocks(len(x), max(32, budget // members)):
+            yield rows, some
 
 
 def evaluate(
@@ -56,6 +62,20 @@ def logits(model: Model, theta: Tensor, x: Tensor) -> Tensor:
     found = torch.empty(len(theta), len(x), model.classes, dtype=x.dtype, device=x.device)
     for rows, some, values in outputs(model, theta, x):
         found[rows, some] = values
+    return found
+
+
+def features(model: Model, theta: Tensor, x: Tensor, layer: str) -> Tensor:
+    """One layer, by its name in `Model.features`, of every member on every example `[M, N, units, *space]`.
+
+    The others are held for a block of examples only.
+    """
+    found: Tensor | None = None
+    for rows, some in _parts(model, theta, x):
+        h = model.features(theta[rows], x[some])[layer]
+        if found is None:
+            found = h.new_empty(len(theta), len(x), *h.shape[2:])
+        found[rows, some] = h
     return found
 
 

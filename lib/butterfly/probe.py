@@ -4,7 +4,7 @@ They are defined in `score.SCORES`. Everything is measured on a whole stack `the
 networks were trained on. No network is changed.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -126,13 +126,13 @@ def input_gradient(model: Model, theta: Tensor, x: Tensor, y: Tensor, of: Litera
 
 
 def prediction_depth(
-    layers: Sequence[Tensor], y: Tensor, answers: Tensor, neighbours: int = 30
+    layers: Iterable[Tensor], y: Tensor, answers: Tensor, neighbours: int = 30
 ) -> tuple[Tensor, Tensor]:
     """The layer `[N]` from which on the nearest others vote for the label, and for the network's answer (Baldock 2021).
 
-    `layers` are features `[N, ...]` in order of depth, the input first; `answers [N]` the classes that the network
-    gives. An example is not its own neighbour; ties of the vote go to the lowest class. The number of layers where
-    the last does not agree.
+    `layers` are features `[N, ...]` in order of depth, the input first, used one after another; `answers [N]` the
+    classes that the network gives. An example is not its own neighbour; ties of the vote go to the lowest class. The
+    number of layers where the last does not agree.
     """
     if neighbours >= len(y):
         raise ValueError(f"{neighbours} neighbours among {len(y)} examples")

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from butterfly.stack import blocks
+from butterfly.streams import generator
 
 # Entries of Gram matrices held at once, for all representations: 16 MiB in float64, within a cache or near it.
 _ENTRIES = 1 << 21
 _ROWS = 16  # but not fewer rows than this
-_MEDIAN_OF = 500  # examples whose median distance sets the width of the Gaussian kernel
+_MEDIAN_OF = 1000  # examples at most, drawn at random, whose median distance sets the width of the Gaussian kernel
+_LEFT = 1e-12  # share of a squared Gram matrix that centring must leave: what is below is rounding
 
 Kernel = Literal["linear", "gaussian"]
 
@@ -27,12 +29,14 @@ def cka(representations: Sequence[Tensor], debiased: bool = True, kernel: Kernel
 
     The Gram matrices of all `M` are built and compared a block of rows at a time, so that no `N x N` matrix is held.
     `debiased` centres them by U-centring, which leaves the diagonal out; it may then be slightly below 0. The
-    `gaussian` kernel is `exp(-|x - y|^2 / s^2)` with `s` the median distance. A representation that does not vary over
-    the examples (for that kernel: over most of them), or is not finite, has no direction: its row and column are NaN.
+    `gaussian` kernel is `exp(-|x - y|^2 / s^2)` with `s` the median distance of all examples, or of 1000 drawn from a
+    named stream. A representation that does not vary over the examples (for that kernel: over most of them), whose
+    centred Gram matrix is 0, or that is not finite, has no direction: its row and column are NaN.
     """
     points = [_checked(x, len(representations[0])) for x in representations]
     if kernel == "gaussian":
-        points = [x / torch.pdist(x[:_MEDIAN_OF]).median() for x in points]
+        drawn = torch.randperm(len(points[0]), generator=generator("kernel width"))[:_MEDIAN_OF].to(points[0].device)
+        points = [x / torch.pdist(x[drawn]).median() for x in points]
     members, examples = len(points), len(points[0])
     if examples < 4:
         raise ValueError(f"CKA needs at least 4 examples, not {examples}")
@@ -60,8 +64,10 @@ def cka(representations: Sequence[Tensor], debiased: bool = True, kernel: Kernel
         products += diagonals @ diagonals.T
         rows += diagonals
         row, total = examples, examples**2
+    whole = products.diagonal().clone()
     products += torch.outer(rows.sum(1), rows.sum(1)) / total - 2 / row * rows @ rows.T
-    norms = products.diagonal().clamp_min(0).sqrt()
+    squares = products.diagonal()
+    norms = torch.where(squares > _LEFT * whole, squares, torch.nan).sqrt()
     return products / torch.outer(norms, norms)
 
 
@@ -106,4 +112,5 @@ def _checked(x: Tensor, examples: int) -> Tensor:
             f"a representation is a matrix with a row for each of {examples} examples, not {tuple(x.shape)}"
         )
     x = x.flatten(1).double()
+    x = x - x[0]  # what does not vary is then exactly 0, where its mean would be off by rounding
     return x - x.mean(0)

@@ -7,7 +7,7 @@ memory does not grow with time. Scores that need the network itself are in `prob
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -50,6 +50,7 @@ _POINTWISE = {
     "el2n.squared": ("|p - e_y|_2^2", "high", _SMOOTH, "Seedat et al. 2024 (H-CAT)", "Seedat et al. 2024 (H-CAT)"),
 }
 MEASURES = tuple(_POINTWISE)
+_KEPT = {name: row for row, name in enumerate(MEASURES[1:])}  # as floats; right answers are counted
 
 
 def _logged() -> dict[str, Score]:
@@ -137,7 +138,10 @@ def catalogue() -> pd.DataFrame:
 
 
 def pointwise(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
-    """The measures of one look `[..., B]` from logits `[..., B, C]` and labels `[B]`, in their precision."""
+    """The measures of one look `[..., B]` from logits `[..., B, C]` and labels `[B]`, in their precision.
+
+    A class that cannot be the answer may have a logit of -inf.
+    """
     # Classes first: reductions over a short last axis are slow. Relative to the largest logit nothing overflows.
     z = logits.movedim(-1, 0).contiguous()
     top = z.amax(0)
@@ -149,7 +153,7 @@ def pointwise(logits: Tensor, y: Tensor) -> dict[str, Tensor]:
     if bool((margin == 0).any()):
         right = logits.argmax(-1) == y
     e = z.exp()
-    weighted = (e * z).sum(0)
+    weighted = (e * z.clamp_min(torch.finfo(z.dtype).min)).sum(0)  # 0 for a logit of -inf
     others = e.scatter_(0, label, 0)
     # From the sum over the other classes, so that no digits are lost where p_y is nearly 1.
     rest = others.sum(0)
@@ -178,52 +182,59 @@ class DivergedError(UserError, ValueError):
 class ScoreLogger:
     """Scores of the examples `ids [N]` with `labels [N]`, from the logits of a training loop, for M networks.
 
-    Call `log` for every minibatch, or for every example after every epoch: each call is one look at its examples. Give
-    `table` after the last, or at any time. `state_dict` holds all that was accumulated: saved, loaded into a new logger
-    of the same examples and continued, it gives the same numbers to the last bit.
+    Ids are whole numbers or strings. Call `log` for every minibatch, or for every example after every epoch: each
+    example in it is looked at once more. Give `table` after the last, or at any time. `state_dict` holds all that was
+    accumulated: saved, loaded into a new logger of the same examples and continued, it gives the same numbers to the
+    last bit. `merge` joins the loggers of several processes.
+
+    Means are kept in the precision of the first look (at least float32) and on its device: with float32, 88 bytes an
+    example and network.
     """
 
-    def __init__(self, ids: Sequence[int] | Tensor, labels: Sequence[int] | Tensor, networks: int = 1):
-        self.ids, self.labels = _whole("ids", ids), _whole("labels", labels)
+    def __init__(self, ids: Any, labels: Any, networks: int = 1):
+        self.ids, self.labels = _index(ids), _labels(labels)
         if len(self.ids) != len(self.labels):
             raise ValueError(f"{len(self.ids)} ids and {len(self.labels)} labels; give one label an example")
         if len(self.ids) == 0 or networks < 1:
             raise ValueError("a logger needs one or more examples and networks")
-        if len(self.ids.unique()) < len(self.ids):
+        if not self.ids.is_unique:
             raise ValueError("the ids are not different: give each example its own")
         if self.labels.min() < 0:
             raise ValueError("labels must be 0, 1, ...")
         self.networks = networks
-        self._order = self.ids.argsort()
-        self._sorted = self.ids[self._order]
+        self.classes: int | None = None  # known from the first look on
         self._state: dict[str, Tensor] = {}
 
     @property
     def key(self) -> str:
         """A hash of ids and labels: what a saved state belongs to."""
-        return hashlib.sha256(torch.stack([self.ids, self.labels]).numpy().tobytes()).hexdigest()[:16]
+        return hashlib.sha256(repr((self.ids.tolist(), self.labels.tolist())).encode()).hexdigest()[:16]
 
+    @torch.inference_mode(False)  # what is made here must be open to changes from outside that mode
     def log(self, ids: Any, logits: Any, labels: Any, features: Any = None) -> None:
         """One look at the examples `ids [B]`: `logits [B, C]` or, of a stack, `[M, B, C]`; `features [(M,) B, D]`.
 
-        Raises `ValueError` for ids that are unknown or stand twice, labels other than at the start, wrong shapes, and
-        values that are not finite; nothing is logged then.
+        An example that stands there twice is looked at twice. The logits of classes that are masked may be -inf.
+        Raises `ValueError` for ids that are unknown, labels other than at the start, wrong shapes, another number of
+        classes, probabilities instead of logits, and values that are not finite; nothing is logged then.
         """
-        where = self._find(_whole("ids", ids))
-        if not torch.equal(_whole("labels", labels), self.labels[where]):
+        where = self._find(ids)
+        y = _labels(labels)
+        if not torch.equal(y, self.labels[where]):
             raise ValueError("these labels are not those that the logger was made with: were examples relabelled?")
-        values = self._numbers("logits", logits, len(where))
-        self._check_classes(values.shape[2])
-        seen = None if features is None else self._numbers("features", features, len(where))
-        if seen is not None and "features" in self._state and self._state["features"].shape[2] != seen.shape[2]:
-            raise ValueError(f"{seen.shape[2]} features an example, so far {self._state['features'].shape[2]}")
-        self._look(slice(None), where.to(values.device), values)
-        if seen is not None:
-            if "features" not in self._state:
-                shape = (self.networks, len(self.ids), seen.shape[2])
-                self._state["features"] = seen.new_full(shape, torch.nan)
-            self._state["features"][:, where] = seen
+        z = self._numbers("logits", logits, len(where))
+        self._check_logits(z, y)
+        h = None if features is None else self._numbers("features", features, len(where))
+        if h is not None:
+            self._check_features(h)
+        # Nothing is written before this line, and nothing is refused behind it.
+        for part in _without_repeats(where):
+            for some in part.split(max(1, _NUMBERS // (self.networks * z.shape[2]))):
+                self._look(slice(None), where[some], z[:, some])
+                if h is not None:
+                    self._keep(where[some], h[:, some])
 
+    @torch.inference_mode(False)
     def watch(self, model: Model, theta: Tensor, x: Tensor) -> None:
         """One look of a stack `theta [M, P]` at all examples, whose inputs are `x [N, ...]` in the order of ids.
 
@@ -233,68 +244,63 @@ class ScoreLogger:
             raise ValueError(f"{len(theta)} networks on {len(x)} inputs, expected {self.networks} and {len(self.ids)}")
         self._check_classes(model.classes)
         for rows, some, logits in outputs(model, theta, x):
-            lost = ~torch.isfinite(logits).flatten(1).all(1)
+            lost = ~_usable(logits, self.labels[some])
             if bool(lost.any()):
                 logits[lost] = 0
             self._look(rows, some, logits)
             self._state["lost"][rows] |= lost
 
-    def _find(self, ids: Tensor) -> Tensor:
+    def _find(self, ids: Any) -> Tensor:
         """Positions `[B]` of ids."""
-        place = torch.searchsorted(self._sorted, ids).clamp_max(len(self._sorted) - 1)
-        if bool((strange := self._sorted[place] != ids).any()):
-            raise ValueError(f"unknown ids {ids[strange][:5].tolist()}: the logger was made without them")
-        if len(ids.unique()) < len(ids):
-            raise ValueError("an id stands twice in one call: each call is one look at its examples")
-        return self._order[place]
+        index = _index(ids)
+        place = self.ids.get_indexer(index)
+        if (place < 0).any():
+            raise ValueError(f"unknown ids {index[place < 0][:5].tolist()}: the logger was made without them")
+        return torch.from_numpy(place)
 
     def _numbers(self, name: str, values: Any, count: int) -> Tensor:
-        """Logits or features as a finite tensor `[M, B, ...]` without a graph."""
-        found = torch.as_tensor(values).detach()
+        """Logits or features as a tensor of floats `[M, B, ...]` without a graph."""
+        found = torch.as_tensor(values if torch.is_tensor(values) else np.array(values)).detach()
+        shape = tuple(found.shape)
         if found.dim() == 2 and self.networks == 1:
             found = found[None]
         if found.dim() != 3 or found.shape[:2] != (self.networks, count) or not found.is_floating_point():
             stack = "" if self.networks == 1 else f"{self.networks}, "
-            raise ValueError(f"{name} have shape {tuple(np.shape(values))}, expected ({stack}{count}, ...) of floats")
-        self._check_finite(name, found)
-        return found.float() if found.dtype.itemsize < 4 else found
+            raise ValueError(f"{name} have shape {shape}, expected ({stack}{count}, ...) of floats")
+        return found
 
     def _check_classes(self, classes: int) -> None:
-        if classes <= int(self.labels.max()):
+        if classes <= max(1, int(self.labels.max())):
             raise ValueError(f"logits of {classes} classes for labels up to {int(self.labels.max())}")
+        if self.classes not in (None, classes):
+            raise ValueError(f"logits of {classes} classes, so far {self.classes}")
 
-    def _check_finite(self, name: str, values: Tensor) -> None:
-        if not bool(torch.isfinite(values.sum())) and not bool(torch.isfinite(values).all()):
-            raise DivergedError(f"{name} are not finite: a network diverged; train it with a lower learning rate")
+    def _check_logits(self, z: Tensor, y: Tensor) -> None:
+        self._check_classes(z.shape[2])
+        if not bool(_usable(z, y).all()):
+            raise DivergedError(
+                "logits are not finite: a network diverged; train it with a lower learning rate. Of masked classes "
+                "(-inf), none may be the label's, and two must be left"
+            )
+        if not self._state and _like_probabilities(z):
+            raise ValueError("these logits are probabilities: give the logits, or the logarithms of the probabilities")
 
-    def _look(self, rows: slice, some: slice | Tensor, logits: Tensor) -> None:
-        state = self._state or self._begin(logits)
-        at = (rows, some)
-        looks = state["looks"][at]
-        measures = pointwise(logits, self.labels.to(logits.device)[some])
-        values = torch.stack(tuple(measures.values()))  # [measures, m, b]
-        mean = state["mean"][:, *at]
-        change = values - mean
-        mean = mean + change / (looks + 1)
-        place = MEASURES.index("confidence")
-        state["mean"][:, *at], state["last"][:, *at] = mean, values
-        state["spread"][at] += change[place] * (values[place] - mean[place])  # Welford: sum of squared deviations
-        right, before = values[0] > 0, state["right"][at]
-        state["forgotten"][at] += before & ~right
-        state["first"][at] = torch.where(right & (state["first"][at] < 0), looks, state["first"][at])
-        state["since"][at] = torch.where(right, state["since"][at], looks + 1)
-        state["right"][at] = right
-        state["looks"][at] = looks + 1
+    def _check_features(self, h: Tensor) -> None:
+        if not bool(h.isfinite().all()):
+            raise DivergedError("features are not finite: a network diverged; train it with a lower learning rate")
+        if "features" in self._state and (so_far := self._state["features"].shape[2]) != h.shape[2]:
+            raise ValueError(f"{h.shape[2]} features an example, so far {so_far}")
 
-    def _begin(self, logits: Tensor) -> dict[str, Tensor]:
-        shape = (self.networks, len(self.ids))
-        count = torch.zeros(shape, dtype=torch.int32, device=logits.device)
-        self._state |= {
-            "mean": logits.new_zeros(len(MEASURES), *shape),
-            "last": logits.new_zeros(len(MEASURES), *shape),
-            "spread": logits.new_zeros(shape),
+    def _begin(self, z: Tensor) -> dict[str, Tensor]:
+        count = torch.zeros(self.networks, len(self.ids), dtype=torch.int32, device=z.device)
+        numbers = z.new_zeros(len(_KEPT), *count.shape)
+        self.classes = z.shape[2]
+        self._state = {
             "looks": count,
-            "right": count.bool(),
+            "mean": numbers,
+            "last": numbers.clone(),
+            "spread": numbers[0].clone(),  # sum of squared deviations of the confidence
+            "correct": count.clone(),
             "forgotten": count.clone(),
             "first": count - 1,  # the first right look; -1 while there is none
             "since": count.clone(),  # the look from which on all were right
@@ -302,38 +308,64 @@ class ScoreLogger:
         }
         return self._state
 
-    def scores(self) -> dict[str, Tensor]:
-        """Every score of `LOGGED` as `[M, N]`, and prototypes if features were logged; NaN where nothing was seen."""
+    def _look(self, rows: slice, some: slice | Tensor, z: Tensor) -> None:
+        """One look of some networks at some examples."""
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        state = self._state or self._begin(z)
+        measures = pointwise(z.to(state["mean"].device), self.labels[some].to(state["mean"].device))
+        values = torch.stack([measures[name] for name in _KEPT])
+        right = (measures["accuracy"] > 0).int()
+        one, none = torch.ones_like(right), torch.zeros_like(right)
+        counts = {"looks": one, "correct": right, "forgotten": none, "first": right - 1, "since": 1 - right}
+        self._append(rows, some, counts | {"mean": values, "last": values, "spread": none})
+
+    def _append(self, rows: slice, some: slice | Tensor, new: dict[str, Tensor]) -> None:
+        """Put later looks behind those so far."""
+        if isinstance(some, Tensor):
+            some = some.to(self._state["mean"].device)  # once, and not for every part of the state
+        old = {name: self._state[name][..., rows, some] for name in new}
+        for name, values in _in_turn(old, new).items():
+            self._state[name][..., rows, some] = values.to(self._state[name].dtype)
+
+    def _keep(self, some: Tensor, h: Tensor) -> None:
+        """The features of some examples, in the place of earlier ones."""
+        if "features" not in self._state:
+            shape, kind = (self.networks, len(self.ids), h.shape[2]), torch.promote_types(h.dtype, torch.float32)
+            self._state["features"] = torch.full(shape, torch.nan, dtype=kind, device=self._state["mean"].device)
+        self._state["features"][:, some] = h.to(self._state["features"])
+
+    def scores(self, names: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Scores as `[M, N]`, by default all of `LOGGED`, and prototypes if features were logged.
+
+        NaN where nothing was seen, and of a network that was lost.
+        """
         if not self._state:
             raise ValueError("nothing was logged yet")
-        state = self._state
-        looks = state["looks"]
-        never = state["first"] < 0
-        found = {}
-        for row, name in enumerate(MEASURES):
-            found[f"{name}.mean"], found[f"{name}.last"] = state["mean"][row], state["last"][row]
-        found |= {
-            "confidence.sd": (state["spread"] / looks).sqrt(),
-            "correctness": (found["accuracy.mean"] * looks).round(),
-            "forgetting": state["forgotten"],
-            "forgetting.capped": torch.where(never, looks, state["forgotten"]),
-            "first_learned": torch.where(never, looks, state["first"]),
-            "iteration_learned": state["since"],
-        }
-        if "features" in state:
-            seen = ~state["features"][0].isnan().any(1)
-            labels, h = self.labels.to(looks.device)[seen], state["features"][:, seen]
-            for name in ("prototype", "prototype.self"):
-                found[name] = torch.full_like(state["spread"], torch.nan, dtype=h.dtype)
-            found["prototype"][:, seen] = torch.stack([prototype_distance(one, labels) for one in h])
-            found["prototype.self"][:, seen] = torch.stack([self_prototype_distance(one) for one in h])
-        there = (looks > 0) & ~state["lost"][:, None]
-        return {name: torch.where(there, values.to(state["mean"]), torch.nan) for name, values in found.items()}
+        known = (*LOGGED, *(("prototype", "prototype.self") if "features" in self._state else ()))
+        names = known if names is None else names
+        if strange := set(names) - set(known):
+            raise ValueError(f"no such scores here: {', '.join(sorted(strange))}; there are {', '.join(known)}")
+        there = (self._state["looks"] > 0) & ~self._state["lost"][:, None]
+        kind = self._state["mean"].dtype
+        return {name: torch.where(there, self._score(name).to(kind), torch.nan) for name in names}
+
+    def _score(self, name: str) -> Tensor:
+        measure, _, kind = name.rpartition(".")
+        if measure in _KEPT and kind in ("mean", "last"):
+            return self._state[kind][_KEPT[measure]]
+        if name in _COUNTED:
+            return _COUNTED[name](self._state)
+        features = self._state["features"]
+        found, seen = torch.full_like(features[:, :, 0], torch.nan), _seen(features)
+        y = self.labels.to(seen.device)[seen]
+        for row, h in zip(found, features[:, seen], strict=True):
+            row[seen] = prototype_distance(h, y) if name == "prototype" else self_prototype_distance(h)
+        return found
 
     def table(self) -> pd.DataFrame:
         """One row an example (and network, if several): its label, how many looks, and every score by name."""
         columns = {name: values.cpu().numpy().ravel() for name, values in self.scores().items()}
-        index = pd.Index(self.ids.numpy(), name="id")
+        index = self.ids.rename("id")
         if self.networks > 1:
             index = pd.MultiIndex.from_product([range(self.networks), index], names=["network", "id"])
         shared = {
@@ -344,27 +376,133 @@ class ScoreLogger:
 
     def state_dict(self) -> dict[str, Any]:
         """All that was accumulated, to be saved with `torch.save`."""
-        held = {name: values.cpu().clone() for name, values in self._state.items()}
-        return {"version": _VERSION, "key": self.key, "networks": self.networks, **held}
+        return self._about() | {"classes": self.classes} | {k: v.cpu().clone() for k, v in self._state.items()}
 
+    @torch.inference_mode(False)
     def load_state_dict(self, state: Mapping[str, Any], device: str | torch.device = "cpu") -> None:
         """Go on from a saved state; `ValueError` if it belongs to other examples, labels or numbers of networks."""
-        about = {"version": _VERSION, "key": self.key, "networks": self.networks}
+        held = self._held(state)
+        self.classes = state["classes"]
+        self._state = {name: values.to(device, copy=True) for name, values in held.items()}
+
+    @torch.inference_mode(False)
+    def merge(self, state: Mapping[str, Any]) -> None:
+        """Put the looks of another logger of the same examples, in its state, behind its own; refused as for loading.
+
+        It is as if one logger had seen first its own looks, then the others, but for the rounding of means. Processes
+        that share out every epoch log each epoch in a new logger; one process merges their states epoch by epoch.
+        """
+        held = self._held(state)
+        if not self._state:
+            self.load_state_dict(state)
+        elif held:
+            self._check_classes(state["classes"])
+            held = {name: values.to(self._state["mean"].device) for name, values in held.items()}
+            lost, features = held.pop("lost"), held.pop("features", None)
+            if features is not None:
+                seen = _seen(features)
+                self._check_features(features[:, seen])
+                self._keep(seen, features[:, seen])
+            self._append(slice(None), slice(None), held)
+            self._state["lost"] |= lost
+
+    def _about(self) -> dict[str, Any]:
+        return {"version": _VERSION, "key": self.key, "networks": self.networks}
+
+    def _held(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        """The tensors of a state of the same examples."""
+        about = self._about()
         for name, value in about.items():
             if state.get(name) != value:
                 raise ValueError(f"this state has {name} {state.get(name)!r}, the logger {value!r}: they do not match")
-        self._state = {name: values.to(device).clone() for name, values in state.items() if name not in about}
+        return {name: values for name, values in state.items() if torch.is_tensor(values)}
 
 
-_VERSION = 2  # of the saved state
+_VERSION = 3  # of the saved state
+_NUMBERS = 1 << 22  # logits that are scored at once
+_COUNTED: dict[str, Callable[[dict[str, Tensor]], Tensor]] = {
+    "accuracy.mean": lambda state: state["correct"].to(state["mean"].dtype) / state["looks"],
+    "accuracy.last": lambda state: state["since"] < state["looks"],
+    "confidence.sd": lambda state: (state["spread"].clamp_min(0) / state["looks"]).sqrt(),
+    "correctness": lambda state: state["correct"],
+    "forgetting": lambda state: state["forgotten"],
+    "forgetting.capped": lambda state: torch.where(state["first"] < 0, state["looks"], state["forgotten"]),
+    "first_learned": lambda state: torch.where(state["first"] < 0, state["looks"], state["first"]),
+    "iteration_learned": lambda state: state["since"],
+}
 
 
-def _whole(name: str, values: Any) -> Tensor:
-    """Whole numbers `[B]` on the CPU."""
-    found = torch.as_tensor(values).detach().cpu()
-    if found.dim() != 1 or found.is_floating_point() or found.is_complex():
-        raise ValueError(f"{name} must be one row of whole numbers, not {tuple(found.shape)} of {found.dtype}")
-    return found.long()
+def _plain(values: Any) -> np.ndarray:
+    return values.detach().cpu().numpy() if torch.is_tensor(values) else np.asarray(values)
+
+
+def _index(ids: Any) -> pd.Index:
+    """Ids `[B]`, whole numbers or strings."""
+    found = _plain(ids)
+    if found.ndim != 1 or pd.api.types.infer_dtype(found, skipna=False) not in ("integer", "string"):
+        raise ValueError(f"ids must be one row of whole numbers or strings, not {found.shape} of {found.dtype}")
+    return pd.Index(found, copy=True)
+
+
+def _labels(values: Any) -> Tensor:
+    """Labels `[B]` on the CPU."""
+    found = _plain(values)
+    if found.ndim != 1 or found.dtype.kind not in "iub":
+        raise ValueError(f"labels must be one row of whole numbers, not {found.shape} of {found.dtype}")
+    return torch.from_numpy(found.astype(np.int64))
+
+
+def _without_repeats(where: Tensor) -> list[Tensor]:
+    """Places in a batch in parts that hold no example twice: first where each stands for the first time, and so on."""
+    if len(where.unique()) == len(where):
+        return [torch.arange(len(where))]
+    examples = pd.Series(where.numpy())
+    nth = torch.tensor(examples.groupby(examples).cumcount().to_numpy())
+    return [(nth == k).nonzero().squeeze(1) for k in range(int(nth.max()) + 1)]
+
+
+def _usable(z: Tensor, y: Tensor) -> Tensor:
+    """Which networks `[M]` have logits `[M, B, C]` with scores: finite, but for masked classes other than the label."""
+    if bool(z.sum().isfinite()):  # quicker, and smaller, than looking at each
+        return torch.ones(len(z), dtype=torch.bool, device=z.device)
+    finite = z.isfinite()
+    own = finite.gather(2, y.to(z.device).expand(z.shape[:2]).unsqueeze(2)).squeeze(2)
+    return ((finite | z.isneginf()).all(2) & own & (finite.sum(2) > 1)).all(1)
+
+
+def _like_probabilities(z: Tensor) -> bool:
+    """Whether every row is between 0 and 1 and sums to 1; whole numbers alone may be logits made by hand."""
+    off = (z.sum(-1, dtype=torch.promote_types(z.dtype, torch.float32)) - 1).abs()
+    rounding = 1e-5 if z.dtype.itemsize >= 4 else 1e-2
+    return bool((z >= 0).all() & (off < rounding).all() & (z != z.round()).any())
+
+
+def _seen(features: Tensor) -> Tensor:
+    """Which examples `[N]` have features `[M, N, D]`."""
+    return ~features[0].isnan().any(1)
+
+
+def _in_turn(old: dict[str, Tensor], new: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What looks and later looks at the same examples come to together; of no looks, all is 0 but `first`, -1.
+
+    Means and squared deviations follow Chan, Golub and LeVeque (1983); for a single new look that is Welford (1962).
+    """
+    looks = old["looks"] + new["looks"]
+    change = new["mean"] - old["mean"]
+    mean = old["mean"] + change * new["looks"] / looks.clamp_min(1)
+    place, later = _KEPT["confidence"], new["looks"] > 0
+    fell = (old["since"] < old["looks"]) & later & (new["first"] != 0)
+    learned = torch.where(new["first"] < 0, -1, old["looks"] + new["first"])
+    return {
+        "looks": looks,
+        "mean": mean,
+        "last": torch.where(later, new["last"], old["last"]),
+        "spread": old["spread"] + new["spread"] + new["looks"] * change[place] * (new["mean"] - mean)[place],
+        "correct": old["correct"] + new["correct"],
+        "forgotten": old["forgotten"] + new["forgotten"] + fell,
+        "first": torch.where(old["first"] < 0, learned, old["first"]),
+        "since": torch.where(new["since"] > 0, old["looks"] + new["since"], old["since"]),
+    }
 
 
 # --- from features ---------------------------------------------------------------------------------------------------
@@ -377,8 +515,13 @@ def prototype_distance(h: Tensor, y: Tensor) -> Tensor:
 
 
 def self_prototype_distance(h: Tensor, clusters: int = 30) -> Tensor:
-    """Distance `[N]` of features `h [N, D]` from the nearest of the k-means centroids; labels play no part."""
-    found = KMeans(min(clusters, len(h)), n_init=1, random_state=0).fit(h.cpu().numpy())
+    """Distance `[N]` of features `h [N, D]` from the nearest of the k-means centroids; labels play no part.
+
+    NaN for no more examples than centroids: each would be its own.
+    """
+    if len(h) <= clusters:
+        return torch.full_like(h[:, 0], torch.nan)
+    found = KMeans(clusters, n_init=1, random_state=0).fit(h.cpu().numpy())
     return torch.from_numpy(found.transform(h.cpu().numpy()).min(1)).to(h)
 
 

@@ -12,7 +12,7 @@ from butterfly import align, models
 from butterfly.interpolate import barriers
 from butterfly.streams import generator
 from butterfly.train import Recipe, train
-from tests.conftest import make_task
+from tests.conftest import Largest, make_task
 
 MODELS = [
     ("mlp-3x16", (1, 20)),
@@ -62,6 +62,14 @@ def test_every_axis_that_can_be_permuted_is_declared(name, shape):
         torch.testing.assert_close(after["logits"], before["logits"], rtol=1e-4, atol=1e-4)
         expected = torch.stack([h[:, p] for h, p in zip(before[layer], one[layer], strict=True)])
         torch.testing.assert_close(after[layer], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_permuting_makes_nothing_larger_than_the_networks():
+    model, theta = networks("mlp-3x16", (1, 20))
+    plant = planted(model.layout, 3)
+    with Largest() as largest:
+        align.permute(model.layout, theta, plant)
+    assert largest.bytes == theta.nbytes
 
 
 def test_a_residual_stream_has_one_permutation():
@@ -118,6 +126,17 @@ def test_units_that_never_vary_stay_where_they_are():
     assert same(found, align.identity(model.layout, 1))
 
 
+def test_small_variations_about_a_large_mean_keep_their_correlations_and_constant_units_have_none():
+    h = 1e6 + 0.01 * torch.randn(1, 400, 4, generator=generator("h"), dtype=torch.float64)
+    h[..., 0] = 0.1  # not a number of base two
+    moments = align._Moments.zeros(1, 4)
+    for some in h.split(150, dim=1):
+        moments.add(some, some)
+    expected = torch.zeros(4, 4, dtype=torch.float64)
+    expected[1:, 1:] = torch.corrcoef(h[0, :, 1:].T)
+    torch.testing.assert_close(moments.correlation()[0], expected, rtol=0, atol=1e-6)
+
+
 def test_two_narrow_layers_against_brute_force():
     """Against all 24 x 24 permutations: each found one is a local optimum, and with restarts mostly the global one."""
     model, theta = networks("mlp-2x4", (1, 6), count=12)
@@ -153,6 +172,17 @@ def test_restarts_never_lose_and_pairs_do_not_disturb_each_other():
         assert torch.equal(index, torch.cat([one.permutation[layer] for one in alone]))
     before = (a.double() * b.double()).sum(1)
     assert (once.objective > before).all()
+
+
+def test_restarts_find_more_in_a_network_of_two_layers():
+    """From the identity alone there is hardly anything to vary there: which of two layers comes first."""
+    model, theta = networks("mlp-2x16", (1, 20), count=20)
+    a, b = theta[:10], theta[10:]
+    once = align.weight_matching(model.layout, a, b)
+    found = align.weight_matching(model.layout, a, b, restarts=10)
+    assert (found.objective > once.objective + 1e-6).sum() >= 8
+    moved = align.permute(model.layout, b, found.permutation)
+    torch.testing.assert_close((a.double() * moved.double()).sum(1), found.objective)
 
 
 def test_a_destroyed_network_is_left_as_it_is():

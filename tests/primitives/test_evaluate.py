@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from butterfly import evaluate as module
-from butterfly.evaluate import calibration_error, evaluate, logits, outputs, predictions
-from tests.conftest import make_task
+from butterfly.evaluate import calibration_error, evaluate, features, logits, outputs, predictions
+from tests.conftest import Largest, make_task
 
 
 def of_confidence(*confidences):
@@ -35,6 +35,18 @@ def test_logits_in_blocks_are_those_of_the_model(model, task, in_small_blocks):
     torch.testing.assert_close(found, model.logits(theta, task.x))
     for row, member in enumerate(theta):
         torch.testing.assert_close(found[row], model.logits(member[None], task.x)[0])
+
+
+def test_a_layer_in_blocks_is_that_of_the_model_and_no_other_is_kept(model, task, monkeypatch):
+    theta = model.init([1, 2, 3, 4, 5])
+    whole = model.features(theta, task.x)
+    monkeypatch.setitem(module._MEMBERS, "cpu", 2)
+    monkeypatch.setitem(module._NUMBERS, "cpu", 64 * model.activations)
+    for layer, expected in whole.items():
+        with Largest() as largest:
+            found = features(model, theta, task.x, layer)
+        torch.testing.assert_close(found, expected)
+        assert largest.bytes == found.nbytes
 
 
 def test_logits_agree_with_predictions_and_with_the_loss(model, task, in_small_blocks):

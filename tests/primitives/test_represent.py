@@ -99,6 +99,27 @@ def test_faults_are_named():
         assert found.isnan().tolist() == [[False, True], [True, True]]
 
 
+@pytest.mark.parametrize("kernel", ["linear", "gaussian"])
+@pytest.mark.parametrize("debiased", [True, False])
+@pytest.mark.parametrize("value", [0.1, 1 / 3, 1e6 + 0.1])
+@pytest.mark.parametrize("examples", [9, 333])
+def test_constant_features_have_no_direction(kernel, debiased, value, examples):
+    """Also where their mean is off by a rounding, so that they seem to lie apart from it."""
+    constant = torch.full((examples, 3), value, dtype=torch.float64)
+    found = represent.cka([random(examples, 4), constant, 3 * constant[:, :1]], debiased, kernel)
+    assert found[0, 0] == pytest.approx(1)
+    assert found[1:].isnan().all()
+    assert found[:, 1:].isnan().all()
+    assert represent.shape_distances([random(examples, 4), constant])[0, 1].isnan()
+
+
+def test_examples_all_equally_far_apart_have_no_direction_once_the_diagonal_is_left_out():
+    apart = torch.eye(10)
+    found = represent.cka([random(10, 3), apart, 3 * apart])
+    assert found[1:].isnan().all()
+    assert represent.cka([random(10, 3), apart], debiased=False).isfinite().all()
+
+
 def test_disagreement_and_divergence_by_hand():
     a = torch.tensor([[[2.0, 0.0], [0.0, 1.0]]])
     b = torch.tensor([[[0.0, 2.0], [0.0, 3.0]]])
@@ -116,10 +137,10 @@ def test_disagreement_and_divergence_by_hand():
 # --- Gaussian kernel -------------------------------------------------------------------------------------------------
 
 
-def gaussian_gram(x, width_of=None):
+def gaussian_gram(x):
     """`exp(-|x - y|^2 / s^2)`, `s` the median of the distances: one of them, as 30 examples have an odd number."""
     distances = pdist(x.numpy())
-    return np.exp(-((squareform(distances) / np.median(pdist(x[:width_of].numpy()))) ** 2))
+    return np.exp(-((squareform(distances) / np.median(distances)) ** 2))
 
 
 def centred(gram):
@@ -165,14 +186,28 @@ def test_linear_cka_is_the_default_and_the_textbook_formula(debiased, centring):
         np.testing.assert_allclose(expected, textbook(x, y), rtol=1e-10)
 
 
-def test_the_first_examples_set_the_width_of_the_kernel(monkeypatch):
-    monkeypatch.setattr(represent, "_MEDIAN_OF", 10)  # 45 pairs
-    x, y = random(30, 5), random(30, 8)
-    x[10:] *= 3  # the others are farther apart
-    expected = cosine(*(centred(gaussian_gram(z, 10)) for z in (x, y)))
-    found = represent.cka([x, y], debiased=False, kernel="gaussian")[0, 1]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
-    assert abs(expected - cosine(*(centred(gaussian_gram(z)) for z in (x, y)))) > 1e-3
+def near_and_far(half):
+    """Two representations whose second half of examples lies ten times as far apart as the first."""
+    x, y = random(2 * half, 5), random(2 * half, 8)
+    x[half:] *= 10
+    return x, y
+
+
+def test_the_order_of_the_examples_does_not_change_gaussian_cka():
+    x, y = near_and_far(500)
+    found = represent.cka([x, y, x.square()], kernel="gaussian")
+    backwards = represent.cka([x.flip(0), y.flip(0), x.flip(0).square()], kernel="gaussian")
+    torch.testing.assert_close(backwards, found, rtol=1e-9, atol=1e-12)
+
+
+def test_a_random_sample_sets_the_width_of_the_kernel_for_many_examples(monkeypatch):
+    x, _ = near_and_far(500)
+    z = x.square()
+    whole = cosine(*(u_centred(gaussian_gram(points)) for points in (x, z)))
+    monkeypatch.setattr(represent, "_MEDIAN_OF", 250)
+    some = represent.cka([x, z], kernel="gaussian")
+    assert float(some[0, 1]) == pytest.approx(whole, abs=0.03)  # 0.11 lower from the first 250
+    assert torch.equal(represent.cka([x, z], kernel="gaussian"), some)
 
 
 @settings(max_examples=25, deadline=None)

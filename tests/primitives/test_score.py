@@ -17,6 +17,7 @@ from scipy.spatial.distance import jensenshannon
 from butterfly import evaluate, models, score
 from butterfly.score import LOGGED, MEASURES, SCORES, ScoreLogger, agreement, c_score, difficulty, memorization
 from butterfly.streams import generator
+from tests.conftest import Largest
 
 README = Path(__file__).parents[2] / "README.md"
 RIGHT, WRONG = [1.0, 0.0], [0.0, 1.0]  # logits of an example of class 0
@@ -408,7 +409,7 @@ def test_a_saved_state_is_a_copy_on_both_ways():
         ([1, 2, 4], [0, 1, 0], 1, {}, "this state has key"),
         ([2, 1, 3], [1, 0, 0], 1, {}, "this state has key"),
         ([1, 2, 3], [0, 1, 0], 2, {}, "this state has networks 1, the logger 2"),
-        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 2"),
+        ([1, 2, 3], [0, 1, 0], 1, {"version": 0}, "this state has version 0, the logger 3"),
         ([1, 2, 3], [0, 1, 0], 1, {"version": None}, "this state has version None"),
     ],
 )
@@ -443,15 +444,17 @@ FAULTS = [
     ({"logits": torch.zeros(1, 1, 2, 3)}, r"logits have shape \(1, 1, 2, 3\)"),
     ({"logits": torch.zeros(2, 3).long()}, "of floats"),
     ({"logits": torch.zeros(2, 2)}, "logits of 2 classes for labels up to 2"),
+    ({"logits": torch.tensor([[-math.inf, 0, 0], [0, 1, 0]])}, "none may be the label's"),
+    ({"logits": torch.tensor([[0, -math.inf, -math.inf], [0, 1, 0]])}, "two must be left"),
     ({"ids": [10, 21]}, r"unknown ids \[21\]: the logger was made without them"),
     ({"ids": [-5, 99]}, r"unknown ids \[-5, 99\]"),
-    ({"ids": [10, 10], "labels": [0, 0]}, "an id stands twice in one call"),
-    ({"ids": [[10], [20]]}, r"ids must be one row of whole numbers, not \(2, 1\)"),
+    ({"ids": [[10], [20]]}, r"ids must be one row of whole numbers or strings, not \(2, 1\)"),
     ({"ids": [10.0, 20.0]}, "ids must be one row of whole numbers"),
+    ({"ids": ["10", "20"]}, r"unknown ids \['10', '20'\]"),
     ({"ids": [10]}, "these labels are not those that the logger was made with"),
     ({"labels": [0, 2]}, "were examples relabelled"),
     ({"labels": [1, 0]}, "were examples relabelled"),
-    ({"labels": [0.0, 1.0]}, "labels must be one row of whole numbers, not .* of torch.float32"),
+    ({"labels": [0.0, 1.0]}, "labels must be one row of whole numbers, not .* of float64"),
     ({"features": torch.full((2, 4), math.nan)}, "features are not finite"),
     ({"features": torch.zeros(3, 4)}, r"features have shape \(3, 4\)"),
     ({"features": torch.zeros(2)}, r"features have shape \(2,\)"),
@@ -468,6 +471,37 @@ def test_faulty_looks_are_named_and_not_logged(fault, message, looks):
     with pytest.raises(ValueError, match=message):
         logger.log(**GOOD | fault)
     same_state(logger.state_dict(), before)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_probabilities_are_refused_and_their_logarithms_are_not(dtype):
+    z, y = random(50, 10), torch.arange(50) % 10
+    logger, expected = ScoreLogger(range(50), y), ScoreLogger(range(50), y)
+    with pytest.raises(ValueError, match="these logits are probabilities"):
+        logger.log(range(50), z.to(dtype).softmax(1), y)
+    assert logger.state_dict().keys() == ScoreLogger(range(50), y).state_dict().keys()
+    logger.log(range(50), z.softmax(1).log(), y)
+    expected.log(range(50), z, y)
+    for name, values in expected.scores(["loss.mean", "el2n.last", "entropy.mean"]).items():
+        torch.testing.assert_close(logger.scores()[name], values)
+
+
+def test_a_number_of_classes_that_changes_is_refused_and_not_logged():
+    logger, other = ScoreLogger([10, 20, 30], [0, 1, 2]), ScoreLogger([10, 20, 30], [0, 1, 2])
+    logger.log(**GOOD)
+    other.log([30], torch.zeros(1, 5), [2])
+    before = logger.state_dict()
+    with pytest.raises(ValueError, match="logits of 4 classes, so far 3"):
+        logger.log(**GOOD | {"logits": torch.zeros(2, 4)})
+    with pytest.raises(ValueError, match="logits of 5 classes, so far 3"):
+        logger.merge(other.state_dict())
+    with pytest.raises(ValueError, match="logits of 4 classes, so far 3"):
+        logger.watch(models.build("mlp-1x8", (1, 6), 4), torch.zeros(1, 112), torch.zeros(3, 1, 6))
+    same_state(logger.state_dict(), before)
+    again = ScoreLogger([10, 20, 30], [0, 1, 2])
+    again.load_state_dict(before)
+    with pytest.raises(ValueError, match="so far 3"):
+        again.log(**GOOD | {"logits": torch.zeros(2, 4)})
 
 
 def test_features_of_another_width_are_refused_and_not_logged():
@@ -533,6 +567,202 @@ def test_examples_without_features_do_not_spoil_the_prototypes_of_others():
 
 
 # --- what is accepted ------------------------------------------------------------------------------------------------
+
+
+def test_precisions_may_mix():
+    """What is logged first says in which precision means are kept."""
+    y, orders = torch.arange(40) % 3, [(torch.float32, torch.float64), (torch.float64, torch.bfloat16, torch.float32)]
+    for kinds in orders:
+        mixed, exact = ScoreLogger(range(40), y), ScoreLogger(range(40), y)
+        for look, kind in enumerate(kinds):
+            z, h = (random(40, n, name=f"{look}").to(kind) for n in (3, 6))
+            mixed.log(range(40), z, y, h)
+            exact.log(range(40), z.double(), y, h.double())
+        assert mixed.state_dict()["mean"].dtype == mixed.state_dict()["features"].dtype == kinds[0]
+        pd.testing.assert_frame_equal(mixed.table(), exact.table(), rtol=1e-5, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_looks_inside_and_outside_of_inference_mode_may_mix(first, watched):
+    model, theta, x, watching = watched
+    logger, plain = ScoreLogger(range(4), [0, 1, 0, 1]), ScoreLogger(range(4), [0, 1, 0, 1])
+    for look in range(3):
+        z, h = random(4, 2, name=f"{look}"), random(4, 3, name=f"{look}")
+        plain.log(range(4), z, [0, 1, 0, 1], h)
+        with torch.inference_mode((look % 2 == 0) == first):
+            logger.log(range(4), z + 0, [0, 1, 0, 1], h + 0)
+            watching.watch(model, theta + 0, x + 0)
+    same_state(logger.state_dict(), plain.state_dict())
+    assert (watching.table()["looks"] == 3).all()
+    loaded, merged = ScoreLogger(range(4), [0, 1, 0, 1]), ScoreLogger(range(4), [0, 1, 0, 1])
+    with torch.inference_mode():
+        loaded.load_state_dict(logger.state_dict())
+        merged.merge(logger.state_dict())
+    for again in (loaded, merged, plain):
+        again.log(range(4), z, [0, 1, 0, 1], h)
+    for again in (loaded, merged):
+        same_state(again.state_dict(), plain.state_dict())
+
+
+def test_an_example_that_stands_twice_in_a_batch_is_looked_at_twice():
+    """As a sampler with replacement gives them: as if each had come in a batch of its own."""
+    draw, y = np.random.default_rng(0), torch.arange(35) % 3
+    together, alone = ScoreLogger(range(35), y, 2), ScoreLogger(range(35), y, 2)
+    for look in range(6):
+        some = torch.from_numpy(draw.choice(35, 90, p=np.arange(35) / 595))
+        z, h = random(2, 90, 3, name=f"{look}"), random(2, 90, 4, name=f"{look}")
+        together.log(some, z, y[some], h)
+        for place, example in enumerate(some):
+            alone.log(example[None], z[:, [place]], y[example, None], h[:, [place]])
+    assert together.table()["looks"].max() > 12
+    assert together.table()["looks"].sum() == 2 * 6 * 90
+    same_state(together.state_dict(), alone.state_dict())
+
+
+def test_ids_may_be_strings_and_columns_of_a_table():
+    names = ["cat/7.png", "dog/1.png", "cat/2.png", "7"]
+    frame = pd.DataFrame({"id": names, "label": [0, 1, 0, 1]}, index=[9, 8, 7, 6])
+    frame = frame.assign(number=[7, 1, 2, 70])
+    z = random(4, 2)
+    strings = ScoreLogger(frame["id"], frame["label"])
+    numbers = ScoreLogger(frame["number"], frame["label"])
+    for some in ([2, 0], [1, 3]):
+        part = frame.iloc[some]
+        strings.log(part["id"], z[some], part["label"])
+        strings.log(tuple(part["id"]), pd.DataFrame(z[some].numpy()), part["label"].tolist())
+        for _ in range(2):
+            numbers.log(part["number"], z[some], part["label"])
+    table = strings.table()
+    assert table.index.tolist() == names
+    assert table.index.name == "id"
+    pd.testing.assert_frame_equal(table.reset_index(drop=True), numbers.table().reset_index(drop=True))
+    with pytest.raises(ValueError, match=r"unknown ids \['cow'\]"):
+        strings.log(["7", "cow"], z[:2], [1, 1])
+    with pytest.raises(ValueError, match=r"unknown ids \[7\]"):
+        strings.log([7], z[:1], [1])
+    with pytest.raises(ValueError, match="ids must be one row of whole numbers or strings"):
+        ScoreLogger(["a", None], [0, 1])
+    other = ScoreLogger([7, 1], [0, 1])
+    with pytest.raises(ValueError, match="this state has key"):
+        other.load_state_dict(ScoreLogger(["7", "1"], [0, 1]).state_dict())
+
+
+def test_masked_classes_count_for_nothing():
+    """As if the network had no such classes: with the others in a logger that does not know of them."""
+    y, left = torch.arange(30) % 3, [0, 2, 5]
+    z = random(30, 3)
+    masked = torch.full((30, 6), -math.inf, dtype=torch.float64)
+    masked[:, left] = z
+    some, every = ScoreLogger(range(30), torch.tensor(left)[y]), ScoreLogger(range(30), y)
+    for _ in range(2):
+        some.log(range(30), masked, torch.tensor(left)[y])
+        every.log(range(30), z, y)
+    expected = every.table().drop(columns="label")
+    assert expected.notna().all(axis=None)
+    pd.testing.assert_frame_equal(some.table().drop(columns="label"), expected, rtol=1e-12)
+
+
+def test_mean_accuracies_are_shares_of_looks_to_the_last_bit():
+    """As running means, equal shares of right answers would differ by the order of the answers."""
+    draw, logger = np.random.default_rng(0), ScoreLogger(range(400), [0] * 400)
+    right = torch.from_numpy(draw.integers(0, 2, (10, 400)))
+    for look in right:
+        logger.log(range(400), torch.tensor([WRONG, RIGHT])[look], [0] * 400)
+    found = logger.scores()["accuracy.mean"][0]
+    assert torch.equal(found, right.sum(0) / 10)
+    assert found.unique().numel() <= 11
+
+
+def split_looks(draw, batches):
+    """A logger that saw all batches, and one that a later one was merged into; ids, labels and two networks."""
+    y = np.arange(40) % 3
+    whole, first, second = (ScoreLogger(range(40), y, 2) for _ in range(3))
+    cut = draw.integers(0, batches + 1)
+    for k in range(batches):
+        some = draw.permutation(40)[: draw.integers(1, 41)]
+        z, h = (torch.from_numpy(draw.normal(0, 2, (2, len(some), n))) for n in (3, 5))
+        for logger in (whole, first if k < cut else second):
+            logger.log(some, z, y[some], h if k % 2 else None)
+    return whole, first, second
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), batches=st.integers(1, 9))
+def test_merged_is_logged_one_after_the_other(seed, batches):
+    """Wherever the looks are cut in two; examples have different numbers of looks on either side, or none."""
+    whole, first, second = split_looks(np.random.default_rng(seed), batches)
+    before = second.state_dict()
+    first.merge(before)
+    same_state(second.state_dict(), before)
+    counts = ("looks", "correct", "forgotten", "first", "since", "last")
+    merged, expected = first.state_dict(), whole.state_dict()
+    same_state({name: merged[name] for name in counts}, {name: expected[name] for name in counts})
+    pd.testing.assert_frame_equal(first.table(), whole.table(), rtol=1e-9, atol=1e-9)
+
+
+def test_processes_that_share_out_every_epoch_are_merged_epoch_by_epoch():
+    y, whole, merged = torch.arange(12) % 2, ScoreLogger(range(12), torch.arange(12) % 2), None
+    merged = ScoreLogger(range(12), y)
+    for epoch in range(5):
+        z = random(12, 2, name=f"{epoch}").float()
+        whole.log(range(12), z, y)
+        for part in torch.randperm(12, generator=generator("part", epoch)).split(5):
+            process = ScoreLogger(range(12), y)
+            process.log(part, z[part], y[part])
+            merged.merge(process.state_dict())
+    same_state(merged.state_dict(), whole.state_dict())
+
+
+def test_a_state_that_does_not_fit_is_not_merged(watched):
+    model, theta, x, logger = watched
+    logger.watch(model, theta, x)
+    before = logger.state_dict()
+    for state in (ScoreLogger([1], [0]).state_dict(), before | {"version": 2}, before | {"networks": 4}):
+        with pytest.raises(ValueError, match="they do not match"):
+            logger.merge(state)
+    one, other = (ScoreLogger([1, 2], [0, 1]) for _ in range(2))
+    for some, width in ((one, 3), (other, 4)):
+        some.log([1, 2], random(2, 2), [0, 1], random(2, width))
+    held = one.state_dict()
+    with pytest.raises(ValueError, match="4 features an example, so far 3"):
+        one.merge(other.state_dict())
+    same_state(one.state_dict(), held)
+    nothing = ScoreLogger(logger.ids, logger.labels, 5)
+    logger.merge(nothing.state_dict())
+    same_state(logger.state_dict(), before)
+    nothing.merge(before)
+    same_state(nothing.state_dict(), before)
+
+
+def test_a_network_that_was_lost_in_one_logger_is_lost_when_they_are_merged(watched):
+    model, theta, x, logger = watched
+    other = ScoreLogger(logger.ids, logger.labels, 5)
+    logger.watch(model, theta, x)
+    theta[2, 0] = torch.nan
+    other.watch(model, theta, x)
+    logger.merge(other.state_dict())
+    assert logger.scores(["loss.mean"])["loss.mean"].isnan().all(1).tolist() == [False, False, True, False, False]
+
+
+# --- what it costs ---------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_88_bytes_an_example_and_network_whatever_is_logged_or_read(monkeypatch):
+    monkeypatch.setattr(score, "_NUMBERS", 1000)
+    y = torch.arange(5000) % 3
+    logger, z = ScoreLogger(range(5000), y, 4), random(4, 5000, 3).float()
+    logger.log(range(5000), z, y)
+    state = [value for value in logger.state_dict().values() if torch.is_tensor(value)]
+    assert sum(value.nbytes for value in state) == 88 * 4 * 5000 + 4
+    with Largest() as largest:
+        logger.log(range(5000), z, y)
+    assert largest.bytes <= 5000 * 8  # an index of the examples, not a copy of what is kept
+    found = logger.scores(["loss.mean", "el2n.last"])
+    assert list(found) == ["loss.mean", "el2n.last"]
+    for name, values in logger.scores().items():
+        assert name not in found or torch.equal(values, found[name])
+    with pytest.raises(ValueError, match=r"no such scores here: el2n\.early, prototype; there are accuracy\.mean, "):
+        logger.scores(["prototype", "el2n.early", "loss.mean"])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -662,7 +892,19 @@ def test_where_classes_are_clusters_labels_make_no_difference():
     assert alone.dtype == h.dtype
     torch.testing.assert_close(alone, own, rtol=1e-6, atol=1e-9)
     assert (score.self_prototype_distance(h, clusters=1) > 10).all()
-    torch.testing.assert_close(score.self_prototype_distance(h[:20]), torch.zeros(20).double(), atol=1e-5, rtol=0)
+
+
+def test_no_more_examples_than_centroids_have_no_distance_from_them():
+    """Each would be its own centroid, and rounding alone would rank them."""
+    h = random(31, 5)
+    for count, cluster in ((12, 30), (30, 30), (3, 3)):
+        assert score.self_prototype_distance(h[:count], cluster).isnan().all()
+    assert score.self_prototype_distance(h, clusters=30).isfinite().all()
+    logger = ScoreLogger(range(31), [0] * 31)
+    for some in (range(20), range(20, 31)):
+        logger.log(some, random(len(some), 2), [0] * len(some), h[some])
+        assert logger.scores()["prototype"][0, some].isfinite().all()
+        assert logger.table()["prototype.self"].notna().all() == (some[-1] == 30)
 
 
 def test_clusters_are_thirty_by_default_and_the_same_every_time():
@@ -676,11 +918,11 @@ def test_clusters_are_thirty_by_default_and_the_same_every_time():
 
 
 def test_prototypes_belong_to_the_last_features_of_each_network():
-    y = torch.tensor([0, 1, 0, 1])
-    logger = ScoreLogger([4, 3, 2, 1], y, networks=2)
-    last = random(2, 4, 5, name="last")
-    for h in (random(2, 4, 5), last):
-        logger.log([4, 3, 2, 1], random(2, 4, 2), y, h)
+    y = torch.arange(40) % 2
+    logger = ScoreLogger(range(40), y, networks=2)
+    last = random(2, 40, 5, name="last")
+    for h in (random(2, 40, 5), last):
+        logger.log(range(40), random(2, 40, 2), y, h)
     logger.log([1, 4], random(2, 2, 2), [1, 0])  # without features: those stay
     found = logger.scores()
     for row in range(2):

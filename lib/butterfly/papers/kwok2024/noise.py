@@ -131,11 +131,11 @@ def measure_course(bench: Bench) -> Arrays:
 
     def look(now: Snapshot) -> None:
         logger.watch(bench.model, now.theta, x)
-        scores = {name: values.cpu().numpy() for name, values in logger.scores().items()}
-        values = (scores["confidence.last"], scores["confidence.mean"])
+        names = ("confidence.last", "confidence.mean", "accuracy.last")
+        *values, answers = (scores.cpu().numpy() for scores in logger.scores(names).values())
         halves = (slice(None, count), slice(count, None))
         found.append([[_agreement(v[:, half]) for v in values] for half in halves])
-        right.append(scores["accuracy.last"][:, :count].mean(1))
+        right.append(answers[:, :count].mean(1))
 
     steps = frozenset(look_steps(bench.recipe, bench["looks"]))
     train(bench.model, task, bench.recipe, seeds, observers=[Observer("look", look, steps)])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from butterfly import data, models, probe
 from butterfly.data import Data
-from butterfly.evaluate import evaluate, logits
+from butterfly.evaluate import evaluate, features, logits
 from butterfly.models import Model
 from butterfly.score import ScoreLogger, agreement, prototype_distance, self_prototype_distance
 from butterfly.streams import generator
@@ -176,7 +177,7 @@ def measure_scores(bench: Bench) -> Arrays:
         for variance in vog:
             variance.look(model, now.theta, x, y)
         if now.step == steps[looks // EARLY - 1]:
-            found["el2n.early"] = logger.scores()["el2n.last"]
+            found["el2n.early"] = logger.scores(["el2n.last"])["el2n.last"]
             if probed:
                 found["grand"], found["grand.last_layer"] = probe.gradient_norms(model, now.theta, x, y)
 
@@ -205,11 +206,17 @@ def _probed(model: Model, theta: Tensor, x: Tensor, y: Tensor, seeds: Sequence[i
 
 def _of_layers(model: Model, row: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Two prediction depths and two prototype distances of one network `row [1, P]`; NaN if it diverged `[4, N]`."""
-    hidden = [h[0].flatten(1) for h in model.features(row, x).values()]
-    if not all(bool(torch.isfinite(h).all()) for h in hidden):
+    names = list(model.features(row, x[:1]))
+
+    def layer(name: str) -> Tensor:
+        return features(model, row, x, name)[0].flatten(1)
+
+    # Layers are computed again for each use: on many images, memory does not hold all of them.
+    if not all(bool(torch.isfinite(layer(name)).all()) for name in names):
         return torch.full((4, len(x)), torch.nan, device=x.device)
-    depths = probe.prediction_depth([x, *hidden], y, hidden[-1].argmax(1))
-    return torch.stack([*depths, prototype_distance(hidden[-2], y), self_prototype_distance(hidden[-2])])
+    depths = probe.prediction_depth(chain([x], map(layer, names)), y, layer(names[-1]).argmax(1))
+    last = layer(names[-2])
+    return torch.stack([*depths, prototype_distance(last, y), self_prototype_distance(last)])
 
 
 def _accuracies(model: Model, theta: Tensor, task: Data) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from butterfly import data, models, prune, reliability
 from butterfly.data import Data
 from butterfly.data.human import human_file, vote_counts, wrong_votes
-from butterfly.evaluate import evaluate, logits
+from butterfly.evaluate import evaluate, features, logits
 from butterfly.models import Model
 from butterfly.papers.kwok2024 import PAPER, people, score_runs
 from butterfly.papers.kwok2024.people import BATCH, found_by
@@ -206,7 +206,8 @@ def _every_score(bench: Bench, task: Data, seeds: list[int]) -> Arrays:
 
 def _prototypes(model: Model, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
     """Distance `[R, N]` of the last hidden layer from the mean of its class, one network after another."""
-    hidden = (list(model.features(row, x).values())[-2][0].flatten(1) for row in theta.split(1))
+    last = list(model.features(theta[:1], x[:1]))[-2]
+    hidden = (features(model, row, x, last)[0].flatten(1) for row in theta.split(1))
     return torch.stack([prototype_distance(h, y) for h in hidden])
 
 
@@ -333,7 +334,7 @@ def measure_images(bench: Bench) -> Arrays:
 
     observer = Observer("look", look, frozenset(look_steps(bench.recipe, bench["looks"])))
     run = train(model, task, bench.recipe, seeds, observers=[observer])
-    of_train, of_test = (logger.scores()[SCORE].cpu().numpy() for logger in loggers)
+    of_train, of_test = (logger.scores([SCORE])[SCORE].cpu().numpy() for logger in loggers)
     accuracy = 1 - evaluate(model, run.theta, task.x_test, task.y_test)[1].cpu().numpy()
     labels = {"label": task.y.cpu().numpy(), "label_test": task.y_test.cpu().numpy()}
     return {"train": of_train, "test": of_test, "accuracy": accuracy, "rows": rows.numpy(), **labels}
