@@ -135,8 +135,8 @@ averaged in. Intervals are over the seeds of one draw of the data, unless the id
 
 _CONFIRMED = """Every claim was worked out on an exploration and written down in
 [registered.json](figures/reference/registered.json) before the run told here, whose seeds, from 1,000,000 or later on,
-had not been looked at. {same} of {count} verdicts are those of the exploration; *registered* says whether a claim was judged
-exactly as written down."""
+had not been looked at. {same} of {count} verdicts are those of the exploration; *registered* says whether a claim was
+judged exactly as written down."""
 _EXPLORED = """The run told here is the exploration, on which claims were worked out. None of them has been confirmed
 yet on seeds that nobody had looked at."""
 
