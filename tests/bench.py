@@ -65,6 +65,32 @@ def plain_loop(task: Data, networks: int = 2, steps: int = 100) -> Callable[[], 
     return run
 
 
+def vmapped(task: Data, members: int, steps: int = 40) -> Callable[[], int]:
+    """What one would write today: the plain network as a function, its gradient by `vmap` over stacked parameters."""
+    layers = [m for i, o in pairwise(WIDTHS) for m in (nn.Linear(i, o), nn.ReLU())]
+    net = nn.Sequential(nn.Flatten(), *layers[:-1])
+
+    def loss(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(torch.func.functional_call(net, parameters, (x,)), y)
+
+    gradients = torch.func.vmap(torch.func.grad(loss), in_dims=(0, None, None))  # twins: they share the minibatch
+
+    def run() -> int:
+        theta = {n: p.detach().expand(members, *p.shape).clone() for n, p in net.named_parameters()}
+        velocity = [torch.zeros_like(p) for p in theta.values()]
+        order = torch.randperm(len(task.y), generator=generator("order", 0))
+        for step in range(steps):
+            at = order[step % 60 * BATCH :][:BATCH]
+            with torch.no_grad():
+                found = gradients(theta, task.x[at], task.y[at])
+                torch._foreach_mul_(velocity, 0.9)
+                torch._foreach_add_(velocity, list(found.values()))
+                torch._foreach_add_(list(theta.values()), velocity, alpha=-0.1)
+        return members * steps
+
+    return run
+
+
 class GraphMLP(MLP):
     """The same stack with its gradient left to autograd, to see what writing it out gains."""
 
@@ -249,6 +275,110 @@ def scores(task: Data) -> None:
         print(f"{name:60}{loop:8.2f} s{ours:8.2f} s{loop / ours:8.1f} times")
 
 
+class HandNorm(nn.Module):
+    """Normalisation over channels as one writes it by hand."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.gain, self.bias = nn.Parameter(torch.ones(channels, 1, 1)), nn.Parameter(torch.zeros(channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(1, keepdim=True)
+        return centred / (centred.square().mean(1, keepdim=True).sqrt() + 1e-7) * self.gain + self.bias
+
+
+class LastNorm(nn.LayerNorm):
+    """The same by `nn.LayerNorm`, for images whose channels come last in memory."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class Block(nn.Module):
+    """Two convolutions and what goes past them."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, norm: Callable[[int], nn.Module]):
+        super().__init__()
+        first = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        second = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.inner = nn.Sequential(first, norm(outputs), nn.ReLU(), second, norm(outputs))
+        past = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+        self.past = nn.Identity() if inputs == outputs else nn.Sequential(past, norm(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.inner(x) + self.past(x))
+
+
+def plain_resnet(depth: int, width: int, norm: Callable[[int], nn.Module]) -> nn.Module:
+    layers, channels = [nn.Conv2d(3, width, 3, 1, 1, bias=False), norm(width), nn.ReLU()], width
+    for stage in range(3):
+        for block in range((depth - 2) // 6):
+            layers.append(Block(channels, width << stage, 2 if stage and not block else 1, norm))
+            channels = width << stage
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, 10))
+
+
+def plain_cnn(depth: int, width: int) -> nn.Module:
+    kernels = [(3, width, 5), *[(width, width, 3)] * (depth - 1)]
+    layers = [m for i, o, k in kernels for m in (nn.Conv2d(i, o, k, 2, 1), nn.ReLU())]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(16 * width, 10))
+
+
+def image_loop(net: nn.Module, task: Data, batch: int, last: bool, half: bool = False) -> Callable[[], int]:
+    """One update after another; `last`: with the channels of a pixel side by side; `half`: in bfloat16."""
+    form = torch.channels_last if last else torch.contiguous_format
+    net = net.to(memory_format=form)
+    optimizer, places = torch.optim.SGD(net.parameters(), 0.05, momentum=0.9), iter(range(10**9))
+
+    def run() -> int:
+        at = torch.arange(batch) + next(places) * batch % (len(task.y) - batch)
+        x = task.x[at].contiguous(memory_format=form)
+        optimizer.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            loss = F.cross_entropy(net(x), task.y[at])
+        loss.backward()
+        optimizer.step()
+        return 1
+
+    return run
+
+
+def image_stack(name: str, task: Data, batch: int, twins: int) -> Callable[[], int]:
+    """A parent and its twins; a unit is an update of one network."""
+    model, forks = models.build(name, task.input_shape, 10), [Fork(0, 0, Kick(0.01, draw=k)) for k in range(twins)]
+
+    def run() -> int:
+        train(model, task, Recipe(steps=2, batch_size=batch, lr=0.05), [0], forks)
+        return 2 * (1 + twins)
+
+    return run
+
+
+def convolutions(batch: int = 128) -> None:
+    """Convolutional networks on images of 32 x 32, against plain loops."""
+    random = generator("bench images")
+    x, y = torch.randn(1000, 3, 32, 32, generator=random), torch.randint(10, (1000,), generator=random)
+    task = Data("random", x, y, x[:10], y[:10], 10, torch.arange(1000))
+    print(f"\none update of one convolutional network, batch {batch}, images of 32 x 32; times against the stack")
+    for name in ("resnet8-16", "resnet20-16", "cnn-3x16"):
+        if name == "cnn-3x16":
+            loops = {"plain": (plain_cnn(3, 16), False), "channels last": (plain_cnn(3, 16), True)}
+        else:
+            depth, width = map(int, name.removeprefix("resnet").split("-"))
+            loops = {
+                "norm by hand": (plain_resnet(depth, width, HandNorm), False),
+                "nn.LayerNorm, channels last": (plain_resnet(depth, width, LastNorm), True),
+                "the same in bfloat16": (plain_resnet(depth, width, LastNorm), True, True),
+                "no norm at all (another network)": (plain_resnet(depth, width, lambda _: nn.Identity()), True),
+            }
+        contestants = {label: image_loop(net, task, batch, *how) for label, (net, *how) in loops.items()}
+        contestants["stack of a parent and 3 twins"] = image_stack(name, task, batch, 3)
+        seconds = medians(contestants)
+        ours = seconds["stack of a parent and 3 twins"]
+        for label, value in seconds.items():
+            print(f"{f'{name}, {label}':60}{1000 * value:8.1f} ms{value / ours:8.2f} times")
+
+
 def mnist_like() -> tuple[Data, str]:
     """6,000 training and 1,000 test images of MNIST from `BUTTERFLY_DATA`, or random ones of its shape."""
     if os.environ.get("BUTTERFLY_DATA"):
@@ -270,8 +400,10 @@ def main() -> None:
             "plain PyTorch loop, one network after another": plain_loop(task),
             "stack of 16, autograd": stack(task, 16, 16, GraphMLP),
             "stack of 16, gradient written out": stack(task, 16, 16),
+            "stack of 64, gradient written out": stack(task, 64, 64),
             "stack of 128 in blocks of 16, written out": stack(task, 128, 16),
             "stack of 128 in blocks of 64, written out": stack(task, 128, 64),
+            "vmap(grad) of 64 twins": vmapped(task, 64),
             "products": products(),
         }
     )
@@ -282,6 +414,7 @@ def main() -> None:
     print(f"{'':48}{'steps/s a member':>18}{'times plain':>13}{'of products':>13}")
     for name, value in seconds.items():
         print(f"{name:48}{1 / value:18.0f}{plain / value:13.2f}{flops / value / peak:13.0%}")
+    convolutions()
     comparisons(task)
     scores(task)
     pairs = []

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
+import ctypes
 import os
 import signal
 import statistics
@@ -247,8 +248,24 @@ def prepare() -> None:
     """
     torch.set_num_threads(1)
     threadpool_limits(1)
+    # Numbers below 1e-38, which the momentum of units that died comes to, make products hundreds of times as slow.
+    torch.set_flush_denormal(True)
+    _keep_memory()
     if torch.cuda.is_available():
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # costs time, and nothing here reads such memory
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+
+
+def _keep_memory() -> None:
+    """Let the C library keep what is freed: giving back and taking anew the tensors of every step costs much of it."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):  # another C library than that of GNU
+        return
+    mallopt(_MMAP_THRESHOLD, 1 << 25)  # the most it takes: larger tensors still come from the system
+    mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
