@@ -85,7 +85,7 @@ longer = 5.0
 restarted_step = 0.03
 restarted_steps = 300
 lazier = 10.0
-levels = [0.5, 0.4]
+levels = [0.5, 0.45]
 looks = 20
 examples = 50
 strengths = [5.0, 6.0, 7.0, 8.0, 9.0]
@@ -104,15 +104,15 @@ score_steps = 60
 shares = [0.1, 0.3, 0.5]
 bins = 10
 accuracies = [0.4, 0.6, 0.8]
-real_levels = [1.5, 1.0]
+real_levels = [1.5, 1.2]
 wrong_steps = 100
 wrong = 0.15
 wrong_accuracies = [0.6, 0.7]
-wrong_levels = [1.5, 1.3]
+wrong_levels = [1.5, 1.4]
 tinted = "digits-scaled"
 tinted_steps = 150
 agreement = 0.9
-colour_levels = [0.25, 0.22]
+colour_levels = [0.3, 0.25]
 
 # %% [markdown]
 # ## Train
