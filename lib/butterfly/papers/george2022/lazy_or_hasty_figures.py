@@ -191,11 +191,9 @@ def laziness(tables: Tables) -> Drawn:
         axis.invert_xaxis()
         axis.set(xlabel="mean training loss", ylabel=label)
         axis.legend(title="output scale", fontsize="x-small", title_fontsize="x-small")
-    logs = apart(tables, "places")
-    if len(logs):  # else no seed has networks that all came so far
-        ratios = np.exp(logs.xs(1.0, level="pace")).unstack("scale")
-        _at_levels(axes[2], ratios, intervals.geometric_mean, scales)
-        _log_axis(axes[2])
+    logs = apart(tables, "places").xs(1.0, level="pace")
+    _at_levels(axes[2], np.exp(logs).unstack("scale"), intervals.geometric_mean, scales)
+    _log_axis(axes[2])
     axes[2].set(xlabel="output scale", ylabel="loss of hard over easy places")
     shown = _draw_controls(axes[3], tables)
     figure.suptitle(f"How lazy is lazy? ({scope(usual)})")
@@ -290,10 +288,7 @@ def _draw_controls(axis: Axes, tables: Tables) -> pd.DataFrame:
     ):
         axis.plot([], [], color=color, marker="o", label=what)
         for place, reading in enumerate(READINGS):
-            logs = apart(tables, reading)
-            if logs.empty:
-                continue
-            ratio = np.exp(how(tables, logs))
+            ratio = np.exp(how(tables, apart(tables, reading)))
             _point(axis, place + shift, ratio, color, intervals.geometric_mean)
             shown.append(ratio.rename("ratio").reset_index().assign(reading=reading, what=what))
     axis.set_xticks(range(len(READINGS)), list(READINGS))
