@@ -229,7 +229,7 @@ study.show("f", figures.laziness)
 # At output scale 100 the kernel stays, but by the last level a few units in a hundred have switched; networks ten times
 # as lazy bring the same order of examples within 5 %. (A seed of which a network never comes to the last loss is left
 # out. Where more than a tenth are missing, LH01 to LH01c and LH06 to LH06d are void; an earlier form of these claims
-# was void for one network of 240, which is why this run has seeds from two million.) Steps half as large bring easy and
+# was void for one network of 240, which is why this run has seeds from three million.) Steps half as large bring easy and
 # hard examples closer together, with scores by about 7 % (LH03d contradicted). That is less than what learning features
 # does, but not nothing: with ever smaller steps a smaller effect must be expected than the one measured. Lazy networks
 # were not run with smaller steps.
