@@ -9,11 +9,12 @@
 # > trained with the same loss, do about as well as recurrent ones; they cost less; and with enough context they model
 # > what belongs together in time.
 #
-# **In short**: on made-up utterances they do not. Convolutional networks that see enough of the utterance at once make as many errors as a
-# recurrent one with as many parameters (CT01 supported, CT01b supported), and an update costs half as much here (CT02 supported). What they need
-# is context: symbol errors fall with the receptive field (CT03 supported), and of networks that see equally far the
-# deepest and the shallowest differ little (CT03b supported). That convolutions would need fewer updates is not seen (CT02b inconclusive), and the
-# network that sees most learns late (CT03d supported).
+# **In short**: on made-up utterances they do not. Convolutional networks that see enough of the utterance at once make
+# hardly more errors than a recurrent one with as many parameters (CT01 supported), perhaps fewer (CT01b inconclusive),
+# and an update costs half as much here (CT02 supported). What they need is context: symbol errors fall with the
+# receptive field (CT03 supported), and of networks that see equally far the deepest and the shallowest differ little
+# (CT03b supported). That convolutions would need fewer updates is not seen (CT02b inconclusive), and the network that
+# sees most learns late (CT03d supported).
 #
 # Of the paper the abstract was at hand, and notes of its results at second hand: on the TIMIT corpus, whose use takes a licence, ten
 # convolutional layers had about 18.2 % of phonemes wrong and recurrent baselines 18.3 to 18.6 %, and training was about 2.5
@@ -126,10 +127,11 @@ study.show("a", figures.utterance)
 study.show("b", figures.errors)
 
 # %% [markdown]
-# The two curves on the left lie nearly on each other, and so do the ends: within two errors in a hundred symbols, the margin set
-# beforehand (CT01, CT01b, and CT01c by beam search). Searching for the best transcript takes about one error in a hundred away (CT01d), mostly from the
-# recurrent network, so that with it the order of the two is the other way round; neither difference is outside what seeds vary by. The paper has its network
-# slightly ahead of recurrent ones.
+# The two curves on the left lie nearly on each other, and so do the ends: convolutions make at most two errors in a
+# hundred symbols more, the margin set beforehand (CT01), and may make as many fewer (CT01b); by beam search both lie
+# within it (CT01c). Searching for the best transcript takes about one error in a hundred away (CT01d), mostly from the
+# recurrent network, so that with it the order of the two is the other way round; neither difference is outside what
+# seeds vary by. The paper has its network slightly ahead of recurrent ones.
 #
 # Neither kind leaves the plateau of silence earlier (CT02b asks). That depends on the learning rate: at half of its own the recurrent
 # network was the later one in trials. So the time saved is that of an update, about a factor of two on one processor core; the

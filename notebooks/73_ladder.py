@@ -122,11 +122,11 @@ study.show("a", figures.courses)
 study.show("b", figures.damage)
 
 # %% [markdown]
-# *Noise.* Its loss is that of the whole ladder: without noise, error is what it is in a plain network (LA01d). With lateral
-# connections and no noise, every layer's guess is handed the answer: its squared errors are then about 0.0001, where with noise they are 0.04 to 0.08 (figure d). So
-# noise and reconstruction are not two parts that can be ranked side by side; the first contains the second. Taken out of all
-# layers but the image alone, noise costs about 0.04, on average twice what the lateral connections do (LA01f, which asks
-# whether those cost more, is inconclusive).
+# *Noise.* Its loss is that of the whole ladder: without noise, error is what it is in a plain network (LA01d). With
+# lateral connections and no noise, every layer's guess is handed the answer: its squared errors are then about 0.0001,
+# where with noise they are 0.04 to 0.08 (figure d). So noise and reconstruction are not two parts that can be ranked
+# side by side; the first contains the second. Taken out of all layers but the image alone, noise costs about 0.04, on
+# average twice what the lateral connections do (LA01f).
 #
 # *Lateral connections.* They are worth 0.01 to 0.02 at any number of labels, and with 50 labels some seeds are even better off
 # without. This contradicts the paper's first place for them (LA01). It is not that the arm without them was trained badly: five
@@ -150,9 +150,9 @@ study.show("c", figures.gains)
 # is the paper's second finding. The lateral connections do not follow it: in absolute terms their loss stays the same while
 # errors fall, so that as a factor it grows if anything, to 2 with all labels.
 #
-# With all labels a whole ladder errs on 1.05 % and a plain network on 0.85 % of the test images, which is one image of 500: there
-# is nothing to gain on these digits, and the ladder is a little worse if anything (LA02e). That is why claims on *more* labels are
-# judged at 200, as the exploration suggested.
+# With all labels a whole ladder errs on 1.05 % and a plain network on 0.85 % of the test images, which is one image of
+# 500: there is nothing to gain on these digits, and which of the two is better is not seen (LA02e). That is why claims
+# on *more* labels are judged at 200, as the exploration suggested.
 #
 # ## (d) Combinators
 #

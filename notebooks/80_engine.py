@@ -12,11 +12,11 @@
 # Theano has not been developed for years and is not run here. Its question is asked of the tools of today and of our own stack;
 # all claims are ours.
 #
-# **In short**: on one thread of this machine a stack trains small networks three to four times as fast as a plain loop (EN01
-# supported), and a figure of a thousand in half the time of a compiled loop (EN04 supported). The plain program, first batched by
-# `vmap` and then compiled, is faster still (EN01d supported): a stack spends more than half of its time outside its matrix products
-# (EN03 contradicted). All ways agree on an update; in float32, rounding has led every network elsewhere by the end of a training
-# (EN02c supported).
+# **In short**: on one thread of this machine a stack trains small networks three to five times as fast as a plain loop
+# (EN01 supported), and a figure of a thousand in half the time of a compiled loop (EN04 supported). The plain program,
+# first batched by `vmap` and then compiled, is faster still (EN01d supported): a stack spends more than half of its
+# time outside its matrix products (EN03 contradicted). All ways agree on an update; in float32, rounding has led every
+# network elsewhere by the end of a training (EN02c supported).
 #
 # - *A plain loop*: `torch.nn`, `backward()`, `torch.optim.SGD`, one network after another.
 # - *Compiled*: one update of one network as a function (gradient by `torch.func.grad`, momentum, new weights), given to
@@ -148,10 +148,10 @@ study.show("c", figures.sizes)
 study.show("d", figures.bill)
 
 # %% [markdown]
-# The first update of a compiled program takes about nine seconds, most of them spent in the C++ compiler: several times what one
-# network needs for a whole training (EN04b). In a loop it has paid after some twenty networks (EN04c), batched after about a
-# hundred, held against our stack. A thousand networks take the plain loop a quarter of an hour, the stack four minutes, the
-# compiled batch three.
+# The first update of a compiled program takes about nine seconds, most of them spent in the C++ compiler: several times
+# what one network needs for a whole training (EN04b). In a loop it has paid after some twenty networks (EN04c), batched
+# after about a hundred, held against our stack. A thousand networks take the plain loop more than a quarter of an hour,
+# the stack four minutes, the compiled batch three.
 #
 # Why, then, does this companion not compile? Because each architecture, minibatch and size of a stack is compiled anew, and its
 # notebooks train dozens of kinds for a few seconds each; and because a C++ compiler is not everywhere. For one figure of

@@ -201,6 +201,8 @@ def made(tables: Tables) -> Drawn:
         axis.scatter(own.x, own.y, s=5, alpha=0.4, color=sns.color_palette("colorblind")[0], linewidth=0)
         axis.scatter(*middles.T, marker="x", color="black", s=30)
         axis.set(title=arm, xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), aspect="equal")
+        if not own.x.between(-1.8, 1.8).any():
+            axis.text(0, 0, "its points lie\nfar outside", ha="center", va="center")
     for axis in axes[:, 0]:
         axis.set_ylabel("second coordinate")
     for axis in axes[-1]:
