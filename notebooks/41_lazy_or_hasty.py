@@ -12,7 +12,7 @@
 #
 # **In short**: by their losses, yes. At the same mean loss hard and easy examples are further apart where features are
 # learned: consistency scores (LH03b supported), wrong labels (LH04b supported), colours that mislead (LH05c supported),
-# and places in the plane (LH01 supported), there by an eighth, but hardly from larger weights (LH01d inconclusive).
+# and places in the plane (LH01 supported), there by a sixth or so, but hardly from larger weights (LH01d inconclusive).
 # Counted in right answers little of it is left: one or two percent for scores (LH03 supported), perhaps nothing for
 # labels (LH04 inconclusive), and with colours it is the other way round (LH05 contradicted). There answers are spread
 # more widely between right and wrong (LH05d supported), so that a larger loss is not one more wrong answer. Smaller

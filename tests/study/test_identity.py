@@ -124,7 +124,13 @@ def test_an_architecture_counts_exactly_where_it_is_trained(family):
     # At the defaults of the notebooks: text is learned in 06 alone, GRUs in 12 and 13, no residual network anywhere; 70 to 72
     # train recurrent networks alone.
     topics = {name.split()[0][:2] for name in where}
-    expected = {"transformer": {"06"}, "gru": {"12", "13"}, "cnn": {"12", "13", "15", "80"}, "resnet": set(), "vgg": set()}
+    expected = {
+        "transformer": {"06"},
+        "gru": {"12", "13"},
+        "cnn": {"12", "13", "15", "80"},
+        "resnet": set(),
+        "vgg": set(),
+    }
     assert topics == expected.get(family, {topic[:2] for topic in TOPICS} - {"70", "71", "72"})
 
 
