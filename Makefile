@@ -29,7 +29,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures notebooks test lint bench lab claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures notebooks test lint bench lab book book-check claims compare register reference report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -72,6 +72,14 @@ bench: $(READY) ## measure speed as ratios in one run, one thread
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
+
+book: $(READY) ## make the site in book/_build/html from the committed notebooks, figures and claims
+	@$(BIN)/python book/convert.py
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --jobs auto \
+		-c book -d book/_build/doctrees book/_build/source book/_build/html
+
+book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, both colour schemes
+	@$(BIN)/python -m pytest -q -rs tests/book
 
 claims: $(READY) ## print the ledger of PROFILE as a table
 	@$(DRIVE) claims --profile "$$PROFILE"
