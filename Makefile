@@ -59,13 +59,13 @@ notebooks: $(READY) ## execute the notebooks at their defaults and rewrite the c
 	@$(DRIVE) build
 
 test: $(READY) ## everything CI runs: lint, tests, notebooks
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory lint book
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 	@BUTTERFLY_JOBS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 lint: $(READY) ## style and formatting
-	@$(BIN)/ruff check --quiet lib tests notebooks/*.py
-	@$(BIN)/ruff format --quiet --check lib tests notebooks/*.py
+	@$(BIN)/ruff check --quiet lib book tests notebooks/*.py
+	@$(BIN)/ruff format --quiet --check lib book tests notebooks/*.py
 
 bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py

@@ -17,7 +17,6 @@ html_title = project
 html_theme = "furo"
 extensions = ["myst_nb"]
 language = "en"
-nitpicky = True
 
 nb_execution_mode = "off"
 nb_render_markdown_format = "myst"
@@ -29,6 +28,7 @@ html_css_files = ["book.css"]
 html_js_files = [("book.js", {"defer": "defer"})]
 html_favicon = "static/favicon.svg"
 html_math_renderer = "mathml"
+html_show_search_summary = False  # it would fetch pages, which a browser refuses for local files
 html_copy_source = html_show_sourcelink = html_show_sphinx = html_show_copyright = html_use_index = False
 
 LEDGER = Path(__file__).parents[1] / "figures" / "reference" / "laptop" / "claims.json"
@@ -47,7 +47,9 @@ class LinkClaims(SphinxPostTransform):
             if not _within(text, nodes.literal, nodes.reference, nodes.title, nodes.literal_block, nodes.raw):
                 parts = ID.split(text.astext())  # every second part is an id
                 if CLAIMS.intersection(parts[1::2]):
-                    text.parent.replace(text, [_linked(part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts)])
+                    text.parent.replace(
+                        text, [_linked(part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts)]
+                    )
 
 
 def _within(node: nodes.Node, *kinds: type) -> bool:

@@ -80,9 +80,13 @@ def check(topic: str, notebook: NotebookNode) -> dict[str, str]:
     """Its captions; `UserError` unless every drawn figure has exactly one reference figure with a caption and numbers."""
     found = captions(notebook)
     shown = Counter(match[2] for cell in notebook.cells for match in map(_groups, IMAGE.finditer(cell.source)))
-    drawn = Counter(letter for cell in notebook.cells if cell.cell_type == "code" for letter in SHOW.findall(cell.source))
+    drawn = Counter(
+        letter for cell in notebook.cells if cell.cell_type == "code" for letter in SHOW.findall(cell.source)
+    )
     if shown != drawn or set(drawn.values()) - {1}:
-        raise UserError(f"{topic} shows the reference figures {sorted(shown.elements())}, and draws {sorted(drawn.elements())}")
+        raise UserError(
+            f"{topic} shows the reference figures {sorted(shown.elements())}, and draws {sorted(drawn.elements())}"
+        )
     if bare := sorted(letter for letter in drawn if not found[letter]):
         raise UserError(f"{topic}: no caption of the figures {bare}; run 'make notebooks'")
     return found
@@ -129,9 +133,10 @@ def _figure(told: Mapping[str, str], match: re.Match) -> str:
     file = f"{number}_{letter}_{name}"
     for ending in ("png", "csv"):
         shutil.copyfile(REFERENCE / f"{file}.{ending}", SOURCE / "figures" / f"{file}.{ending}")
+    shown, _, claims = told[letter].partition(" Claims: ")
     return (
-        f"```{{figure}} figures/{file}.png\n:name: figure-{number}-{letter}\n:alt: {alt}\n:target: _images/{file}.png\n"
-        f":class: zoom\n\n{told[letter]} [The numbers (CSV)](figures/{file}.csv).\n```"
+        f"```{{figure}} figures/{file}.png\n:name: figure-{number}-{letter}\n:alt: {alt}\n:target: _images/{file}.png\n\n"
+        f"{shown} [The numbers (CSV)](figures/{file}.csv).\n\n{f'Claims: {claims}' if claims else ''}\n```"
     )
 
 
@@ -142,7 +147,9 @@ def linked(text: str) -> str:
 
 def _claims(claims: Sequence[Claim], code: Mapping[str, str], first: str) -> str:
     """The claims of a notebook as the reference run has them."""
-    rows = evidence.table(claims, code, "claims-here", "The claims of this notebook in the reference run", "ledger.html")
+    rows = evidence.table(
+        claims, code, "claims-here", "The claims of this notebook in the reference run", "ledger.html"
+    )
     return f"{first}\n\n{raw(rows)}\n\nThe notebook judges the same claims again on its own few seeds:"
 
 
@@ -204,9 +211,13 @@ def papers(claims: Sequence[Claim]) -> str:
         links = " ".join(f'<a href="{topic}.html">{topic[:2]}</a>' for topic in topics)
         found = evidence.counts((c for c in claims if c.notebook in topics), f"paper={paper.key}")
         cited = f'<a href="https://arxiv.org/abs/{paper.arxiv}">{escape(paper.cite.partition(" (")[0])}</a>'
-        rows.append(f'<tr><th scope="row">{cited}</th><td>{escape(paper.question)}</td><td>{links}</td><td>{found}</td></tr>')
+        rows.append(
+            f'<tr><th scope="row">{cited}</th><td>{escape(paper.question)}</td><td>{links}</td><td>{found}</td></tr>'
+        )
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("paper", "question", "notebooks", "claims"))
-    return raw(f'<table class="papers"><thead><tr>{heads}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table>")
+    return raw(
+        f'<table class="papers"><thead><tr>{heads}</tr></thead><tbody>\n' + "\n".join(rows) + "\n</tbody></table>"
+    )
 
 
 def headlines() -> str:
@@ -235,7 +246,10 @@ def records() -> str:
     for entry in yaml.safe_load((folders.ROOT / "CITATION.cff").read_text())["references"]:
         ids = [found["value"].removeprefix("arXiv:") for found in entry.get("identifiers", [])]
         if not known.intersection(ids):
-            names = ", ".join(f"{a.get('given-names', '')} {a.get('family-names', a.get('name', ''))}".strip() for a in entry["authors"])
+            names = ", ".join(
+                f"{a.get('given-names', '')} {a.get('family-names', a.get('name', ''))}".strip()
+                for a in entry["authors"]
+            )
             where = entry.get("collection-title") or entry.get("journal") or entry.get("publisher", {}).get("name", "")
             link = f"https://arxiv.org/abs/{ids[0]}" if ids else entry.get("url", "")
             name = f"[*{entry['title']}*]({link})" if link else f"*{entry['title']}*"
@@ -243,14 +257,14 @@ def records() -> str:
     return "\n".join(lines)
 
 
-def filters(claims: Sequence[Claim]) -> dict[str, str]:
+def filters(claims: Sequence[Claim], titles: Mapping[str, str]) -> dict[str, str]:
     """The choices of the ledger's filters."""
     said = {
-        "papers": (paper.key for paper, _ in report.rooms().values()),
-        "verdicts": VERDICTS,
-        "kinds": Kind,
-        "scopes": sorted({evidence.topic(c) for c in claims}, key=str.casefold),
-        "notebooks": sorted({c.notebook[:2] for c in claims}),
+        "papers": {paper.key: paper.cite.partition(" (")[0] for paper, _ in report.rooms().values()},
+        "verdicts": dict(zip(VERDICTS, VERDICTS, strict=True)),
+        "kinds": {str(kind): str(kind) for kind in Kind},
+        "scopes": {scope: scope for scope in sorted({evidence.topic(c) for c in claims}, key=str.casefold)},
+        "notebooks": {topic[:2]: titles[topic] for topic in sorted({c.notebook for c in claims})},
     }
     return {name: evidence.options(values) for name, values in said.items()}
 
@@ -260,7 +274,7 @@ def pages(claims: Sequence[Claim], topics: Sequence[str], code: Mapping[str, str
     titles = {topic: title(committed(topic)) for topic in topics}
     order = {topic: number for number, topic in enumerate(topics)}
     rows = evidence.table(sorted(claims, key=lambda c: order[c.notebook]), code, "ledger", "All claims")
-    filled = filters(claims) | {
+    filled = filters(claims, titles) | {
         "table of papers": papers(claims),
         "headlines": headlines(),
         "contents": contents(topics),

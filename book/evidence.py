@@ -33,7 +33,7 @@ def table(claims: Iterable[Claim], code: Mapping[str, str], id: str, caption: st
     """A table of claims; `code` says where each is measured, `home` on which page its rows are at home (here: empty)."""
     rows = "\n".join(_row(c, code[c.id], home) for c in claims)
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("id", "claim", "estimate", "verdict"))
-    head = f"<caption>{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>"
+    head = f'<caption class="unseen">{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>'
     return f'<table class="claims" id="{id}">\n{head}\n<tbody>\n{rows}\n</tbody>\n</table>'
 
 
@@ -41,7 +41,9 @@ def _row(c: Claim, code: str, home: str) -> str:
     """One claim: what it says, how it was measured, where to see it, and what came out."""
     says = c.source + (f", {c.place}" if c.place else "") + ("" if c.origin in ("ours", "paper") else f", {c.origin}")
     figures = [f'<a href="{anchor(c, letter)}">figure {int(c.notebook[:2])}{letter}</a>' for letter in c.figure]
-    links = ", ".join([*(figures or [f'<a href="{page(c)}">notebook {c.notebook[:2]}</a>']), f'<a href="{code}">code</a>'])
+    links = ", ".join(
+        [*(figures or [f'<a href="{page(c)}">notebook {c.notebook[:2]}</a>']), f'<a href="{code}">code</a>']
+    )
     reach = "" if c.reach == ANYWHERE else f" Reach {c.reach[0]:.3g} to {c.reach[1]:.3g}."
     power = "" if math.isnan(c.power) else f" Power {c.power:.2f} at {c.planted:.3g}."
     void = f"<small>void: {escape(c.void)}</small>" if c.void else ""
@@ -54,7 +56,7 @@ def _row(c: Claim, code: str, home: str) -> str:
     own = f'id="{escape(c.id)}"' if not home else ""
     return (
         f'<tr {own}{data}><th scope="row"><a href="{home}#{escape(c.id)}">{escape(c.id)}</a></th>'
-        f"<td>{escape(c.statement)}. <small>{escape(c.statistic)}: {escape(str(c.region))}. {escape(c.scope)}; {c.kind}. "
+        f"<td>{escape(c.statement)}. <small>{escape(c.statistic)}; claimed: {escape(str(c.region))}. {escape(c.scope)}; {c.kind}. "
         f"{escape(says)}.{reach}{power} {links}</small></td>"
         f"<td>{estimate}{told}</td>"
         f'<td class="{c.verdict}"><b><span aria-hidden="true">{SIGNS[c.verdict]}</span> {c.verdict}</b>{void}</td></tr>'
@@ -71,9 +73,9 @@ def counts(claims: Iterable[Claim], query: str) -> str:
     )
 
 
-def options(values: Iterable[str]) -> str:
-    """The choices of a filter."""
-    return "".join(f'<option value="{escape(value)}">{escape(value)}</option>' for value in values)
+def options(names: Mapping[str, str]) -> str:
+    """The choices of a filter: what is asked for, and how it is called."""
+    return "".join(f'<option value="{escape(value)}">{escape(name)}</option>' for value, name in names.items())
 
 
 # --- the map ---------------------------------------------------------------------------------------------------------
