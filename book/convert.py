@@ -77,7 +77,7 @@ def _markdown(output: NotebookNode) -> str:
 
 
 def check(topic: str, notebook: NotebookNode) -> dict[str, str]:
-    """Its captions; `UserError` unless every drawn figure has exactly one reference figure with a caption and numbers."""
+    """Its captions; `UserError` unless every figure that it draws has one reference figure, with a caption."""
     found = captions(notebook)
     shown = Counter(match[2] for cell in notebook.cells for match in map(_groups, IMAGE.finditer(cell.source)))
     drawn = Counter(
@@ -97,7 +97,7 @@ def _groups(match: re.Match) -> tuple[str, ...]:
 
 
 def converted(topic: str, code: Mapping[str, str], claims: Sequence[Claim]) -> NotebookNode:
-    """A notebook for the site: reference figures in full, its own small ones and its code folded, its claims as rows."""
+    """A notebook for the site: reference figures in full, small ones and code folded, claims as rows."""
     notebook = committed(topic)
     told, cells = check(topic, notebook), []
     alts = {match[3]: match[1] for cell in notebook.cells for match in IMAGE.finditer(cell.source)}
@@ -135,7 +135,8 @@ def _figure(told: Mapping[str, str], match: re.Match) -> str:
         shutil.copyfile(REFERENCE / f"{file}.{ending}", SOURCE / "figures" / f"{file}.{ending}")
     shown, _, claims = told[letter].partition(" Claims: ")
     return (
-        f"```{{figure}} figures/{file}.png\n:name: figure-{number}-{letter}\n:alt: {alt}\n:target: _images/{file}.png\n\n"
+        f"```{{figure}} figures/{file}.png\n:name: figure-{number}-{letter}\n:alt: {alt}\n"
+        f":target: _images/{file}.png\n\n"
         f"{shown} [The numbers (CSV)](figures/{file}.csv).\n\n{f'Claims: {claims}' if claims else ''}\n```"
     )
 

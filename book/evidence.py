@@ -30,7 +30,7 @@ def anchor(claim: Claim, letter: str) -> str:
 
 
 def table(claims: Iterable[Claim], code: Mapping[str, str], id: str, caption: str, home: str = "") -> str:
-    """A table of claims; `code` says where each is measured, `home` on which page its rows are at home (here: empty)."""
+    """A table of claims; `code` says where each is measured, `home` where its rows are at home if not here."""
     rows = "\n".join(_row(c, code[c.id], home) for c in claims)
     heads = "".join(f'<th scope="col">{name}</th>' for name in ("id", "claim", "estimate", "verdict"))
     head = f'<caption class="unseen">{escape(caption)}</caption>\n<thead><tr>{heads}</tr></thead>'
@@ -47,7 +47,7 @@ def _row(c: Claim, code: str, home: str) -> str:
     reach = "" if c.reach == ANYWHERE else f" Reach {c.reach[0]:.3g} to {c.reach[1]:.3g}."
     power = "" if math.isnan(c.power) else f" Power {c.power:.2f} at {c.planted:.3g}."
     void = f"<small>void: {escape(c.void)}</small>" if c.void else ""
-    told = "" if math.isnan(c.low) else f"<small>[{c.low:.3g}, {c.high:.3g}], n = {c.n}</small>"
+    told = "" if math.isnan(c.low) else f"<small>[{c.low:.3g}, {c.high:.3g}], n&nbsp;=&nbsp;{c.n}</small>"
     estimate = "none" if math.isnan(c.estimate) else f"{escape(c.bound)}{c.estimate:.3g}"
     about = {"paper": c.paper, "verdict": c.verdict, "kind": c.kind, "scope": topic(c), "notebook": c.notebook[:2]}
     numbers = {"estimate": c.estimate, "n": c.n, "power": c.power, "distance": distance(c)}
@@ -56,8 +56,8 @@ def _row(c: Claim, code: str, home: str) -> str:
     own = f'id="{escape(c.id)}"' if not home else ""
     return (
         f'<tr {own}{data}><th scope="row"><a href="{home}#{escape(c.id)}">{escape(c.id)}</a></th>'
-        f"<td>{escape(c.statement)}. <small>{escape(c.statistic)}; claimed: {escape(str(c.region))}. {escape(c.scope)}; {c.kind}. "
-        f"{escape(says)}.{reach}{power} {links}</small></td>"
+        f"<td>{escape(c.statement)}. <small>{escape(c.statistic)}; claimed: {escape(str(c.region))}. "
+        f"{escape(c.scope)}; {c.kind}. {escape(says)}.{reach}{power} {links}</small></td>"
         f"<td>{estimate}{told}</td>"
         f'<td class="{c.verdict}"><b><span aria-hidden="true">{SIGNS[c.verdict]}</span> {c.verdict}</b>{void}</td></tr>'
     )

@@ -157,3 +157,29 @@ def test_small_figures_and_code_are_folded(open_page):
     assert not fold.locator("img").is_visible()
     fold.locator("summary").click()
     assert fold.locator("img").is_visible()
+
+
+# --- kick a network yourself -----------------------------------------------------------------------------------------
+
+
+def kicked(page, **settings) -> tuple[list[str], list[str]]:
+    """What came out for five pairs: the verdicts, and which were identical."""
+    for name, value in settings.items():
+        page.select_option(f"#kick [name={name}]", value)
+    page.click("#kick form button")
+    page.wait_for_function("document.querySelector('#kick output').textContent.startsWith('Of')", timeout=180_000)
+    cards = "#kick .card"
+    return (
+        page.eval_on_selector_all(cards, "cards => cards.map(card => card.dataset.verdict)"),
+        page.eval_on_selector_all(cards, "cards => cards.map(card => card.dataset.identical)"),
+    )
+
+
+def test_controls_are_identical_and_early_kicks_end_apart_more_often_than_late_ones(open_page):
+    page = open_page("kick.html")
+    assert kicked(page, size="0", when="80") == (["same"] * 5, ["true"] * 5)
+    late, moved = kicked(page, size="1e-4", when="80")
+    assert moved == ["false"] * 5
+    early, _ = kicked(page, size="1e-4", when="0")
+    assert early.count("apart") > late.count("apart")
+    assert page.locator("#kick .tried tbody tr").count() == 3
