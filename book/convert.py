@@ -198,7 +198,7 @@ def _code_page(topic: str, path: Path, places: Mapping[str, int]) -> str:
         lines[line - 1] = f'<a id="{id}"></a>{lines[line - 1]}'
     told = f"What [notebook {topic[:2]}]({topic}.ipynb) computes, and how each of its claims is measured."
     head = f"---\norphan: true\nnosearch: true\nhide-toc: true\n---\n\n# The code of notebook {topic[:2]}\n\n"
-    text = raw("\n".join(lines))
+    text = raw('<div id="module">' + "\n".join(lines) + "</div>")
     return f"{head}{told} The file is `{path.relative_to(folders.ROOT)}`.\n\n{text}\n"
 
 

@@ -44,7 +44,7 @@ def _row(c: Claim, code: str, home: str) -> str:
     links = ", ".join(
         [*(figures or [f'<a href="{page(c)}">notebook {c.notebook[:2]}</a>']), f'<a href="{code}">code</a>']
     )
-    reach = "" if c.reach == ANYWHERE else f" Reach {c.reach[0]:.3g} to {c.reach[1]:.3g}."
+    reach = "" if c.reach == ANYWHERE else f" Reach {c.reach[0]:.3g} to {c.reach[1]:.3g}.".replace("inf", "∞")
     power = "" if math.isnan(c.power) else f" Power {c.power:.2f} at {c.planted:.3g}."
     void = f"<small>void: {escape(c.void)}</small>" if c.void else ""
     told = "" if math.isnan(c.low) else f"<small>[{c.low:.3g}, {c.high:.3g}], n&nbsp;=&nbsp;{c.n}</small>"
