@@ -71,7 +71,7 @@ bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py
 
 lab: $(READY) ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
 
 book: $(READY) ## make the site in book/_build/html from the committed notebooks, figures and claims
 	@$(BIN)/python book/convert.py

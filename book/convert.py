@@ -110,8 +110,19 @@ def converted(topic: str, code: Mapping[str, str], claims: Sequence[Claim]) -> N
         else:
             _fold(cell, alts)
         cells.append(cell)
-    notebook.cells = cells
+    notebook.cells = [cell for cell in cells if "fetch" not in cell.metadata.get("tags", [])]
+    notebook.cells[0].source += badges(topic)
     return notebook
+
+
+def badges(topic: str) -> str:
+    """Where to run a notebook elsewhere; nothing where the project has no public home on GitHub."""
+    home = folders.repository().partition("github.com/")[2]
+    if not home:
+        return ""
+    colab = f"https://colab.research.google.com/github/{home}/blob/main/notebooks/{topic}.ipynb"
+    binder = f"https://mybinder.org/v2/gh/{home}/main?urlpath=lab/tree/notebooks/{topic}.ipynb"
+    return f"\n\nRun it [in Colab]({colab}), [on Binder]({binder}), or with `make figure-{topic[:2]}`."
 
 
 def _fold(cell: NotebookNode, alts: Mapping[str, str]) -> None:
