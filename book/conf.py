@@ -2,14 +2,19 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from myst_nb.sphinx_ import HideCodeCellNode
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 project = "How neural networks train"
 author = "the Butterfly companion contributors"
@@ -79,13 +84,21 @@ class NameFolds(SphinxPostTransform):
             fold["prompt_show"] = fold["prompt_hide"] = name
 
 
+def _mathml(node: nodes.Element, block: bool) -> str:
+    try:
+        return tex2mathml(node.astext(), as_block=block)
+    except MathError as error:
+        logger.warning("%s in %s", error, node.astext(), location=node)
+        return escape(node.astext())
+
+
 def _inline(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(tex2mathml(node.astext(), as_block=False))
+    writer.body.append(_mathml(node, block=False))
     raise nodes.SkipNode
 
 
 def _block(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(f'<div class="math">{tex2mathml(node.astext(), as_block=True)}</div>')
+    writer.body.append(f'<div class="math">{_mathml(node, block=True)}</div>')
     raise nodes.SkipNode
 
 
