@@ -29,7 +29,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures notebooks test lint bench lab book book-check claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures notebooks test lint bench lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -75,11 +75,14 @@ lab: $(READY) ## open JupyterLab on the notebooks
 
 book: $(READY) ## make the site in book/_build/html from the committed notebooks, figures and claims
 	@$(BIN)/python book/convert.py
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env --jobs auto \
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
 		-c book -d book/_build/doctrees book/_build/source book/_build/html
 
 book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, the kick (2 minutes)
 	@$(BIN)/python -m pytest -q -rs tests/book
+
+atlas: $(READY) ## train what the site's atlas of examples shows, and write book/atlas.json (some minutes)
+	@$(BIN)/python book/atlas.py
 
 claims: $(READY) ## print the ledger of PROFILE as a table
 	@$(DRIVE) claims --profile "$$PROFILE"

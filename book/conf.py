@@ -102,9 +102,8 @@ def _block(writer: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
-def setup(app: Sphinx) -> dict[str, bool]:
+def setup(app: Sphinx) -> None:
     """Register the above."""
     app.add_html_math_renderer("mathml", inline_renderers=(_inline, None), block_renderers=(_block, None))
     app.add_post_transform(LinkClaims)
     app.add_post_transform(NameFolds)
-    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -242,6 +242,8 @@ def contents(topics: Sequence[str]) -> str:
     """The notebooks by part."""
     trees = []
     for part, some in groupby(topics, key=lambda topic: int(topic[0])):
+        if part >= len(PARTS):
+            raise UserError(f"part {part} has no name; give it one in PARTS of book/convert.py")
         names = "\n".join(topic for topic in some if topic != "00_index")
         trees.append(f"```{{toctree}}\n:hidden:\n:caption: {PARTS[part]}\n\n{names}\n```")
     return "\n\n".join(trees)
@@ -295,6 +297,7 @@ def pages(claims: Sequence[Claim], topics: Sequence[str], code: Mapping[str, str
         "claims": raw(rows),
         "map": raw(evidence.evidence(claims, {t: name for t, name in titles.items() if t != "00_index"})),
         "count": str(len(claims)),
+        "atlas": (BOOK / "atlas.json").read_text().strip(),
     }
     for file in sorted((BOOK / "pages").glob("*.md")):
         text = re.sub(r"\{\{ (.+?) \}\}", lambda match: filled[match[1]], file.read_text())

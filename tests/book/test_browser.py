@@ -1,5 +1,6 @@
 """The site in a browser: it asks for nothing outside, filters count right, and it fits a phone."""
 
+import json
 import shutil
 from urllib.parse import urlencode
 
@@ -183,3 +184,20 @@ def test_controls_are_identical_and_early_kicks_end_apart_more_often_than_late_o
     early, _ = kicked(page, size="1e-4", when="0")
     assert early.count("apart") > late.count("apart")
     assert page.locator("#kick .tried tbody tr").count() == 3
+
+
+# --- the atlas -------------------------------------------------------------------------------------------------------
+
+
+def test_the_atlas_shows_the_example_that_is_picked(open_page):
+    sets = json.loads((folders.ROOT / "book" / "atlas.json").read_text())
+    page = open_page("atlas.html", PHONE)
+    for number, found in enumerate(sets):
+        page.select_option("#atlas [name=set]", str(number))
+        assert page.locator("#atlas .thumbs button").count() == len(found["examples"])
+        page.click("#atlas .thumbs button:last-child")
+        hardest = found["examples"][-1]
+        told = page.text_content("#atlas .detail")
+        assert f"Its label is {hardest['label']}" in told
+        assert all(f"{rank} %" in told for rank in hardest["ranks"].values())
+        assert page.get_attribute("#atlas .thumbs button:last-child", "aria-pressed") == "true"

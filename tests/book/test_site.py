@@ -6,12 +6,15 @@ from collections import Counter, defaultdict
 from html.parser import HTMLParser
 from urllib.parse import unquote, urldefrag, urlsplit
 
+import numpy as np
 import pytest
 from book import evidence
 
+from butterfly import data
 from butterfly.study import folders, ledger
 from butterfly.study.claims import VERDICTS, Claim, Region
 from butterfly.study.intervals import Interval
+from butterfly.study.settings import setting
 
 SITE = folders.ROOT / "book" / "_build" / "html"
 CLAIMS = {claim.id: claim for claim in ledger.read(folders.reference("laptop") / "claims.json")}
@@ -149,3 +152,22 @@ def test_distances_of_what_is_exact_or_missing():
 def test_the_map_reads_the_regions_of_the_ledger_file():
     rows = json.loads((folders.reference("laptop") / "claims.json").read_text())
     assert all(len(row["region"]) == 2 and isinstance(row["void"], str) for row in rows)
+
+
+# --- the atlas -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "name"), list(enumerate(["mnist1d-scores", "digits-scores"])))
+def test_the_atlas_shows_test_examples_as_they_are(number, name):
+    found = json.loads((folders.ROOT / "book" / "atlas.json").read_text())[number]
+    chosen = setting(name)
+    task = data.load(chosen.data)
+    assert (found["title"], found["shape"]) == (chosen.title, list(task.input_shape))
+    inputs = task.x_test.reshape(len(task.y_test), -1)[: len(found["examples"])].numpy()
+    for example in found["examples"]:
+        nearest = int(np.abs(inputs - np.array(example["input"])).max(1).argmin())
+        assert np.abs(inputs[nearest] - np.array(example["input"])).max() <= 0.0051
+        assert example["label"] == task.y_test[nearest]
+        assert 0 <= example["turned"] <= found["seeds"]
+        assert all(0 <= rank <= 100 for rank in example["ranks"].values())
+        assert all(len(curve) == len(example["curves"]["MLP"]) for curve in example["curves"].values())
