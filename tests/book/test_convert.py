@@ -2,8 +2,8 @@
 
 import nbformat
 import pytest
-
 from book import convert
+
 from butterfly.strict import UserError
 
 v4 = nbformat.v4
