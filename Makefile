@@ -102,9 +102,9 @@ report: $(READY) ## make LEDGER.md and the README's table anew
 lock: $(READY) ## rewrite requirements.lock from the environment
 	@{ head -1 requirements.lock; $(BIN)/python -m pip freeze --all --exclude-editable --exclude torch --exclude pip; } > .lock && mv .lock requirements.lock
 
-clean: ## remove generated figures and tool caches; finished runs in .runs are kept
+clean: ## remove generated figures, the site and tool caches; finished runs in .runs are kept
 	@find figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
-	@rm -rf .pytest_cache .ruff_cache .hypothesis
+	@rm -rf book/_build .pytest_cache .ruff_cache .hypothesis
 
 clean-runs: $(READY) ## remove finished runs that nobody asked for in the last DAYS=30 days
 	@$(DRIVE) clean-runs --days "$$DAYS"

@@ -133,7 +133,9 @@ def _fold(cell: NotebookNode, alts: Mapping[str, str]) -> None:
         cell.outputs = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         return
     tags = cell.metadata.get("tags", [])
-    cell.outputs = [output for output in cell.outputs if not _markdown(output).startswith("| id |")]
+    for output in cell.outputs:
+        if _markdown(output).startswith("| id |"):  # all claims: they have a page of their own
+            output.data = {"text/markdown": "The table is on the page of [the ledger](ledger.md)."}
     idea = "study." not in cell.source and "import" not in cell.source and "parameters" not in tags
     cell.metadata.tags = [] if idea and 3 <= len(cell.source.splitlines()) <= 10 else ["hide-input"]
 
