@@ -101,12 +101,14 @@ def converted(topic: str, code: Mapping[str, str], claims: Sequence[Claim]) -> N
     notebook = committed(topic)
     told, cells = check(topic, notebook), []
     alts = {match[3]: match[1] for cell in notebook.cells for match in IMAGE.finditer(cell.source)}
+    if ideas := list(filter(_is_idea, notebook.cells)):
+        ideas[0].metadata.tags = ["idea"]
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = linked(IMAGE.sub(partial(_figure, told), cell.source))
         elif "study.verdicts()" in cell.source:
             cells.append(nbformat.v4.new_markdown_cell(_claims(claims, code, _markdown(cell.outputs[0])), id="claims"))
-            cell.outputs = []
+            cell.outputs, cell.metadata.tags = [], ["hide-input"]
         else:
             _fold(cell, alts)
         cells.append(cell)
@@ -125,8 +127,14 @@ def badges(topic: str) -> str:
     return f"\n\nRun it [in Colab]({colab}), [on Binder]({binder}), or with `make figure-{topic[:2]}`."
 
 
+def _is_idea(cell: NotebookNode) -> bool:
+    """Whether a cell is a few lines of primitives: the first of them shows the idea."""
+    own = cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", [])
+    return own and not re.search(r"study\.|import", cell.source) and 3 <= len(cell.source.splitlines()) <= 10
+
+
 def _fold(cell: NotebookNode, alts: Mapping[str, str]) -> None:
-    """Fold a code cell, with what it draws; leave open the one that shows the idea."""
+    """Fold a code cell, with what it draws; leave the idea open."""
     for letter in SHOW.findall(cell.source):
         cell.metadata.tags = ["hide-cell"]
         cell.metadata.mystnb = {"image": {"alt": f"{alts[letter]}, drawn anew at small parameters"}}
@@ -136,8 +144,7 @@ def _fold(cell: NotebookNode, alts: Mapping[str, str]) -> None:
     for output in cell.outputs:
         if _markdown(output).startswith("| id |"):  # all claims: they have a page of their own
             output.data = {"text/markdown": "The table is on the page of [the ledger](ledger.md)."}
-    idea = "study." not in cell.source and "import" not in cell.source and "parameters" not in tags
-    cell.metadata.tags = [] if idea and 3 <= len(cell.source.splitlines()) <= 10 else ["hide-input"]
+    cell.metadata.tags = tags if "idea" in tags else ["hide-input"]
 
 
 def _figure(told: Mapping[str, str], match: re.Match) -> str:

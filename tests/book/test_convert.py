@@ -33,13 +33,15 @@ def test_a_figure_without_caption_stops_the_build():
 
 
 def test_code_is_folded_but_for_the_idea():
-    idea = v4.new_code_cell("a = 1\nb = a\nc = b")
-    others = [v4.new_code_cell("import os"), v4.new_code_cell("seeds = 3\nsteps = 4\nlr = 5")]
-    others[1].metadata.tags = ["parameters"]
-    for cell in (idea, *others):
+    texts = ["import os", "a = 1\nb = a\nc = b", "seeds = 3\nsteps = 4\nlr = 5", "study.open(globals())\n1\n2"]
+    setup, idea, parameters, run = map(v4.new_code_cell, texts)
+    parameters.metadata.tags = ["parameters"]
+    assert [convert._is_idea(cell) for cell in (setup, idea, parameters, run)] == [False, True, False, False]
+    idea.metadata.tags = ["idea"]
+    for cell in (setup, idea, parameters, run):
         convert._fold(cell, {})
-    assert idea.metadata.tags == []
-    assert [cell.metadata.tags for cell in others] == [["hide-input"], ["hide-input"]]
+    assert idea.metadata.tags == ["idea"]
+    assert [cell.metadata.tags for cell in (setup, parameters, run)] == [["hide-input"]] * 3
 
 
 def test_small_figures_are_folded_and_have_words():
