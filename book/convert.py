@@ -7,7 +7,6 @@ import json
 import re
 import shutil
 import sys
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from html import escape
@@ -62,13 +61,22 @@ def title(notebook: NotebookNode) -> str:
     return notebook.cells[0].source.partition("\n")[0].lstrip("# ")
 
 
+def cells(notebook: NotebookNode, kind: str) -> list[NotebookNode]:
+    """Its cells of one kind: `markdown` or `code`."""
+    return [cell for cell in notebook.cells if cell.cell_type == kind]
+
+
+def images(notebook: NotebookNode) -> list[re.Match]:
+    """The reference figures that its text shows: alt text, number, letter and name."""
+    return [match for cell in cells(notebook, "markdown") for match in IMAGE.finditer(cell.source)]
+
+
 def captions(notebook: NotebookNode) -> dict[str, str]:
-    """The captions of its reference figures, by letter."""
+    """The captions of its reference figures, by letter; empty where there is none."""
     found = {}
-    for cell in notebook.cells:
-        for letter in SHOW.findall(cell.source) if cell.cell_type == "code" else ():
-            told = [text for text in map(_markdown, cell.outputs) if text.startswith("**Figure")]
-            found[letter] = told[0] if len(told) == 1 else ""
+    for cell in cells(notebook, "code"):
+        told = [text for text in map(_markdown, cell.outputs) if text.startswith("**Figure")]
+        found |= dict.fromkeys(SHOW.findall(cell.source), told[0] if len(told) == 1 else "")
     return found
 
 
@@ -79,40 +87,36 @@ def _markdown(output: NotebookNode) -> str:
 def check(topic: str, notebook: NotebookNode) -> dict[str, str]:
     """Its captions; `UserError` unless every figure that it draws has one reference figure, with a caption."""
     found = captions(notebook)
-    shown = Counter(match[2] for cell in notebook.cells for match in map(_groups, IMAGE.finditer(cell.source)))
-    drawn = Counter(
-        letter for cell in notebook.cells if cell.cell_type == "code" for letter in SHOW.findall(cell.source)
-    )
-    if shown != drawn or set(drawn.values()) - {1}:
+    shown = sorted(match[3] for match in images(notebook))
+    drawn = sorted(letter for cell in cells(notebook, "code") for letter in SHOW.findall(cell.source))
+    if shown != drawn or len(set(drawn)) < len(drawn):
         raise UserError(
-            f"{topic} shows the reference figures {sorted(shown.elements())}, and draws {sorted(drawn.elements())}"
+            f"{topic} shows the reference figures {shown}, and draws {drawn}; each once, or there is no site"
         )
-    if bare := sorted(letter for letter in drawn if not found[letter]):
+    if bare := [letter for letter in drawn if not found[letter]]:
         raise UserError(f"{topic}: no caption of the figures {bare}; run 'make notebooks'")
     return found
-
-
-def _groups(match: re.Match) -> tuple[str, ...]:
-    return match.groups()
 
 
 def converted(topic: str, code: Mapping[str, str], claims: Sequence[Claim]) -> NotebookNode:
     """A notebook for the site: reference figures in full, small ones and code folded, claims as rows."""
     notebook = committed(topic)
-    told, cells = check(topic, notebook), []
-    alts = {match[3]: match[1] for cell in notebook.cells for match in IMAGE.finditer(cell.source)}
+    told, alts = check(topic, notebook), {match[3]: match[1] for match in images(notebook)}
     if ideas := list(filter(_is_idea, notebook.cells)):
         ideas[0].metadata.tags = ["idea"]
+    found = []
     for cell in notebook.cells:
+        if "fetch" in cell.metadata.get("tags", []):  # of no use to who reads
+            continue
         if cell.cell_type == "markdown":
             cell.source = linked(IMAGE.sub(partial(_figure, told), cell.source))
         elif "study.verdicts()" in cell.source:
-            cells.append(nbformat.v4.new_markdown_cell(_claims(claims, code, _markdown(cell.outputs[0])), id="claims"))
+            found.append(nbformat.v4.new_markdown_cell(_claims(claims, code, _markdown(cell.outputs[0])), id="claims"))
             cell.outputs, cell.metadata.tags = [], ["hide-input"]
         else:
             _fold(cell, alts)
-        cells.append(cell)
-    notebook.cells = [cell for cell in cells if "fetch" not in cell.metadata.get("tags", [])]
+        found.append(cell)
+    notebook.cells = found
     notebook.cells[0].source += badges(topic)
     return notebook
 

@@ -50,11 +50,12 @@ function engine() {
     units[0][1] = point[1];
     let at = 0;
     for (let l = 1; l < sizes.length; l++) {
-      const wide = sizes[l - 1], below = units[l - 1], bias = at + sizes[l] * wide;
-      for (let j = 0; j < sizes[l]; j++) {
+      const wide = sizes[l - 1], below = units[l - 1], own = units[l], last = l === sizes.length - 1;
+      const bias = at + sizes[l] * wide;
+      for (let j = 0, row = at; j < sizes[l]; j++, row += wide) {
         let sum = theta[bias + j];
-        for (let i = 0; i < wide; i++) sum += theta[at + j * wide + i] * below[i];
-        units[l][j] = l === sizes.length - 1 || sum > 0 ? sum : SLOPE * sum;
+        for (let i = 0; i < wide; i++) sum += theta[row + i] * below[i];
+        own[j] = last || sum > 0 ? sum : SLOPE * sum;
       }
       at = bias + sizes[l];
     }
@@ -74,16 +75,16 @@ function engine() {
       let end = count;
       for (let l = top; l > 0; l--) {
         const wide = sizes[l - 1], below = units[l - 1], bias = end - sizes[l], at = bias - sizes[l] * wide;
-        if (l > 1) faults[l - 1].fill(0);
-        for (let j = 0; j < sizes[l]; j++) {
+        const under = faults[l - 1].fill(0);
+        for (let j = 0, row = at; j < sizes[l]; j++, row += wide) {
           const fault = faults[l][j];
           slope[bias + j] += fault;
           for (let i = 0; i < wide; i++) {
-            slope[at + j * wide + i] += fault * below[i];
-            if (l > 1) faults[l - 1][i] += fault * theta[at + j * wide + i];
+            slope[row + i] += fault * below[i];
+            under[i] += fault * theta[row + i];
           }
         }
-        if (l > 1) for (let i = 0; i < wide; i++) if (below[i] < 0) faults[l - 1][i] *= SLOPE;
+        for (let i = 0; i < wide; i++) if (below[i] < 0) under[i] *= SLOPE;
         end = at;
       }
     }

@@ -60,3 +60,9 @@ def test_badges_appear_where_the_project_has_a_home(monkeypatch):
     told = convert.badges("15_flips")
     assert "colab.research.google.com/github/doe/companion/blob/main/notebooks/15_flips.ipynb" in told
     assert "mybinder.org/v2/gh/doe/companion/main" in told
+
+
+def test_the_cell_that_fetches_the_project_is_left_out(monkeypatch):
+    fetch = v4.new_code_cell("run(['git', 'clone'])", metadata={"tags": ["fetch"]})
+    monkeypatch.setattr(convert, "committed", lambda topic: v4.new_notebook(cells=[v4.new_markdown_cell("# T"), fetch]))
+    assert [cell.source for cell in convert.converted("99_toy", {}, []).cells] == ["# T"]
