@@ -78,7 +78,7 @@ book: $(READY) ## make the site in book/_build/html from the committed notebooks
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
 		-c book -d book/_build/doctrees book/_build/source book/_build/html
 
-book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, the kick (2 minutes)
+book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, the kick (a minute)
 	@$(BIN)/python -m pytest -q -rs tests/book
 
 atlas: $(READY) ## train what the site's atlas of examples shows, and write book/atlas.json (some minutes)

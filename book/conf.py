@@ -93,7 +93,8 @@ def _mathml(node: nodes.Element, block: bool) -> str:
 
 
 def _inline(writer: Any, node: nodes.Element) -> None:
-    writer.body.append(_mathml(node, block=False))
+    long = " long" if len(node.astext()) > 40 else ""  # a line of its own, which scrolls where it does not fit
+    writer.body.append(f'<span class="math{long}">{_mathml(node, block=False)}</span>')
     raise nodes.SkipNode
 
 

@@ -56,8 +56,8 @@ def _row(c: Claim, code: str, home: str) -> str:
     own = f'id="{escape(c.id)}"' if not home else ""
     return (
         f'<tr {own}{data}><th scope="row"><a href="{home}#{escape(c.id)}">{escape(c.id)}</a></th>'
-        f"<td>{escape(c.statement)}. <small>{escape(c.statistic)}; claimed: {escape(str(c.region))}. "
-        f"{escape(c.scope)}; {c.kind}. {escape(says)}.{reach}{power} {links}</small></td>"
+        f"<td>{escape(c.statement)}. <small>Measured: {escape(c.statistic)}. Claimed: {escape(str(c.region))}. "
+        f"About: {escape(c.scope)}. A {c.kind}; said by {escape(says)}.{reach}{power} {links}</small></td>"
         f"<td>{estimate}{told}</td>"
         f'<td class="{c.verdict}"><b><span aria-hidden="true">{SIGNS[c.verdict]}</span> {c.verdict}</b>{void}</td></tr>'
     )

@@ -53,6 +53,15 @@ def open_page(browser):
 PAGES = sorted(path.name for path in SITE.glob("*.html"))
 
 
+# What ends to the right of the window, and does not stand in a box that scrolls by itself.
+CLIPPED = """() => [...document.querySelectorAll('article *')].filter((part) => {
+    if (part.getBoundingClientRect().right <= innerWidth + 1) return false;
+    for (let box = part; box.tagName !== 'ARTICLE'; box = box.parentElement)
+        if (['auto', 'scroll', 'hidden', 'clip'].includes(getComputedStyle(box).overflowX)) return false;
+    return true;
+}).map((part) => part.outerHTML.slice(0, 80))"""
+
+
 def test_no_page_is_wider_than_a_phone(open_page):
     page, wide = open_page("index.html", PHONE), []
     for name in PAGES:
@@ -61,6 +70,7 @@ def test_no_page_is_wider_than_a_phone(open_page):
             page.emulate_media(color_scheme=scheme)
             if not page.evaluate("document.documentElement.scrollWidth <= innerWidth"):
                 wide.append((name, scheme))
+        wide += [(name, part) for part in page.evaluate(CLIPPED)]
     assert not wide
 
 
