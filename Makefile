@@ -77,6 +77,7 @@ book: $(READY) ## make the site in book/_build/html from the committed notebooks
 	@$(BIN)/python book/convert.py
 	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
 		-c book -d book/_build/doctrees book/_build/source book/_build/html
+	@echo "The site is book/_build/html/index.html"
 
 book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, the kick (a minute)
 	@$(BIN)/python -m pytest -q -rs tests/book

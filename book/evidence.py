@@ -104,7 +104,7 @@ def _steps(x: float, edge: float, end: float, scale: str) -> float:
     return way / half if half > 0 else math.copysign(math.inf, way) if way else 0.0
 
 
-FAR, WIDE, LEFT, TOP, DOT = 100, 640, 0, 44, 3.4  # half-widths at the border; pixels
+FAR, WIDE, TOP, DOT = 100, 640, 44, 3.4  # half-widths at the border; pixels
 TICKS = (-30, -10, -3, -1, 0, 1, 3, 10, 30)
 
 
