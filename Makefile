@@ -29,7 +29,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures notebooks test lint bench lab claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures notebooks test lint bench lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -58,20 +58,32 @@ figure-%: $(READY) ## one notebook's figures, for example: make figure-01
 notebooks: $(READY) ## execute the notebooks at their defaults and rewrite the committed .ipynb
 	@$(DRIVE) build
 
-test: $(READY) ## everything CI runs: lint, tests, notebooks
-	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests
+test: $(READY) ## everything CI runs: lint, site, tests, notebooks
+	@$(MAKE) --no-print-directory lint book
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --ignore=tests/book/test_browser.py tests
 	@BUTTERFLY_JOBS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 notebooks
 
 lint: $(READY) ## style and formatting
-	@$(BIN)/ruff check --quiet lib tests notebooks/*.py
-	@$(BIN)/ruff format --quiet --check lib tests notebooks/*.py
+	@$(BIN)/ruff check --quiet lib book tests notebooks/*.py
+	@$(BIN)/ruff format --quiet --check lib book tests notebooks/*.py
 
 bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py
 
 lab: $(READY) ## open JupyterLab on the notebooks
-	@$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
+	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb
+
+book: $(READY) ## make the site in book/_build/html from the committed notebooks, figures and claims
+	@$(BIN)/python book/convert.py
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --fresh-env \
+		-c book -d book/_build/doctrees book/_build/source book/_build/html
+	@echo "The site is book/_build/html/index.html"
+
+book-check: book ## open the site in headless Chromium: filters, search, zoom, phone width, the kick (a minute)
+	@$(BIN)/python -m pytest -q -rs tests/book
+
+atlas: $(READY) ## train what the site's atlas of examples shows, and write book/atlas.json (some minutes)
+	@$(BIN)/python book/atlas.py
 
 claims: $(READY) ## print the ledger of PROFILE as a table
 	@$(DRIVE) claims --profile "$$PROFILE"
@@ -91,9 +103,9 @@ report: $(READY) ## make LEDGER.md and the README's table anew
 lock: $(READY) ## rewrite requirements.lock from the environment
 	@{ head -1 requirements.lock; $(BIN)/python -m pip freeze --all --exclude-editable --exclude torch --exclude pip; } > .lock && mv .lock requirements.lock
 
-clean: ## remove generated figures and tool caches; finished runs in .runs are kept
+clean: ## remove generated figures, the site and tool caches; finished runs in .runs are kept
 	@find figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
-	@rm -rf .pytest_cache .ruff_cache .hypothesis
+	@rm -rf book/_build .pytest_cache .ruff_cache .hypothesis
 
 clean-runs: $(READY) ## remove finished runs that nobody asked for in the last DAYS=30 days
 	@$(DRIVE) clean-runs --days "$$DAYS"

@@ -22,7 +22,7 @@
 #   single weight to the next floating-point number, the smallest change a computer can make.
 # - The **barrier** says whether two networks lie in one valley: walk straight from one to the other and see how far the
 #   training loss rises above the line between its ends,
-#   $B = \sup_\alpha\; L\big((1-\alpha)\,\theta + \alpha\,\theta'\big) - \big[(1-\alpha)\,L(\theta) + \alpha\,L(\theta')\big]$.
+#   $B = \sup_\alpha\; L\bigl((1-\alpha)\,\theta + \alpha\,\theta'\bigr) - \bigl[(1-\alpha)\,L(\theta) + \alpha\,L(\theta')\bigr]$.
 #   A barrier near 0 means one valley.
 # - A **control twin** gets a kick of size 0. It must stay identical to its parent to the last bit: only then is every
 #   other difference the work of the kick. Every seed has a control twin at every kick time.

@@ -14,7 +14,7 @@
 # training. At the authors' one learning rate, AdamW is not less stable than SGD (B10e contradicted), nor is it so at
 # every rate (B10 contradicted): the answer is a matter of its learning rate (B10c supported).
 #
-# ### Recipes
+# ## Recipes
 #
 # - *The reference on MNIST-1D* is a multilayer perceptron with four hidden layers of 64 ReLU units, trained by SGD with
 #   momentum 0.9 on batches of 64 for 1,550 updates. The learning rate rises linearly to 0.15 over the first 2 % of the
@@ -32,7 +32,7 @@
 #   claims are about all rates that reach the loss.
 # - *Label noise.* A tenth of the training labels are moved to another class, other labels for every seed.
 #
-# ### How arms are compared
+# ## How arms are compared
 #
 # - *Equal final loss.* Pilot runs with seeds of their own find how many updates each arm needs to end at the reference's
 #   training loss. An arm gets no verdict if it ends more than a factor of 1.5 away, or if its pilots do not enclose that

@@ -12,11 +12,11 @@
 #
 # **In short**: by their losses, yes. At the same mean loss hard and easy examples are further apart where features are
 # learned: consistency scores (LH03b supported), wrong labels (LH04b supported), colours that mislead (LH05c supported),
-# and places in the plane (LH01 supported), there by an eighth, and by a few percent from larger weights (LH01d
-# supported). Counted in right answers little of it is left: about a percent for scores, and perhaps nothing (LH03
-# inconclusive), as for labels (LH04 inconclusive), and with colours it is the other way round (LH05 contradicted).
-# There answers are spread more widely between right and wrong (LH05d supported), so that a larger loss is not one more
-# wrong answer. Smaller steps take a part of the effect away (LH03d contradicted).
+# and places in the plane (LH01 supported), there by a sixth or so, but hardly from larger weights (LH01d inconclusive).
+# Counted in right answers little of it is left: one or two percent for scores (LH03 supported), perhaps nothing for
+# labels (LH04 inconclusive), and with colours it is the other way round (LH05 contradicted). There answers are spread
+# more widely between right and wrong (LH05d supported), so that a larger loss is not one more wrong answer. Smaller
+# steps may take a part of the effect away (LH03d inconclusive).
 #
 # Of the paper there was at hand the abstract, and the authors' code (`tfjgeorge/lazy_vs_hasty`), which says how networks
 # were trained and what was read; text and figures at second hand. Claims that are ours say so.
@@ -139,9 +139,10 @@ study.show("a", figures.places)
 # same, but less. Seeds differ a good deal. On the map, learning features is behind within the discs, and a little at the ends
 # of the line where the two halves meet.
 #
-# LH01d repeats LH01 from weights that start larger, as they do in the rest of this companion. Larger weights by themselves make
-# a network lazier (Chizat, Oyallon, Bach 2019, [arXiv 1812.07956](https://arxiv.org/abs/1812.07956)), so there should be less
-# between the output scales. There is: a few percent are left. So how much hastier learning features is hangs on the start.
+# LH01d repeats LH01 from weights that start larger, as they do in the rest of this companion. Larger weights by
+# themselves make a network lazier (Chizat, Oyallon, Bach 2019, [arXiv 1812.07956](https://arxiv.org/abs/1812.07956)),
+# so there should be less between the output scales. There is: one or two percent are left, if any. So how much hastier
+# learning features is hangs on the start.
 #
 # ## (b) A model that can be solved
 #
@@ -229,10 +230,10 @@ study.show("f", figures.laziness)
 # At output scale 100 the kernel stays, but by the last level a few units in a hundred have switched; networks ten times
 # as lazy bring the same order of examples within 5 %. (A seed of which a network never comes to the last loss is left
 # out. Where more than a tenth are missing, LH01 to LH01c and LH06 to LH06d are void; an earlier form of these claims
-# was void for one network of 240, which is why this run has seeds from three million.) Steps half as large bring easy and
-# hard examples closer together, with scores by about 7 % (LH03d contradicted). That is less than what learning features
-# does, but not nothing: with ever smaller steps a smaller effect must be expected than the one measured. Lazy networks
-# were not run with smaller steps.
+# was void for one network of 240, which is why this run has seeds from three million.) Steps half as large bring easy
+# and hard examples closer together, with scores by about 5 % (LH03d inconclusive). That is less than what learning
+# features does, but not nothing: with ever smaller steps a smaller effect must be expected than the one measured. Lazy
+# networks were not run with smaller steps.
 #
 # ## Claims
 #

@@ -288,7 +288,7 @@ def test_the_conda_environment_pins_what_the_project_needs_and_installs_it_torch
     *pinned, own = LISTED
     assert pinned[0].startswith("torch==")
     assert own == "--editable ."
-    extras = ("data", "notebooks", "test")
+    extras = ("data", "notebooks", "book", "test")
     needed = [r for r in PROJECT["dependencies"]] + [r for e in extras for r in PROJECT["optional-dependencies"][e]]
     assert {name_of(pin) for pin in pinned} == {name_of(r) for r in needed if not r.startswith("butterfly")}
     assert all(pin.count("==") == 1 for pin in pinned)

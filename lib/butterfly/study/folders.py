@@ -1,6 +1,7 @@
 """Where things are: every path starts from the checkout, wherever one stands."""
 
 import os
+import tomllib
 from pathlib import Path
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -13,6 +14,13 @@ FIGURES = ROOT / "figures"
 def runs() -> Path:
     """The folder of finished shards: `BUTTERFLY_RUNS` (from the project's root), or `.runs`."""
     return ROOT / (os.environ.get("BUTTERFLY_RUNS") or ".runs")
+
+
+def repository() -> str:
+    """Where the project can be cloned from: `Repository` among the URLs of pyproject.toml, empty where it says none."""
+    file = ROOT / "pyproject.toml"
+    project = tomllib.loads(file.read_text())["project"] if file.exists() else {}
+    return project.get("urls", {}).get("Repository", "").rstrip("/")
 
 
 def topics() -> list[str]:

@@ -22,15 +22,32 @@ _QUIET = ["--log-level=ERROR"]  # for the kernel, which warns about every local 
 _PAPERS = Path(__file__).parents[1] / "papers"
 
 
+# The first cell where the project has a public home: on Colab there is only the notebook.
+_FETCH = """\
+# Where this notebook stands alone, as on Colab: fetch the project. What is installed already, as torch, stays as it is.
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("butterfly") is None:
+    subprocess.run(["git", "clone", "--quiet", "--depth=1", "{url}", "butterfly"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "-e", "butterfly[data]"], check=True)
+    sys.path.append("butterfly/lib")"""
+
+
 def read(topic: str) -> nbformat.NotebookNode:
     """The notebook of a topic from its source, unexecuted, the same bytes every time."""
     notebook = jupytext.read(folders.NOTEBOOKS / f"{topic}.py", fmt="py:percent")
     notebook.metadata = nbformat.NotebookNode(
         kernelspec={"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         language_info={"name": "python"},
-        jupytext={"formats": "ipynb,py:percent", "main_language": "python"},
+        # As in notebooks/jupytext.toml, so that both files open as the same.
+        jupytext={"formats": "ipynb,py:percent", "main_language": "python", "notebook_metadata_filter": "-all"},
     )
     notebook.nbformat, notebook.nbformat_minor = 4, 5
+    if (url := folders.repository()) and not any("fetch" in cell.metadata.get("tags", []) for cell in notebook.cells):
+        fetch = nbformat.v4.new_code_cell(_FETCH.format(url=url), metadata={"tags": ["fetch"]})
+        notebook.cells.insert(1, fetch)  # after the title
     for number, cell in enumerate(notebook.cells):
         cell.id = f"cell-{number:02d}"  # jupytext draws them at random
     return notebook
