@@ -11,7 +11,6 @@ from torch import Tensor
 from butterfly.models.base import Drop, Loss, Model, See, Tensors, keep, overlook
 from butterfly.stack import Layout, bias, channel_norm, linear, linear_weight, norm
 
-threshold_backward = torch.ops.aten.threshold_backward.grad_input
 PATTERN = r"mlp-(?P<depth>\d+)x(?P<width>\d+)(-(?P<activation>gelu))?(-(?P<norm>norm))?"
 
 
@@ -77,5 +76,5 @@ class MLP(Model):
             torch.sum(slope, 1, out=g[f"linear{layer}.bias"])
             if layer:
                 slope = torch.bmm(slope, p[f"linear{layer}.weight"].mT)
-                threshold_backward(slope, inputs[layer], 0, grad_input=slope)  # the slope of a ReLU, in place
+                slope.mul_(inputs[layer].sign_())  # a ReLU output is positive where the slope passes
         return gradient
