@@ -15,7 +15,11 @@ from tests.conftest import make_task
 ALPHAS = torch.linspace(0, 1, 101, dtype=torch.float64)
 
 
-@given(curvature=st.floats(-50, 50), slope=st.floats(-10, 10), offset=st.floats(-10, 10))
+@given(
+    curvature=st.floats(-50, 50, allow_subnormal=False),
+    slope=st.floats(-10, 10, allow_subnormal=False),
+    offset=st.floats(-10, 10, allow_subnormal=False),
+)
 def test_barrier_of_a_quadratic(curvature, slope, offset):
     """c a^2 + s a + o exceeds its chord by c (a^2 - a): a barrier of -c/4 where c < 0, and none where it is convex."""
     values = (curvature * ALPHAS**2 + slope * ALPHAS + offset)[None]
@@ -29,7 +33,7 @@ def test_the_barrier_is_the_largest_excess_not_the_excess_at_the_largest_value()
     assert barrier(values, alphas).item() == pytest.approx(0.5)
 
 
-@given(shift=st.floats(-5, 5), scale=st.floats(0.1, 5))
+@given(shift=st.floats(-5, 5, allow_subnormal=False), scale=st.floats(0.1, 5))
 def test_barrier_laws(shift, scale):
     """Adding a line changes nothing; scaling scales; walking backwards is the same walk."""
     values = torch.sin(7 * ALPHAS)[None] ** 2

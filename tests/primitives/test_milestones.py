@@ -37,7 +37,11 @@ def test_every_curve_of_a_stack_has_its_own_crossing_and_its_own_values():
     np.testing.assert_allclose(found[1, 0, 1], [2 * 1.5, 20 * 1.5])
 
 
-@given(arrays(float, (6, 3), elements=st.floats(-10, 10)), st.floats(0, 5), st.floats(0, 5))
+@given(
+    arrays(float, (6, 3), elements=st.floats(-10, 10, allow_subnormal=False)),
+    st.floats(0, 5, allow_subnormal=False),
+    st.floats(0, 5, allow_subnormal=False),
+)
 def test_reading_is_interpolation(values, one, other):
     places = np.array([[one, other, math.nan]])
     found = read(values, places)
@@ -46,7 +50,7 @@ def test_reading_is_interpolation(values, one, other):
     assert math.isnan(found[0, 2])
 
 
-@given(arrays(float, 8, elements=st.floats(0, 1)), st.floats(0, 1))
+@given(arrays(float, 8, elements=st.floats(0, 1, allow_subnormal=False)), st.floats(0, 1, allow_subnormal=False))
 def test_a_curve_read_at_its_own_crossing_is_the_level(curve, level):
     (found,) = at_levels(curve, curve, [level])
     if curve.min() > level:

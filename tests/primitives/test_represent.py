@@ -206,12 +206,17 @@ def test_a_random_sample_sets_the_width_of_the_kernel_for_many_examples(monkeypa
     whole = cosine(*(u_centred(gaussian_gram(points)) for points in (x, z)))
     monkeypatch.setattr(represent, "_MEDIAN_OF", 250)
     some = represent.cka([x, z], kernel="gaussian")
-    assert float(some[0, 1]) == pytest.approx(whole, abs=0.03)  # 0.11 lower from the first 250
+    assert float(some[0, 1]) == pytest.approx(whole, abs=0.05)  # about 0.1 lower from the first 250
     assert torch.equal(represent.cka([x, z], kernel="gaussian"), some)
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), debiased=st.booleans(), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+@given(
+    seed=st.integers(0, 10**6),
+    debiased=st.booleans(),
+    scale=st.floats(1e-3, 1e3),
+    shift=st.floats(-10, 10, allow_subnormal=False),
+)
 def test_gaussian_cka_is_blind_to_rotation_shift_and_scale(seed, debiased, scale, shift):
     x, y, z = (random(20, width, name=f"{seed}/{width}") for width in (3, 5, 9))
     q, _ = torch.linalg.qr(random(5, 5, name=f"{seed}/q"))
@@ -272,7 +277,12 @@ def test_no_other_rotation_brings_shapes_nearer():
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10**6), angular=st.booleans(), scale=st.floats(1e-3, 1e3), shift=st.floats(-10, 10))
+@given(
+    seed=st.integers(0, 10**6),
+    angular=st.booleans(),
+    scale=st.floats(1e-3, 1e3),
+    shift=st.floats(-10, 10, allow_subnormal=False),
+)
 def test_shape_distances_are_metrics_blind_to_rotation_shift_and_scale(seed, angular, scale, shift):
     x, y, z = (random(12, width, name=f"{seed}/{width}") for width in (3, 5, 9))
     q, _ = torch.linalg.qr(random(5, 5, name=f"{seed}/q"))

@@ -68,9 +68,9 @@ def test_growth_is_that_of_real_twins_with_tiny_kicks(smooth):
     forks = [Fork(seed, step, kick) for seed, step in starts]
     theta = train(model, task, RECIPE, [3, 5], forks).theta
     grown = (theta[2:] - theta[[0, 1, 0, 1]]).norm(dim=1) / d.norm(dim=1)
-    torch.testing.assert_close(found[-1], grown.log(), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[-1], grown.log(), rtol=0, atol=1e-3)
     assert found[:, 2].isnan().sum() == 20
-    assert found[20, 2] == 0
+    assert found[20, 2].item() == pytest.approx(0, abs=1e-12)
     assert grown.max() > 1.5
 
 

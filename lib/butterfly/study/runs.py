@@ -6,10 +6,10 @@ shard says by which key; what does not match is refused. Killing the program los
 """
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import multiprocessing
-import ctypes
 import os
 import signal
 import statistics

@@ -50,13 +50,13 @@ def test_labels_are_mixed_after_the_warm_up_only_and_in_two_arms(results):
     assert (first[["repaired", "spoiled"]] == 0).all(axis=None)
     mixed = last.arm.isin(("mixed only", "both"))
     assert (last[~mixed][["repaired", "spoiled"]] == 0).all(axis=None)
-    assert (last[mixed].repaired > 0).all()
+    assert (last[mixed].groupby("arm").repaired.mean() > 0).all()
     # What targets are right is what was right and was not spoiled, and what was wrong and was repaired.
     rate = 1 - course[course.arm == "plain"].groupby("noise").right.mean()
     share = last.noise.map(rate)
     whole = last[last.arm.isin(("plain", "mixed only"))].index  # halves hold a little more or less
     expected = (1 - share) * (1 - last.spoiled) + share * last.repaired
-    np.testing.assert_allclose(last.right[whole], expected[whole])
+    np.testing.assert_allclose(last.right[whole], expected[whole], rtol=1e-6)
 
 
 # --- noise, halves, targets ------------------------------------------------------------------------------------------

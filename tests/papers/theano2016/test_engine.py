@@ -15,7 +15,7 @@ from butterfly.train import Recipe
 from tests.conftest import make_task, verdicts
 
 MAIN, OTHER = "mlp-2x8", "cnn-2x4"
-SMALL = {"model": MAIN, "others": (OTHER,), "updates": 3, "passes": 2, "members": 3, "looped": 2, "directions": 2}
+SMALL = {"model": MAIN, "others": (OTHER,), "updates": 3, "passes": 2, "members": 3, "looped": 2, "directions": 3}
 SIZES = {"counts": (1, 4), "widths": (4, 8), "batches": (8, 16), "course": (1, 4)}
 TINY = Params(**SMALL, **SIZES, compiled=(MAIN,), recipe={"batch_size": 16})
 EAGER = {"backend": "eager"}  # traced, but not compiled: no C++

