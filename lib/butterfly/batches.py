@@ -13,6 +13,23 @@ from butterfly.streams import generator
 
 
 @dataclass(frozen=True)
+class Places:
+    """Which row of a tensor with one row a seed each member has: one row for all, neighbours, or any."""
+
+    index: int | slice | Tensor
+    count: int
+
+    @classmethod
+    def of(cls, family: Tensor, device: torch.device) -> "Places":
+        """From the rows `family [M]`, on the CPU, for tensors on a device."""
+        first = int(family[0])
+        if bool((family == first).all()):
+            return cls(first, len(family))
+        neighbours = torch.equal(family, torch.arange(first, first + len(family)))
+        return cls(slice(first, first + len(family)) if neighbours else family.to(device), len(family))
+
+
+@dataclass(frozen=True)
 class Batch:
     """One minibatch a seed: inputs `[S, B, ...]`, labels `[S, B]` or targets `[S, B, C]`, weights `[S, B]`."""
 
@@ -20,11 +37,11 @@ class Batch:
     target: Tensor
     weight: Tensor | None
 
-    def inputs(self, family: Tensor) -> Tensor:
+    def inputs(self, family: Tensor | Places) -> Tensor:
         """Inputs `[M, B, ...]` for members whose seeds stand at the places `family [M]`."""
         return spread(self.x, family)
 
-    def losses(self, logits: Tensor, family: Tensor, objective: Objective = cross_entropy) -> Tensor:
+    def losses(self, logits: Tensor, family: Tensor | Places, objective: Objective = cross_entropy) -> Tensor:
         """Mean loss `[M]` of each member, weighted where examples have weights."""
         each = objective(logits, spread(self.target, family))
         if self.weight is None:
@@ -49,6 +66,7 @@ class Minibatches:
         self.origin = list(range(len(seeds)))  # and the place of its seed;
         self.shuffled: dict[int, tuple] = {}  # rows that see each minibatch of their seed in another order, of this key
         self._epoch, self._order = -1, torch.empty(0)
+        self._seeds = torch.empty(0)  # `origin` as a column, on the device
         self._places = [(0, 0)]  # of every step so far: its epoch, and where in it its minibatch begins
 
     def branch(self, row: int, what: str, *key: int) -> int:
@@ -73,6 +91,7 @@ class Minibatches:
         if self._epoch != epoch or len(self._order) != len(self.orders):
             drawn = [torch.randperm(count, generator=generator("order", *key, epoch)) for key in self.orders]
             self._epoch, self._order = epoch, torch.stack(drawn).to(self.data.y.device)
+            self._seeds = torch.tensor(self.origin, device=self.data.y.device)[:, None]
         at = self._order[:, begin : begin + size]
         x = self.data.x.index_select(0, at.flatten()).unflatten(0, at.shape)
         if self.augment.active:
@@ -102,7 +121,7 @@ class Minibatches:
 
     def _pick(self, values: Tensor, at: Tensor, per_seed: bool) -> Tensor:
         """Entries `at [R, B]` of per-example values `[N, ...]`, or of per-seed values `[S, N, ...]`."""
-        return values[torch.tensor(self.origin, device=at.device)[:, None], at] if per_seed else values[at]
+        return values[self._seeds, at] if per_seed else values[at]
 
     def another(self, random: torch.Generator) -> tuple[Tensor, Tensor]:
         """One other minibatch `(x [B, ...], y [B])` from the whole training set, augmented like the rest."""
@@ -113,11 +132,9 @@ class Minibatches:
         return x, self.data.y[at]
 
 
-def spread(per_seed: Tensor, family: Tensor) -> Tensor:
+def spread(per_seed: Tensor, family: Tensor | Places) -> Tensor:
     """From one row a seed `[S, ...]` to one row a member `[M, ...]`; neighbours, and one seed, need no copy."""
-    first = int(family[0])
-    if bool((family == first).all()):
-        return per_seed[first].expand(len(family), *per_seed.shape[1:])
-    if torch.equal(family, torch.arange(first, first + len(family))):
-        return per_seed[first : first + len(family)]
-    return per_seed[family.to(per_seed.device)]
+    places = family if isinstance(family, Places) else Places.of(family, per_seed.device)
+    if isinstance(places.index, int):
+        return per_seed[places.index].expand(places.count, *per_seed.shape[1:])
+    return per_seed[places.index]

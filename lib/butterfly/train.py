@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Self
 
 import torch
@@ -17,13 +18,12 @@ from torch import Tensor
 
 from butterfly import optim
 from butterfly.augment import Augment
-from butterfly.batches import Batch, Minibatches, spread
+from butterfly.batches import Batch, Minibatches, Places, spread
 from butterfly.data import Data
 from butterfly.evaluate import evaluate
 from butterfly.models import Drop, Model, keep
 from butterfly.objective import Objective, cross_entropy
 from butterfly.perturb import Kick, displacement
-from butterfly.stack import blocks
 from butterfly.streams import generator
 from butterfly.strict import Strict
 
@@ -283,6 +283,17 @@ def _observe(
     return [(observer.name, now.step, observer.measure(now, torch.tensor(rows)))] if rows else []
 
 
+@dataclass(frozen=True)
+class _Block:
+    """Members that go through the network at once, those of them that are not done yet, and what they share."""
+
+    rows: slice
+    fresh: slice
+    seen: Places  # rows of the minibatch
+    dropped: Places  # rows of dropout masks
+    family: Places  # seeds
+
+
 class _Run:
     """The moving parts of one training run: parameters, optimiser state, and who is who."""
 
@@ -308,6 +319,7 @@ class _Run:
         self.drops = self.family  # [M]: row of its dropout masks
         self.masked = [(seed,) for seed in seeds]  # of each row of dropout masks: the key of its stream
         self.batches = Minibatches(data, recipe.batch_size_at, recipe.augment, seeds)
+        self._ready: list[_Block] = []
 
     def snapshot(self, step: int) -> Snapshot:
         return Snapshot(step, self.theta, tuple(self.members), self.model, self.data)
@@ -337,23 +349,42 @@ class _Run:
         """One optimiser step of every member."""
         batch = self.batches.at(step)
         drop = _Dropout(self.recipe.dropout, self.masked, step)
-        for rows in blocks(len(self.members), block):
-            gradient = self._gradient(rows, batch, drop)
+        for own in self._blocks(block):
+            gradient = self._gradient(own, batch, drop)
             if self.mask is not None:
-                gradient *= spread(self.mask, self.family[rows])  # entries at zero then have nothing that moves them
+                gradient *= spread(self.mask, own.family)  # entries at zero then have nothing that moves them
+            rows = own.fresh
+            gradient = gradient[len(gradient) - (rows.stop - rows.start) :]
             kept = self.model.kept(self.theta[rows])
             descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient, self.start)
             self.model.keep_back(self.theta[rows], kept)
 
-    def _gradient(self, rows: slice, batch: Batch, drop: "_Dropout") -> Tensor:
+    def _blocks(self, block: int) -> list["_Block"]:
+        """The members in blocks of equal size, worked out anew only after a fork.
+
+        Where members do not divide evenly, the last block begins among those of the one before, which it leaves alone:
+        blocks of another size could meet another kernel, whose rounding would tell twins from their parents.
+        """
+        count = len(self.members)
+        if not self._ready or self._ready[-1].rows.stop != count:
+            size = -(-count // -(-count // block))
+            places = partial(Places.of, device=self.theta.device)
+            self._ready = []
+            for begin in range(0, count, size):
+                end = min(begin + size, count)
+                rows = slice(end - size, end)
+                sight = (places(of[rows]) for of in (self.rows, self.drops, self.family))
+                self._ready.append(_Block(rows, slice(begin, end), *sight))
+        return self._ready
+
+    def _gradient(self, own: "_Block", batch: Batch, drop: "_Dropout") -> Tensor:
         """Gradient `[m, P]` of each member's mean loss on its seed's minibatch, for a block of members."""
-        seen = self.rows[rows]
 
         # The members' losses are summed: each depends on its own parameters only, so their gradients stay apart.
         def loss(logits: Tensor) -> Tensor:
-            return batch.losses(logits, seen, self.objective).sum()
+            return batch.losses(logits, own.seen, self.objective).sum()
 
-        return self.model.gradient(self.theta[rows], batch.inputs(seen), loss, drop.of(self.drops[rows]))
+        return self.model.gradient(self.theta[own.rows], batch.inputs(own.seen), loss, drop.of(own.dropped))
 
 
 class _Dropout:
@@ -364,7 +395,7 @@ class _Dropout:
         self.streams = [generator("dropout", *key, step) for key in keys] if rate else []
         self.masks: list[Tensor] = []  # one a layer, [R, B, ...]
 
-    def of(self, rows: Tensor) -> Drop:
+    def of(self, rows: Places) -> Drop:
         """The dropout function for a block of members; its calls are the layers, in order."""
         if not self.rate:
             return keep

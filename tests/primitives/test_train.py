@@ -10,7 +10,7 @@ from torch import nn
 
 from butterfly import models
 from butterfly.augment import Augment, augment
-from butterfly.batches import Minibatches
+from butterfly.batches import Minibatches, spread
 from butterfly.data import Data
 from butterfly.perturb import Kick
 from butterfly.streams import generator
@@ -565,3 +565,27 @@ def test_a_batch_of_several_generators_is_augmented_run_by_run():
     together = augment(x, config, *(generator("test-run", k) for k in range(3)))
     apart = [augment(x[4 * k : 4 * k + 4], config, generator("test-run", k)) for k in range(3)]
     assert torch.equal(together, torch.cat(apart))
+
+
+@pytest.mark.parametrize("count", [1, 5, 6, 7, 20])
+@pytest.mark.parametrize("block", [1, 3, 4, 64])
+def test_blocks_have_one_size_and_every_member_is_done_once(task, model, count, block):
+    forks = [Fork(3, 0, Kick(size=0.1, draw=draw)) for draw in range(count - 1)]
+    sizes = []
+    counted = type(model)(model.input_shape, model.classes, model.depth, model.width)
+
+    def gradient(theta, x, loss, drop):
+        sizes.append(len(theta))
+        return type(model).gradient(model, theta, x, loss, drop)
+
+    object.__setattr__(counted, "gradient", gradient)
+    found = train(counted, task, RECIPE.changed(steps=2), [3], forks, block=block).theta
+    assert len(set(sizes)) == 1
+    assert sizes[0] <= block
+    torch.testing.assert_close(found, train(model, task, RECIPE.changed(steps=2), [3], forks).theta)
+
+
+@pytest.mark.parametrize("family", [[2, 2, 2], [1, 2, 3], [0, 2, 1], [3], [1, 3]])
+def test_members_find_the_rows_of_their_seeds(family):
+    rows = torch.arange(8).view(4, 2)
+    assert torch.equal(spread(rows, torch.tensor(family)), rows[family])

@@ -65,6 +65,18 @@ def _threads():
     return torch.get_num_threads()
 
 
+def test_a_worker_takes_numbers_below_the_normal_range_for_zero(tmp_path):
+    """A product with such numbers would take hundreds of times as long."""
+    with runs.workers(1) as pool:
+        assert pool.submit(_tiny).result() == 0
+
+
+def _tiny():
+    import torch
+
+    return float(torch.tensor([1e-20]) * 1e-20)
+
+
 def damage_truncate(body):
     return body[: len(body) // 2]
 
