@@ -17,6 +17,7 @@ from butterfly.models import Model
 from butterfly.streams import generator
 
 Loss = Callable[[Tensor], Tensor]
+Product = Callable[[Tensor], Tensor]
 
 
 def hessian_product(model: Model, theta: Tensor, vector: Tensor, x: Tensor, loss: Loss) -> Tensor:
@@ -36,16 +37,25 @@ def extreme_eigenvalues(
     The largest is the *sharpness*. Lanczos iteration on the whole stack at once, with full reorthogonalisation; both
     ends are approached from inside. NaN where network or Hessian are not finite.
     """
-    inputs = x.expand(len(theta), *x.shape)
+    inputs, loss = x.expand(len(theta), *x.shape), _mean_loss(y, len(theta))
+    small, _ = _lanczos(lambda v: hessian_product(model, theta, v, inputs, loss), theta, model.layout.count, iterations)
+    fine = small.isfinite().all(-1).all(-1)
+    values = torch.full(small.shape[:2], torch.nan, dtype=torch.float64, device=small.device)
+    values[fine] = torch.linalg.eigvalsh(small[fine])
+    return values[:, 0].cpu(), values[:, -1].cpu()
 
-    def loss(logits: Tensor) -> Tensor:
-        return torch.nn.functional.cross_entropy(logits.flatten(0, 1), y.repeat(len(theta))) * len(theta)
 
+def _lanczos(times: Product, theta: Tensor, count: int, iterations: int) -> tuple[Tensor, Tensor]:
+    """Lanczos iteration with a symmetric matrix a member, of size `count`, on the whole stack at once.
+
+    `times` multiplies it with `[M, P]`. Returns the tridiagonal matrices `[M, k, k]`, and the length `[M]` of what the
+    last product leaves over; float64, with full reorthogonalisation.
+    """
     start = torch.from_numpy(np.random.default_rng(0).standard_normal(theta.shape[1])).to(theta.device)
     basis = [(start / start.norm()).expand(theta.shape)]
     diagonal, beside = [], []
-    for _ in range(min(iterations, model.layout.count)):
-        product = hessian_product(model, theta, basis[-1].to(theta), inputs, loss).double()
+    for _ in range(min(iterations, count)):
+        product = times(basis[-1].to(theta)).double()
         diagonal.append((product * basis[-1]).sum(1))
         before = torch.stack(basis, 1)  # [M, iterations so far, P]
         for _ in range(2):  # once leaves what rounding left
@@ -53,12 +63,8 @@ def extreme_eigenvalues(
         beside.append(product.norm(dim=1))
         basis.append(product / beside[-1].clamp_min(1e-300)[:, None])
     small = torch.diag_embed(torch.stack(diagonal, 1))
-    rest = torch.diag_embed(torch.stack(beside[:-1], 1), 1)
-    small = small + rest + rest.mT
-    fine = small.isfinite().all(-1).all(-1)
-    values = torch.full(small.shape[:2], torch.nan, dtype=torch.float64, device=small.device)
-    values[fine] = torch.linalg.eigvalsh(small[fine])
-    return values[:, 0].cpu(), values[:, -1].cpu()
+    rest = torch.diag_embed(torch.stack(beside[:-1], 1), 1) if len(beside) > 1 else torch.zeros_like(small)
+    return small + rest + rest.mT, beside[-1]
 
 
 def batch_sharpness(model: Model, theta: Tensor, batches: Minibatches, steps: range) -> Tensor:
@@ -106,25 +112,15 @@ def largest_eigenvalue(
     """
     inputs, loss = x.expand(len(theta), *x.shape), _mean_loss(y, len(theta))
     weight = torch.ones_like(theta) if scale is None else scale.to(theta)
-    start = torch.from_numpy(np.random.default_rng(0).standard_normal(theta.shape[1])).to(theta.device)
-    basis = [(start / start.norm()).expand(theta.shape)]
-    diagonal, beside = [], []
-    for _ in range(min(iterations, model.layout.count)):
-        product = weight * hessian_product(model, theta, weight * basis[-1].to(theta), inputs, loss)
-        product = product.double()
-        diagonal.append((product * basis[-1]).sum(1))
-        before = torch.stack(basis, 1)  # [M, iterations so far, P]
-        for _ in range(2):  # once leaves what rounding left
-            product = product - ((before @ product[:, :, None]).mT @ before)[:, 0]
-        beside.append(product.norm(dim=1))
-        basis.append(product / beside[-1].clamp_min(1e-300)[:, None])
-    small = torch.diag_embed(torch.stack(diagonal, 1))
-    rest = torch.diag_embed(torch.stack(beside[:-1], 1), 1) if len(beside) > 1 else torch.zeros_like(small)
-    small = small + rest + rest.mT
-    fine = small.isfinite().all(-1).all(-1) & beside[-1].isfinite()
+
+    def times(v: Tensor) -> Tensor:
+        return weight * hessian_product(model, theta, weight * v, inputs, loss)
+
+    small, left = _lanczos(times, theta, model.layout.count, iterations)
+    fine = small.isfinite().all(-1).all(-1) & left.isfinite()
     value, error = (torch.full((len(theta),), torch.nan, dtype=torch.float64, device=small.device) for _ in range(2))
     values, vectors = torch.linalg.eigh(small[fine])
-    value[fine], error[fine] = values[:, -1], beside[-1][fine] * vectors[:, -1, -1].abs()
+    value[fine], error[fine] = values[:, -1], left[fine] * vectors[:, -1, -1].abs()
     return value.cpu(), error.cpu()
 
 
