@@ -345,7 +345,7 @@ def image_loop(net: nn.Module, task: Data, batch: int, last: bool, half: bool = 
 
 def image_stack(name: str, task: Data, batch: int, twins: int) -> Callable[[], int]:
     """A parent and its twins; a unit is an update of one network."""
-    model, forks = models.build(name, task.input_shape, 10), [Fork(0, 0, Kick(0.01, draw=k)) for k in range(twins)]
+    model, forks = models.build(name, task.input_shape, 10), [Fork(0, 0, Kick(size=0.01, draw=k)) for k in range(twins)]
 
     def run() -> int:
         train(model, task, Recipe(steps=2, batch_size=batch, lr=0.05), [0], forks)

@@ -265,7 +265,7 @@ def _check_forks(forks: Sequence[Fork], seeds: Sequence[int], recipe: Recipe, st
 def _block(model: Model, recipe: Recipe, device: str) -> int:
     """Members that go through the network at once: on a CPU up to 64, by what fits its caches; on a GPU, 8 GiB."""
     numbers = recipe.batch_size * model.activations
-    return max(1, min(64, (1 << 22) // numbers)) if device == "cpu" else max(1, (1 << 31) // numbers)
+    return max(1, min(64, (1 << 24) // numbers)) if device == "cpu" else max(1, (1 << 31) // numbers)
 
 
 def _observe(

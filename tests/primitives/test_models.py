@@ -403,17 +403,20 @@ def test_pixels_without_contrast_have_finite_gradients():
 
 
 def test_grouped_convolution_equals_one_after_another(monkeypatch):
-    """The path a GPU takes, on the CPU."""
+    """As on a CPU, for members of one seed or of several, and the path that a GPU takes."""
     from butterfly import stack
 
-    x, w = torch.randn(3, 2, 4, 6, 6), torch.randn(3, 5, 4, 3, 3)
-    one_by_one = stack.conv(x, w, stride=2, padding=1)
+    x, w, shift = torch.randn(3, 2, 4, 6, 6), torch.randn(3, 5, 4, 3, 3), torch.randn(3, 5)
+    one_by_one = torch.stack([F.conv2d(*one, stride=2, padding=1) for one in zip(x, w, shift, strict=True)])
+    torch.testing.assert_close(stack.conv(x, w, stride=2, padding=1, bias=shift), one_by_one)
+    same = torch.stack([F.conv2d(x[0], *one, stride=2, padding=1) for one in zip(w, shift, strict=True)])
+    torch.testing.assert_close(stack.conv(x[:1].expand_as(x), w, stride=2, padding=1, bias=shift), same)
 
     class Elsewhere:
         type = "cuda"
 
     monkeypatch.setattr(torch.Tensor, "device", property(lambda self: Elsewhere()), raising=False)
-    grouped = stack.conv(x, w, stride=2, padding=1)
+    grouped = stack.conv(x, w, stride=2, padding=1, bias=shift)
     monkeypatch.undo()
     torch.testing.assert_close(grouped, one_by_one)
 

@@ -165,7 +165,10 @@ def test_a_fork_equals_training_both_from_scratch(optimizer):
 
 @pytest.mark.parametrize(
     ("name", "shape"),
-    [("mlp-2x16", (1, 12)), ("mlp-2x16-norm", (1, 12)), ("cnn-3x4", (1, 12)), ("transformer-1x8", (12, 6))],
+    [
+        *(("mlp-2x16", (1, 12)), ("mlp-2x16-norm", (1, 12)), ("cnn-3x4", (1, 12)), ("transformer-1x8", (12, 6))),
+        *(("cnn-2x4", (3, 8, 8)), ("cnn-2x25", (3, 11, 7)), ("resnet8-4", (3, 8, 8)), ("resnet8-5", (3, 8, 8))),
+    ],
 )
 @pytest.mark.parametrize("block", [1, 3, 64])
 def test_an_unkicked_twin_stays_bit_identical(name, shape, block):

@@ -59,9 +59,8 @@ class CNN(Model):
     def forward(self, p: Tensors, x: Tensor, drop: Drop = keep, see: See = overlook) -> Tensor:
         h = x
         for layer in range(self.depth):
-            h = conv(h, p[f"conv{layer}.weight"], stride=2, padding=1)
-            shift = p[f"conv{layer}.bias"]
-            h = torch.relu(h + shift.view(len(shift), 1, -1, *[1] * (x.dim() - 3)))
+            weight, shift = p[f"conv{layer}.weight"], p[f"conv{layer}.bias"]
+            h = torch.relu(conv(h, weight, stride=2, padding=1, bias=shift))
             see(f"hidden{layer}", h)
             h = drop(h)
         return linear(h.flatten(2), p["head.weight"], p["head.bias"])
