@@ -173,12 +173,17 @@ def conv(x: Tensor, weight: Tensor, stride: int = 1, padding: int = 0, bias: Ten
         return y.unflatten(2, (batch, -1)).transpose(1, 2)
     one = F.conv1d if len(space) == 1 else F.conv2d
     if cpu and not x.stride(0):  # members of one seed see the same images: one large convolution for all
-        y = one(x[0].contiguous(memory_format=torch.channels_last), weight.flatten(0, 1), shift, stride, padding)
+        y = one(_side_by_side(x[0]), weight.flatten(0, 1), shift, stride, padding)
     else:
         grouped = x.transpose(0, 1).reshape(batch, members * channels, *space)
-        grouped = grouped.contiguous(memory_format=torch.channels_last) if cpu else grouped
+        grouped = _side_by_side(grouped) if cpu else grouped
         y = one(grouped, weight.flatten(0, 1), shift, stride, padding, groups=members)
     return y.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+def _side_by_side(x: Tensor) -> Tensor:
+    """The same images `[B, C, H, W]`, with the channels of a pixel side by side in memory."""
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 def last(x: Tensor) -> Tensor:
