@@ -487,3 +487,13 @@ def test_other_counts_of_votes_are_refused(people, shape):
     np.save(people / "cifar10h_test_counts.npy", np.ones(shape))
     with pytest.raises(DataError, match=r"cifar10h_test_counts.npy holds \(.*\), expected \(10000, 10\)"):
         human.vote_counts()
+
+
+def test_a_large_set_is_judged_on_its_first_examples():
+    task = data.load("digits")
+    assert task.sample is task
+    few = replace(task, judged=100, weights=torch.rand(2, len(task.y)), targets=torch.rand(len(task.y), 10)).sample
+    for name in ("x", "y", "x_test", "y_test", "ids"):
+        assert torch.equal(getattr(few, name), getattr(task, name)[:100])
+    assert few.weights.shape == (2, 100)
+    assert few.targets.shape == (100, 10)

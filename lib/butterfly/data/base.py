@@ -27,7 +27,8 @@ class Data:
     labels along a sequence `[N, T]` or real values `[N, C]`, and `classes` is how many outputs a network has. `ids [N]`
     are positions in the original order and survive subsetting. `weights` and `targets` are optional and per example, or
     per seed and example with a leading axis: `weights [N]` or `[S, N]` (0 masks an example out), `targets [N, C]` or
-    `[S, N, C]` (soft labels or real values; without them `y` is learned).
+    `[S, N, C]` (soft labels or real values; without them `y` is learned). `judged` is for large sets: how many examples
+    `sample` has.
     """
 
     name: str
@@ -40,6 +41,20 @@ class Data:
     weights: Tensor | None = None
     targets: Tensor | None = None
     source: dict[str, str] = field(default_factory=dict)
+    judged: int = 0
+
+    @property
+    def sample(self) -> "Data":
+        """What networks are judged on, if not on all: the first `judged` training and as many test examples."""
+        if not self.judged:
+            return self
+        some = slice(self.judged)
+        return replace(
+            self,
+            **{name: getattr(self, name)[some] for name in ("x", "y", "x_test", "y_test", "ids")},
+            weights=None if self.weights is None else self.weights[..., some],
+            targets=None if self.targets is None else self.targets[..., some, :],
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -1,5 +1,6 @@
 """What a shard works with: its configuration, and the setting, data and architecture that it names."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -34,7 +35,7 @@ class Bench:
     @cached_property
     def task(self) -> Data:
         """The data, on the device of the shard."""
-        return self.load(self.setting.data).to(self.config["device"])
+        return replace(self.load(self.setting.data).to(self.config["device"]), judged=self.setting.judged)
 
     @cached_property
     def model(self) -> Model:

@@ -9,6 +9,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Self
 
+from pydantic import Field
+
 from butterfly.strict import ParameterError, Strict, close_to
 from butterfly.train import Augment, Recipe
 
@@ -20,6 +22,7 @@ class Setting(Strict):
     model: str
     recipe: Recipe
     title: str = ""
+    judged: int = Field(0, ge=0)  # examples that losses and barriers are read on, training and test; 0: all
 
     def changed(self, **changes: Any) -> Self:
         """The same setting with another model, data set, title or fields of the recipe, checked like a new one."""
@@ -67,6 +70,16 @@ COMMON = {
         recipe=Recipe(
             steps=4000, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02, augment=Augment(flip=True, rotate=10.0)
         ),
+    ),
+    # What two cores can do: the paper's kind of network and recipe, three times through the images.
+    "cifar10-laptop": Setting(
+        title="CIFAR-10, resnet8-16",
+        data="cifar10",
+        model="resnet8-16",
+        recipe=Recipe(
+            steps=1200, batch_size=128, lr=0.1, momentum=0.9, warmup=0.02, augment=Augment(flip=True, rotate=10.0)
+        ),
+        judged=2000,
     ),
     # The "standard" arm of the Butterfly paper, first learning rate of 0 included.
     "cifar10-paper": Setting(

@@ -55,7 +55,8 @@ def on_test(bench: Bench, a: Tensor, b: Tensor) -> Arrays:
 
     It is the one that fits both ends best on the first half, so that they are no surer of themselves than right.
     """
-    x, y, half = bench.task.x_test, bench.task.y_test, len(bench.task.y_test) // 2
+    task = bench.task.sample
+    x, y, half = task.x_test, task.y_test, len(task.y_test) // 2
     alphas = torch.linspace(0, 1, bench["points"], dtype=torch.float64)
     found = []
     for one, other in zip(a, b, strict=True):

@@ -182,8 +182,8 @@ def _kicks(bench: Bench, time: float) -> list[Kick]:
 def _compared(bench: Bench, parents: Tensor, twins: Tensor) -> Arrays:
     """How far apart parents and twins are, what lies between them `[K, A]`, and how good both are."""
     task, points = bench.task, bench["points"]
-    on_train = barriers(bench.model, parents, twins, task.x, task.y, points)
-    on_test = barriers(bench.model, parents, twins, task.x_test, task.y_test, points)
+    on_train = barriers(bench.model, parents, twins, task.sample.x, task.sample.y, points)
+    on_test = barriers(bench.model, parents, twins, task.sample.x_test, task.sample.y_test, points)
     return {
         "largest_difference": (twins - parents).abs().amax(1).cpu().numpy(),
         "barrier": on_train.of_loss.numpy(),

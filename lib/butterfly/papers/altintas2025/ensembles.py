@@ -93,7 +93,7 @@ def measure(bench: Bench) -> Arrays:
 
 def _measure(bench: Bench, members: Tensor) -> dict[str, float]:
     """Everything about one group of networks `[members, P]`."""
-    x, y = bench.task.x_test, bench.task.y_test
+    x, y = bench.task.sample.x_test, bench.task.sample.y_test
     each = logits(bench.model, members, x).double()  # [members, N, C]
     hidden = list(bench.model.features(members, x[: bench["examples"]]).values())[-2].flatten(2)
     i, j = torch.triu_indices(len(members), len(members), 1)
@@ -119,7 +119,9 @@ def _scores(name: str, answers: Tensor, y: Tensor) -> dict[str, float]:
 
 def _average(name: str, bench: Bench, members: Tensor) -> dict[str, float]:
     """Loss and accuracy of the one network whose weights are the mean of the members'."""
-    loss, error = evaluate(bench.model, members.mean(0, keepdim=True), bench.task.x_test, bench.task.y_test)
+    loss, error = evaluate(
+        bench.model, members.mean(0, keepdim=True), bench.task.sample.x_test, bench.task.sample.y_test
+    )
     return {f"{name}_loss": float(loss), f"{name}_accuracy": 1 - float(error)}
 
 

@@ -120,7 +120,7 @@ def measure(bench: Bench) -> Arrays:
     activations = align.activation_matching(model, a, b, task.x[: bench["examples"]])
     by_weights, by_activations = (align.permute(model.layout, b, p) for p in (weights.permutation, activations))
     lines = {"barrier": b, "barrier_weights": by_weights, "barrier_activations": by_activations}
-    on_test = barriers(model, a, b, task.x_test, task.y_test, bench["points"])
+    on_test = barriers(model, a, b, task.sample.x_test, task.sample.y_test, bench["points"])
     return {
         "seed": np.array([seed for seed, _, _ in cells] + seeds),
         "kind": np.array(["control" if size == 0 else "twin" for _, _, size in cells] + ["independent"] * len(seeds)),
@@ -129,7 +129,10 @@ def measure(bench: Bench) -> Arrays:
         "largest_difference": (b - a).abs().amax(1).cpu().numpy(),
         "distance": (b - a).norm(dim=1).cpu().numpy(),
         "distance_weights": (by_weights - a).norm(dim=1).cpu().numpy(),
-        **{k: barriers(model, a, to, task.x, task.y, bench["points"]).of_loss.numpy() for k, to in lines.items()},
+        **{
+            k: barriers(model, a, to, task.sample.x, task.sample.y, bench["points"]).of_loss.numpy()
+            for k, to in lines.items()
+        },
         "barrier_test": on_test.of_loss.numpy(),
         "accuracy": 1 - on_test.error[:, -1].numpy(),
         "sweeps": weights.sweeps.numpy(),
@@ -187,11 +190,14 @@ def anchored(bench: Bench) -> Arrays:
     return {
         "kind": np.array(["twin"] * len(seeds) + ["independent"] * len(seeds)),
         "distance": (b - a).norm(dim=1).cpu().numpy(),
-        **{k: barriers(model, a, to, task.x, task.y, bench["points"]).of_loss.numpy() for k, to in lines.items()},
+        **{
+            k: barriers(model, a, to, task.sample.x, task.sample.y, bench["points"]).of_loss.numpy()
+            for k, to in lines.items()
+        },
         **{f"unmoved_{k}": _unmoved(model, p) for k, p in orders.items()},
         "kept": anchors.kept(b, start_b).cpu().numpy(),
         **anchors.on_test(bench, a, b),
-        "accuracy": 1 - evaluate(model, parents, task.x_test, task.y_test)[1].numpy(),
+        "accuracy": 1 - evaluate(model, parents, task.sample.x_test, task.sample.y_test)[1].numpy(),
         "largest_difference": (controls - parents).abs().amax(1).cpu().numpy(),
     }
 

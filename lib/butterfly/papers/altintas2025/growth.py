@@ -243,13 +243,17 @@ def _barriers(now: Snapshot, points: int) -> dict[str, np.ndarray]:
     """Training barrier between each twin and its parent `[K]`, as the population is now."""
     parents = parent_rows(now.members)
     twins = now.theta[len(now.members) - len(parents) :]
-    return {"barrier": barriers(now.model, now.theta[parents], twins, now.data.x, now.data.y, points).of_loss.numpy()}
+    return {
+        "barrier": barriers(
+            now.model, now.theta[parents], twins, now.data.sample.x, now.data.sample.y, points
+        ).of_loss.numpy()
+    }
 
 
 def _curvature(now: Snapshot, batches: Minibatches, bench: Bench) -> dict[str, np.ndarray]:
     """Both ends of the spectrum of the training loss, and batch sharpness of what comes, for each parent `[S]`."""
     theta, some = now.theta[: len(bench.seeds)], bench["sharpness_examples"]
-    lowest, highest = extreme_eigenvalues(now.model, theta, now.data.x[:some], now.data.y[:some])
+    lowest, highest = extreme_eigenvalues(now.model, theta, now.data.sample.x[:some], now.data.sample.y[:some])
     coming = batch_sharpness(now.model, theta, batches, range(now.step, now.step + bench["sharpness_batches"]))
     return {"lowest": lowest.numpy(), "highest": highest.numpy(), "batch": coming.numpy()}
 

@@ -174,7 +174,7 @@ def _compare(bench: Bench, name: str, size: float, one: Run, other: Run) -> dict
     """What sets two runs of the same seeds apart."""
     model, task, early, last = bench.model, bench.task, bench.setting.step_at(bench["early"]), bench.recipe.steps
     a, b = (run[last].to(task.x) for run in (one, other))
-    line = barriers(model, a, b, task.x, task.y, bench["points"])
+    line = barriers(model, a, b, task.sample.x, task.sample.y, bench["points"])
     answers = [predictions(model, theta, task.x_test) for theta in (a, b)]
     return {
         "variant": name,

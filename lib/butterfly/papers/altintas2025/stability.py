@@ -190,7 +190,7 @@ def pilot(bench: Bench) -> Arrays:
     task, losses = _task(bench), []
     for steps in bench["budgets"]:
         theta = train(bench.model, task, bench.recipe.changed(steps=steps), bench.seeds).theta
-        losses.append(evaluate(bench.model, theta, task.x, task.y)[0].cpu().numpy())
+        losses.append(evaluate(bench.model, theta, task.sample.x, task.sample.y)[0].cpu().numpy())
     return {"budgets": np.array(bench["budgets"]), "losses": np.array(losses)}
 
 
@@ -282,8 +282,8 @@ def measure(bench: Bench) -> Arrays:
     run = train(model, task, recipe, seeds, forks, [norm, loose])
     norms, found = dict(run.recorded("norm")), dict(run.recorded("loose"))
     parents, twins = run.theta[parent_rows(run.members)], run.theta[len(seeds) :]
-    line = barriers(model, parents, twins, task.x, task.y, bench["points"])
-    _, error = evaluate(model, parents, task.x_test, task.y_test)
+    line = barriers(model, parents, twins, task.sample.x, task.sample.y, bench["points"])
+    _, error = evaluate(model, parents, task.sample.x_test, task.sample.y_test)
     rates = np.cumsum([0.0, *(learning_rate(recipe, step) for step in range(recipe.steps))])
     return {
         "seed": np.array([seed for seed, *_ in cells]),

@@ -133,7 +133,7 @@ def measure(bench: Bench) -> Arrays:
     forks = [Fork(seed, bench.setting.step_at(time), _kick(model, kind, size)) for seed, time, kind, size in cells]
     run = train(model, task, bench.recipe, seeds, forks, init=bench["init_scale"] * model.init(seeds))
     parents, twins = run.theta[parent_rows(run.members)], run.theta[len(seeds) :]
-    line = barriers(model, parents, twins, task.x, task.y, bench["points"])
+    line = barriers(model, parents, twins, task.sample.x, task.sample.y, bench["points"])
     return {
         "seed": np.array([seed for seed, _, _, _ in cells]),
         "time": np.array([time for _, time, _, _ in cells]),

@@ -256,8 +256,8 @@ def _tune(bench: Bench, task: Data, tuning: float, source: Model, theta: Tensor,
     run = train(model, task, recipe, seeds, forks, init=start)
     rows = parent_rows(run.members)
     a, b = run.theta[rows], run.theta[len(seeds) :]
-    line = barriers(model, a, b, task.x, task.y, bench["points"])
-    _, error = evaluate(model, run.theta[: len(seeds)], task.x_test, task.y_test)
+    line = barriers(model, a, b, task.sample.x, task.sample.y, bench["points"])
+    _, error = evaluate(model, run.theta[: len(seeds)], task.sample.x_test, task.sample.y_test)
     made = [member.fork for member in run.members if member.fork is not None]
     return {
         "seed": np.array([fork.seed for fork in made]),

@@ -21,11 +21,11 @@ def watch(now: Snapshot, start: torch.Tensor) -> dict[str, np.ndarray]:
     """Distance to the parent, test disagreement with it, test accuracy, distance from the start; `[M]` each."""
     seeds = len(start)
     origin = torch.cat([torch.arange(seeds), parent_rows(now.members)])
-    answers = predictions(now.model, now.theta, now.data.x_test)
+    answers = predictions(now.model, now.theta, now.data.sample.x_test)
     return {
         "distance": (now.theta - now.theta[origin]).norm(dim=1).cpu().numpy(),
         "disagreement": (answers != answers[origin]).double().mean(1).cpu().numpy(),
-        "accuracy": (answers == now.data.y_test).double().mean(1).cpu().numpy(),
+        "accuracy": (answers == now.data.sample.y_test).double().mean(1).cpu().numpy(),
         "travelled": (now.theta - start[origin]).norm(dim=1).cpu().numpy(),
     }
 

@@ -109,7 +109,7 @@ def align_all(bench: Bench) -> Arrays:
         "simplex": np.array([_simplex(bench, placed[way]) for way in FRAMED]),
         "average": np.array([_averages(bench, placed[way]) for way in FRAMED]),
         "objective": np.array([reached, best]),
-        "error": _errors(bench, networks, task.x, task.y).mean(1).numpy(),
+        "error": _errors(bench, networks, task.sample.x, task.sample.y).mean(1).numpy(),
     }
 
 
@@ -167,7 +167,7 @@ def _pairs(bench: Bench) -> list[tuple[int, int]]:
 
 def _barrier(bench: Bench, a: Tensor, b: Tensor) -> np.ndarray:
     """Barriers of the error and of the loss `[2, G]`, on the training set."""
-    both = barriers(bench.model, a, b, bench.task.x, bench.task.y, bench["points"])
+    both = barriers(bench.model, a, b, bench.task.sample.x, bench.task.sample.y, bench["points"])
     return np.array([both.of_error.numpy(), both.of_loss.numpy()])
 
 
@@ -201,14 +201,14 @@ def _simplex(bench: Bench, networks: Tensor) -> np.ndarray:
     weights = draws / draws.sum(1, keepdim=True)  # uniform on the simplex
     weights[0] = 1 / corners.shape[1]
     inside = torch.einsum("wn,gnp->gwp", weights.to(corners), corners)
-    error, at_corners = (_errors(bench, stack, bench.task.x, bench.task.y) for stack in (inside, corners))
+    error, at_corners = (_errors(bench, stack, bench.task.sample.x, bench.task.sample.y) for stack in (inside, corners))
     return (error - at_corners @ weights.T).amax(1).numpy()
 
 
 def _averages(bench: Bench, networks: Tensor) -> np.ndarray:
     """Test error of the mean of the first k networks `[n, G]`."""
     means = networks.cumsum(1) / torch.arange(1, networks.shape[1] + 1, device=networks.device)[:, None]
-    return _errors(bench, means, bench.task.x_test, bench.task.y_test).T.numpy()
+    return _errors(bench, means, bench.task.sample.x_test, bench.task.sample.y_test).T.numpy()
 
 
 def _errors(bench: Bench, networks: Tensor, x: Tensor, y: Tensor) -> Tensor:

@@ -110,7 +110,7 @@ class _Pairs:
         a, b, bench = stack[0::2], stack[1::2], self.bench
         if permutation is not None:
             b = align.permute(self.layout, b, permutation)
-        both = barriers(bench.model, a, b, bench.task.x, bench.task.y, bench["points"])
+        both = barriers(bench.model, a, b, bench.task.sample.x, bench.task.sample.y, bench["points"])
         return np.array([both.of_error.numpy(), both.of_loss.numpy()])
 
     def random(self) -> Permutation:
@@ -181,7 +181,7 @@ def _transport(
         masks["one shot"] = prune.by_magnitude(layout, start[1::2], prune.dense(layout, len(theta) // 2), share)
         trained = {name: pairs.again(pairs.seeds[1::2], start[1::2], m) for name, m in masks.items()}
         for name, stack in {**trained, "own": theta[1::2]}.items():
-            _, error = evaluate(bench.model, stack, bench.task.x_test, bench.task.y_test)
+            _, error = evaluate(bench.model, stack, bench.task.sample.x_test, bench.task.sample.y_test)
             errors.setdefault(f"transport {name}", []).append(error.cpu().numpy())
     return {name: np.stack(values) for name, values in errors.items()}
 
