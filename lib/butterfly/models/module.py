@@ -8,6 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from butterfly import align, foreign
 from butterfly.foreign import Axes, Maker
@@ -50,7 +51,8 @@ class Module(Model):
             with self._hooked(masks, see is not overlook) as seen:
                 return functional_call(self.module, p | fixed, (x,)), seen
 
-        logits, seen = vmap(one)(p, x, masks)
+        with sdpa_kernel(SDPBackend.MATH):  # the only kernel of attention that knows vmap, and second derivatives
+            logits, seen = vmap(one)(p, x, masks)
         for name, h in seen.items():
             see(name, h)
         return logits
