@@ -5,15 +5,15 @@
 # anybody would write them, as plain `torch.nn` modules: a small convolutional network and a tiny transformer. And it asks
 # it in two ways, one for those who bring a network, one for those who bring a training loop as well.
 #
-# > **The question** (after Altıntaş, Bozdag, Joseph, Ghosh, Bergstra, Rolnick: *The Butterfly Effect: Neural Network
-# > Training Trajectories Are Highly Sensitive to Initial Conditions*, [arXiv 2506.13234](https://arxiv.org/abs/2506.13234)).
-# > Does a network that is kicked a little, and trains on exactly like its twin, end in another valley of the loss?
+# > **The question** (after Altıntaş, Kwok, Raffel, Rolnick: *The Butterfly Effect: Neural Network Training Trajectories Are
+# > Highly Sensitive to Initial Conditions*, [arXiv 2506.13234](https://arxiv.org/abs/2506.13234)). Does a network that is
+# > kicked a little, and trains on exactly like its twin, end in another valley of the loss?
 #
 # The claims are our own: they are about two networks that the paper does not have, and about the tools of this library.
 #
 # **In short**: the answer hangs on the network. By one and the same recipe, a kick at the start leaves the convolutional
-# network behind a higher barrier than the transformer (OW03 supported), and in both kicks at the start matter more than late
-# ones (OW02 supported). Twins that nobody kicked are the same to the last bit (OW06 supported).
+# network behind a higher barrier than the transformer (OW03 supported); in both it changes more answers than a late kick (OW07
+# supported, OW07b supported). Twins that nobody kicked are the same to the last bit (OW06 supported).
 #
 # - `models.of(module, example)` makes a module an *architecture of the stack*: many copies of it are then trained, kicked,
 #   compared, aligned and scored at once. The module is run by `torch.func.functional_call` under `torch.vmap`. So it must be
@@ -104,9 +104,9 @@ study.open(globals())
 study.show("a", figures.by_time)
 
 # %% [markdown]
-# OW01 and OW01b ask the verdict's own question of each network, OW02 and OW02b whether early kicks matter more than late ones,
-# OW03 which of the two networks is the more chaotic. That one is does not tell why: they differ in everything but the recipe,
-# and at another rate the answer may be another one.
+# OW01 and OW01b ask the verdict's own question of each network, OW02 and OW02b whether early kicks end behind higher barriers
+# than late ones, OW07 and OW07b whether they change more answers, OW03 which of the two networks is the more chaotic. That one
+# is does not tell why: they differ in everything but the recipe, and at another rate the answer may be another one.
 #
 # The cross is about something else. Two twins may compute the same and have their units in another order, and then a
 # permutation would undo the barrier. Which units may be permuted follows from the module where it is a `torch.nn.Sequential` of
@@ -115,7 +115,7 @@ study.show("a", figures.by_time)
 #
 # ## (b) The stack and a plain loop
 #
-# Do the two ways give one answer? The plain loop has the same start and the same minibatches as the stack. Its kick has the
+# Do the two ways give one answer? The convolutional network is trained once more, one copy after another. The plain loop has the same start and the same minibatches as the stack. Its kick has the
 # same size, but another direction, and rounding is another one too: in a chaotic phase that alone would part the two. So only
 # the heights of barriers can be compared.
 #
@@ -125,7 +125,7 @@ study.show("a", figures.by_time)
 study.show("b", figures.two_ways)
 
 # %% [markdown]
-# OW04 and OW04b ask whether the two agree within a factor of three on average. Dots of single seeds scatter by more than that,
+# OW04 asks whether the two agree within a factor of three on average. Dots of single seeds scatter by more than that,
 # since one twin is one draw: to judge a training of your own, kick it several times (`seed`).
 #
 # ## Claims

@@ -1,7 +1,7 @@
 """Notebook 81: is my training chaotic? Asked of two networks that are plain modules, in the stack and in a plain loop.
 
-Both train on the same minibatches by the same recipe. In the stack, twins are kicked at several times; in the plain
-loop, `butterfly.twin` kicks one at the start.
+Both train on the same minibatches by the same recipe. In the stack, twins are kicked at several times; in a plain loop,
+`butterfly.twin` kicks one of the convolutional network at the start.
 """
 
 from collections.abc import Callable
@@ -138,14 +138,17 @@ study = Study("81_own_networks", Params, PAPER, origin=Origin.OURS)
 
 @study.plan
 def plan(params: Params) -> list[Shard]:
-    """For each network and every few seeds: twins in the stack, and twins in a plain loop."""
+    """For every few seeds: twins of each network in the stack, and of the convolutional one in a plain loop."""
     common = {"size": params.size, "points": params.points, "examples": params.examples}
     times = list(params.kick_times)
     shards = []
-    for name in NETWORKS:
-        for seeds in params.few():
-            config = study.config(params.main, params, network=name, seeds=seeds, **common)
-            shards += [Shard(in_the_stack, config | {"times": times}, of=name), Shard(in_a_loop, config, of=name)]
+    for seeds in params.few():
+        for name in NETWORKS:
+            config = study.config(params.main, params, network=name, seeds=seeds, times=times, **common)
+            shards.append(Shard(in_the_stack, config, of=name))
+        # A loop of one network after another is slow: one of the two is enough to compare.
+        config = study.config(params.main, params, network=CONVOLUTION, seeds=seeds, **common)
+        shards.append(Shard(in_a_loop, config, of=CONVOLUTION))
     return shards
 
 
@@ -264,11 +267,6 @@ def _at(t: Tables, network: str, time: float = 0.0) -> pd.DataFrame:
     return table[(table.network == network) & (table.time == time)].set_index("seed").sort_index()
 
 
-def _looped(t: Tables, network: str) -> pd.DataFrame:
-    table = t["loops"]
-    return table[table.network == network].set_index("seed").sort_index()
-
-
 @study.unless
 def unsound(t: Tables) -> str:
     """Claims are void where an unkicked twin differs from its parent, or a network gained less than 0.5 nats."""
@@ -295,24 +293,41 @@ def transformers_are_chaotic(t: Tables) -> Interval:
     return intervals.mean(_at(t, TRANSFORMER).share)
 
 
-def _early_over_late(t: Tables, network: str) -> Interval:
-    early, late = (_at(t, network, time).barrier for time in (0.0, t.params.last))
-    return intervals.ratio(early, late, floor=EPSILON)
+def _early_and_late(t: Tables, network: str, column: str) -> tuple[pd.Series, pd.Series]:
+    return _at(t, network, 0.0)[column], _at(t, network, t.params.last)[column]
 
 
-LATE = {"by": "ratio of the barriers after kicks at the start and at {params.last:g} %", "region": above(2.0)}
+# The margin is a tenth of the barrier of the convolutional network, which is what one would hardly miss.
+HIGHER = {"by": "barrier after a kick at the start minus that at {params.last:g} %, nats", "region": above(0.0),
+          "margin": 0.02, "figure": "a"}  # fmt: skip
+MORE = {"by": "ratio of the disagreements after kicks at the start and at {params.last:g} %", "region": above(2.0),
+        "figure": "a"}  # fmt: skip
 
 
-@study.claim("OW02", figure="a", scope=f"mnist1d, {CONVOLUTION}", **LATE)
-def late_kicks_matter_less_to_convolutions(t: Tables) -> Interval:
-    """Kicks at the start leave a convolutional network behind barriers at least twice as high as late kicks."""
-    return _early_over_late(t, CONVOLUTION)
+@study.claim("OW02", scope=f"mnist1d, {CONVOLUTION}", **HIGHER)
+def early_barriers_are_higher_in_convolutions(t: Tables) -> Interval:
+    """Kicks at the start leave a convolutional network behind higher barriers than late kicks."""
+    early, late = _early_and_late(t, CONVOLUTION, "barrier")
+    return intervals.mean(early - late)
 
 
-@study.claim("OW02b", figure="a", scope=f"mnist1d, {TRANSFORMER}", **LATE)
-def late_kicks_matter_less_to_transformers(t: Tables) -> Interval:
-    """Kicks at the start leave a transformer behind barriers at least twice as high as late kicks."""
-    return _early_over_late(t, TRANSFORMER)
+@study.claim("OW02b", scope=f"mnist1d, {TRANSFORMER}", **HIGHER)
+def early_barriers_are_higher_in_transformers(t: Tables) -> Interval:
+    """Kicks at the start leave a transformer behind higher barriers than late kicks."""
+    early, late = _early_and_late(t, TRANSFORMER, "barrier")
+    return intervals.mean(early - late)
+
+
+@study.claim("OW07", scope=f"mnist1d, {CONVOLUTION}", **MORE)
+def early_kicks_change_more_answers_of_convolutions(t: Tables) -> Interval:
+    """Kicks at the start change at least twice as many answers of a convolutional network as late kicks."""
+    return intervals.ratio(*_early_and_late(t, CONVOLUTION, "disagreement"), floor=1 / t.params.examples)
+
+
+@study.claim("OW07b", scope=f"mnist1d, {TRANSFORMER}", **MORE)
+def early_kicks_change_more_answers_of_transformers(t: Tables) -> Interval:
+    """Kicks at the start change at least twice as many answers of a transformer as late kicks."""
+    return intervals.ratio(*_early_and_late(t, TRANSFORMER, "disagreement"), floor=1 / t.params.examples)
 
 
 @study.claim("OW03", by="ratio of the barriers after kicks at the start, one network over the other", region=above(1.0),
@@ -323,19 +338,12 @@ def convolutions_are_more_chaotic(t: Tables) -> Interval:
 
 
 # A factor of three either way: less than barriers of one network differ by between kick times, or the two networks.
-AGREE = {"by": "ratio of the barriers, plain loop over stack", "region": between(1 / 3, 3.0), "figure": "b"}
-
-
-@study.claim("OW04", scope=f"mnist1d, {CONVOLUTION}", **AGREE)
-def loop_and_stack_agree_on_convolutions(t: Tables) -> Interval:
-    """A twin in a plain loop ends behind a barrier like that of a twin in the stack: the convolutional network."""
-    return intervals.ratio(_looped(t, CONVOLUTION).barrier, _at(t, CONVOLUTION).barrier, floor=EPSILON)
-
-
-@study.claim("OW04b", scope=f"mnist1d, {TRANSFORMER}", **AGREE)
-def loop_and_stack_agree_on_transformers(t: Tables) -> Interval:
-    """A twin in a plain loop ends behind a barrier like that of a twin in the stack: the transformer."""
-    return intervals.ratio(_looped(t, TRANSFORMER).barrier, _at(t, TRANSFORMER).barrier, floor=EPSILON)
+@study.claim("OW04", by="ratio of the barriers, plain loop over stack", region=between(1 / 3, 3.0), figure="b",
+             scope=f"mnist1d, {CONVOLUTION}")  # fmt: skip
+def loop_and_stack_agree(t: Tables) -> Interval:
+    """A twin in a plain loop ends behind a barrier like that of a twin in the stack."""
+    looped = t["loops"].set_index("seed").barrier
+    return intervals.ratio(looped, _at(t, CONVOLUTION).barrier.reindex(looped.index), floor=EPSILON)
 
 
 @study.claim("OW05", by="ratio of the barriers after a kick at the start, units matched over as they are",

@@ -4,7 +4,7 @@ import numpy as np
 import seaborn as sns
 
 from butterfly.interpolate import EPSILON
-from butterfly.papers.altintas2025.own_networks import CONVOLUTION, NETWORKS
+from butterfly.papers.altintas2025.own_networks import CONVOLUTION
 from butterfly.study import Tables
 from butterfly.study.figures import BAND, Drawn, colours, legend, panels
 from butterfly.twin import LEVEL
@@ -38,22 +38,19 @@ def by_time(tables: Tables) -> Drawn:
 
 
 def two_ways(tables: Tables) -> Drawn:
-    """Barrier of a twin kicked at the start of a plain PyTorch loop (`butterfly.twin`) against that of a twin in the
-    stack, a dot a seed: same start, same minibatches, a kick of the same size in another direction; on the line both
+    """Barrier of a twin of the convolutional network that is kicked at the start of a plain PyTorch loop
+    (`butterfly.twin`) against that of a twin in the stack, a dot a seed: same start, same minibatches, a kick of the same size in another direction; on the line both
     are the same, and below the dotted lines barriers are not told from 0."""
     start = tables["twins"].query("time == 0")[["network", "seed", "barrier"]]
     table = tables["loops"].merge(start, on=["network", "seed"], suffixes=("_loop", "_stack"))
-    figure, (axis,) = panels(1, width=5.4, height=4.4)
-    palette = colours(tables["twins"].network)
-    for name in NETWORKS:
-        own = table[table.network == name][["barrier_stack", "barrier_loop"]].clip(lower=EPSILON / 3)
-        axis.scatter(own.barrier_stack, own.barrier_loop, label=name, color=palette[name], s=45)
+    figure, (axis,) = panels(1, width=5.0, height=4.4)
+    dots = table[["barrier_stack", "barrier_loop"]].clip(lower=EPSILON / 3)
+    axis.scatter(dots.barrier_stack, dots.barrier_loop, s=45)
     ends = np.array([EPSILON / 4, 1.5 * max(table.barrier_loop.max(), table.barrier_stack.max(), EPSILON)])
     axis.plot(ends, ends, color="black", linewidth=1)
     for line in (axis.axhline, axis.axvline):
         line(EPSILON, color="gray", linewidth=1, linestyle=":")
     axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
     axis.set(xlabel="barrier, twin in the stack (nats)", ylabel="barrier, twin in a plain loop (nats)")
-    figure.suptitle(f"The stack and a plain loop (n = {table.seed.nunique()} seeds a network)")
-    legend(axis, "")
+    figure.suptitle(f"The stack and a plain loop ({CONVOLUTION}, n = {table.seed.nunique()} seeds)")
     return figure, table[["network", "seed", "barrier_stack", "barrier_loop", "share"]]
