@@ -47,7 +47,7 @@ def two_ways(tables: Tables) -> Drawn:
     figure, (axis,) = panels(1, width=5.0, height=4.4)
     dots = table[["barrier_stack", "barrier_loop"]].clip(lower=EPSILON / 3)
     axis.scatter(dots.barrier_stack, dots.barrier_loop, s=45)
-    ends = np.array([EPSILON / 4, 1.5 * max(table.barrier_loop.max(), table.barrier_stack.max(), EPSILON)])
+    ends = np.array([dots.min(axis=None) / 2, 2 * dots.max(axis=None)])
     axis.plot(ends, ends, color="black", linewidth=1)
     for line in (axis.axhline, axis.axvline):
         line(EPSILON, color="gray", linewidth=1, linestyle=":")
