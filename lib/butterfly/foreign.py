@@ -121,7 +121,14 @@ def check_answers(module: nn.Module, x: Tensor) -> Tensor:
         raise ValueError("the example must be a batch of two or more different inputs")
     buffers = {name: b.clone() for name, b in module.named_buffers()}
     given = x.clone()
-    answer = _answer(module, given)
+    try:
+        answer = _answer(module, given)
+    except (RuntimeError, TypeError, ValueError) as error:
+        said = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{type(module).__name__} does not take floats of shape {tuple(x.shape)} ({said}); where it reads tokens, "
+            "begin forward with x = x.long()"
+        ) from error
     if not torch.equal(given, x):
         raise ValueError("the module changes its input in place: begin forward with x = x.clone()")
     for name, value in module.named_buffers():

@@ -250,6 +250,11 @@ def test_an_example_that_shows_nothing_is_refused(x, reason):
         models.of(plain, x)
 
 
+def test_an_example_that_the_module_does_not_take_is_refused_with_its_own_words():
+    with pytest.raises(ValueError, match=r"Sequential does not take floats of shape \(4, 6\) .*x = x.long\(\)"):
+        models.of(lambda: nn.Sequential(nn.Embedding(5, 8), nn.Flatten(), nn.Linear(48, 3)), torch.randn(4, 6))
+
+
 # --- the rest of the stack -------------------------------------------------------------------------------------------
 
 

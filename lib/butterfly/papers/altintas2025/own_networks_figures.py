@@ -40,8 +40,8 @@ def by_time(tables: Tables) -> Drawn:
 def two_ways(tables: Tables) -> Drawn:
     """Barrier of a twin of the convolutional network that is kicked at the start of a plain PyTorch loop
     (`butterfly.twin`) against that of a twin in the stack, a dot a seed: same start, same minibatches, a kick of the
-    same size in another direction; on the line both are the same, and below the dotted lines barriers are not told
-    from 0."""
+    same size in another direction; on the line both are the same. Where dotted lines are in sight, barriers
+    below them are not told from 0."""
     start = tables["twins"].query("time == 0")[["network", "seed", "barrier"]]
     table = tables["loops"].merge(start, on=["network", "seed"], suffixes=("_loop", "_stack"))
     figure, (axis,) = panels(1, width=5.0, height=4.4)
