@@ -12,8 +12,9 @@
 # The claims are our own: they are about two networks that the paper does not have, and about the tools of this library.
 #
 # **In short**: the answer hangs on the network. By one and the same recipe, a kick at the start leaves the convolutional
-# network behind a higher barrier than the transformer (OW03 supported); in both it changes more answers than a late kick (OW07
-# supported, OW07b supported). Twins that nobody kicked are the same to the last bit (OW06 supported).
+# network behind a barrier that we call chaotic (OW01 supported), and the transformer does not come near it (OW01b
+# contradicted, OW03 supported). In both, early kicks end behind higher barriers than late ones (OW02 supported, OW02b
+# supported). Twins that nobody kicked are the same to the last bit (OW06 supported).
 #
 # - `models.of(module, example)` makes a module an *architecture of the stack*: many copies of it are then trained, kicked,
 #   compared, aligned and scored at once. The module is run by `torch.func.functional_call` under `torch.vmap`. So it must be
