@@ -40,6 +40,8 @@ env: $(READY) ## make the environment in .venv (about 3 minutes, once)
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "error: Python 3.11 is needed, this is %d.%d; name one with: make env PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@# It is emptied first: behind a link, that would be somebody else's.
+	@if [ -L $(VENV) ]; then echo "error: $(VENV) is a link to $$(readlink $(VENV)), which is older than requirements.lock or pyproject.toml; remove the link, and make has its own"; exit 1; fi
 	@echo "making the environment in $(VENV), about 3 minutes"
 	@rm -f $@
 	@$(PYTHON) -m venv --clear $(VENV)
