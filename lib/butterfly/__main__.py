@@ -120,6 +120,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
     for other in _STOPS:
         signal.signal(other, signal.SIG_IGN)
+    threading.excepthook = lambda about: None  # what other threads meet from here on is this end
     kernels = [c for c in psutil.Process().children() if any("ipykernel" in word for word in c.cmdline())]
     for process in (*multiprocessing.active_children(), *kernels):
         process.kill()
