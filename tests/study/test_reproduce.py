@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,58 +14,15 @@ from butterfly.__main__ import main
 from butterfly.strict import UserError
 from butterfly.study import Params, folders, profiles, reproduce
 from butterfly.study.identity import Program, reach
+from tests import toy
 from tests.study.test_identity import BEFORE, ROOTS
 
 LIB = Path(registry.__file__).parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (folders.ROOT / "CONTRIBUTING.md").read_text(), re.S)
-ROOM = "lib/butterfly/papers/doe2030"
-FIGURES = '''"""The figures of notebook 99."""
-
-from butterfly.study import Tables
-from butterfly.study.figures import Drawn, panels
-
-
-def losses(tables: Tables) -> Drawn:
-    """Training loss after whole and after smaller steps; each point is a seed."""
-    table = tables["losses"]
-    figure, (axis,) = panels(1)
-    axis.scatter(table.whole, table.small)
-    axis.set(xlabel="loss after whole steps (nats)", ylabel="loss after smaller steps (nats)")
-    return figure, table
-'''
-NOTEBOOK = """# %% [markdown]
-# # 99 · A toy
-
-# %%
-from butterfly.papers.doe2030 import small_steps_figures as figures
-from butterfly.papers.doe2030.small_steps import study
-
-# %% tags=["parameters"]
-profile = "smoke"
-device = "cpu"
-recipe = {}
-data_set = None
-model = None
-setting = "digits"
-steps = 60
-seeds = 4
-seeds_per_shard = 2
-factor = 0.5
-
-# %%
-study.open(globals())
-
-# %%
-study.show("a", figures.losses)
-
-# %%
-study.verdicts()
-"""
 
 
 def test_one_more_paper_makes_nothing_stale():
-    sources = dict(SOURCES) | {LIB / "papers/doe2030/__init__.py": BLOCKS[0]}
-    sources[LIB / "papers/doe2030/small_steps.py"] = BLOCKS[1]
+    sources = dict(SOURCES) | {LIB / "papers/doe2030/__init__.py": toy.BLOCKS[0]}
+    sources[LIB / "papers/doe2030/small_steps.py"] = toy.BLOCKS[1]
     program = Program(sources)
     assert {name: reach(own, program).hash for name, own in ROOTS.items()} == BEFORE
 
@@ -75,26 +31,12 @@ def test_one_more_paper_makes_nothing_stale():
 def project(tmp_path_factory):
     """A copy of the project with the toy paper, and nothing but additions."""
     root = tmp_path_factory.mktemp("project")
-    for name in ("lib", "params"):
-        shutil.copytree(folders.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    (root / "notebooks").mkdir()
-    for topic in folders.topics():
-        shutil.copy(folders.NOTEBOOKS / f"{topic}.py", root / "notebooks")
-    for file in ("requirements.lock", "README.md"):
-        shutil.copy(folders.ROOT / file, root / file)
-    shutil.copytree(folders.reference("laptop"), root / "figures" / "reference" / "laptop")
-    written = {
-        f"{ROOM}/__init__.py": BLOCKS[0],
-        f"{ROOM}/small_steps.py": BLOCKS[1],
-        f"{ROOM}/small_steps_figures.py": FIGURES,
-        "notebooks/99_small_steps.py": NOTEBOOK,
+    more = {
         "params/mine.yaml": "99_small_steps:\n  seeds: 3\n",
         "params/more.yaml": "base: mine\n99_small_steps:\n  steps: 40\n",
     }
-    for file, text in written.items():
-        assert not (root / file).exists()
-        (root / file).parent.mkdir(exist_ok=True)
-        (root / file).write_text(text)
+    toy.project(root, folders.topics(), more)
+    shutil.copytree(folders.reference("laptop"), root / "figures" / "reference" / "laptop")
     return root
 
 

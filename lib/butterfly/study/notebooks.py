@@ -23,7 +23,8 @@ from butterfly.study.identity import StaleError
 from butterfly.study.store import write_whole
 from butterfly.study.study import Study
 
-_QUIET = ["--log-level=ERROR"]  # for the kernel, which warns about every local connection
+# For the kernel, which warns about every local connection, and calls it an error that its end interrupts it.
+_QUIET = ["--log-level=CRITICAL"]
 _PAPERS = Path(__file__).parents[1] / "papers"
 # Errors in a notebook that the user can mend: one line says how.
 _MENDABLE = {kind.__name__ for kind in (UserError, ParameterError, DataError, StaleError, OSError, PermissionError,
