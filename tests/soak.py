@@ -382,12 +382,17 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=5, help="how many kills in a row before a command may end")
     parser.add_argument("--minutes", type=float, default=60.0, help="no kill begins later than this")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--short", action="store_true", help="reads of damaged files and one kill alone")
     parser.add_argument("--write", type=Path, help="where to keep the table")
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="soak.", ignore_cleanup_errors=True) as folder:
         soak = begin(Path(folder), given.seed)
-        campaign(soak, given.kills, given.every, began + 60 * given.minutes)
+        if given.short:
+            soak.reads(200)
+            soak.kill(every=1)
+        else:
+            campaign(soak, given.kills, given.every, began + 60 * given.minutes)
     kills = sum(counts["trials"] for name, counts in soak.seen.items() if name.startswith("kill"))
     head = _HEAD.format(
         date=datetime.now(UTC).date(), processor=platform.processor() or platform.machine(), cores=os.cpu_count(),

@@ -3,10 +3,13 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
 from butterfly import SOURCES, registry
@@ -120,6 +123,46 @@ def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
 def test_what_is_misspelt_is_refused_with_a_reason(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["seeds=1000000000", "steps=1000000000000", "recipe.batch_size=100000000000"])
+def test_what_would_never_end_is_refused(change, capsys):
+    assert main(("figures", "--only", "23", "--set", change)) == 2
+    assert "is more than 1,000,000; give less" in capsys.readouterr().err
+
+
+def test_nobody_works_for_a_driver_that_was_killed(project):
+    """Workers see their driver end, and end."""
+    environment = os.environ | {"PYTHONPATH": str(project / "lib"), "BUTTERFLY_JOBS": "2"}
+    environment |= {"BUTTERFLY_RUNS": str(project / "other")}
+    command = [sys.executable, "-m", "butterfly", "figures", "--profile", "mine", "--only", "99", "--set", "seeds=8"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    driver = subprocess.Popen(command, cwd=project, env=environment, **quiet)
+    workers = []
+    while driver.poll() is None and len(workers) < 3:  # two, and the tracker of their resources
+        workers = psutil.Process(driver.pid).children()
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert workers
+    assert not alive
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (np.full((10_000, 10), -1.0), "holds negative numbers"),
+        (np.full((10_000, 10), np.nan), "is damaged"),
+        (None, "is damaged"),
+    ],
+)
+def test_damaged_answers_of_people_are_refused(tmp_path, monkeypatch, counts, message):
+    file = tmp_path / "human" / "cifar10h_test_counts.npy"
+    file.parent.mkdir()
+    file.write_bytes(b"none") if counts is None else np.save(file, counts)
+    monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        reproduce._check_people()
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------
