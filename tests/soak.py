@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -46,16 +47,16 @@ class Soak:
 
     # --- one command ---
 
-    def start(self, before: Callable[[], object] = lambda: None, command=COMMAND) -> tuple[int, Path]:
-        """Fork a driver; its process, and the file with what it says."""
-        told = Path(tempfile.mkstemp(dir=self.root.parent, prefix="told.")[1])
+    def start(self, before: Callable[[], object] = lambda: None, command=COMMAND) -> tuple[int, int]:
+        """Fork a driver; its process, and the end of a pipe with what it says."""
+        said, told = os.pipe()
         if pid := os.fork():
-            return pid, told
+            os.close(told)
+            return pid, said
         code = 70
         try:
-            handle = os.open(told, os.O_WRONLY)
-            os.dup2(handle, 1)
-            os.dup2(handle, 2)
+            os.dup2(told, 1)
+            os.dup2(told, 2)
             from butterfly import __main__ as driver
 
             for number in driver._STOPS:
@@ -64,11 +65,8 @@ class Soak:
             code = driver.main(command)
             sys.stdout.flush()
         except BaseException:
-            import traceback
-
-            with contextlib.suppress(OSError):
-                traceback.print_exc()
-                sys.stderr.flush()
+            traceback.print_exc()
+            sys.stderr.flush()
         finally:
             os._exit(code)
 
@@ -77,11 +75,16 @@ class Soak:
         began = time.monotonic()
         return self.end(*self.start(before, command), began)
 
-    def end(self, pid: int, told: Path, began: float) -> tuple[int, float, str]:
+    def end(self, pid: int, said: int, began: float) -> tuple[int, float, str]:
         _, status = os.waitpid(pid, 0)
-        text = told.read_text(errors="replace")
-        told.unlink()
-        return os.waitstatus_to_exitcode(status), time.monotonic() - began, text
+        took = time.monotonic() - began
+        os.set_blocking(said, False)  # a kernel that is about to end may hold the other end
+        try:
+            text = os.read(said, 1 << 20).decode(errors="replace")
+        except BlockingIOError:
+            text = ""
+        os.close(said)
+        return os.waitstatus_to_exitcode(status), took, text
 
     # --- what must hold ---
 
@@ -157,7 +160,7 @@ class Soak:
         victim = self.dice.choice(("driver", "driver", "driver", "kernel"))
         name = f"kill -9 of the {victim}"
         self.forget(self.dice.random())
-        pid, told = self.start()
+        pid, said = self.start()
         time.sleep(MIN_KILL + self.dice.uniform(0, 0.8 * self.seconds))
         killed = pid
         if victim == "kernel":
@@ -165,7 +168,7 @@ class Soak:
                 killed = self.dice.choice(psutil.Process(pid).children()).pid
         with contextlib.suppress(ProcessLookupError):
             os.kill(killed, signal.SIGKILL)
-        _, _, text = self.end(pid, told, 0.0)
+        _, _, text = self.end(pid, said, 0.0)
         if self.seen.get(name, Counter())["trials"] % every == every - 1:
             self.recovers(name, text)
         else:
