@@ -5,14 +5,15 @@ JOBS    ?=
 DEVICE  ?=
 SET     ?=
 DAYS    ?= 30
+KILLS   ?= 200
 PYTHON  ?= python3
 # Where torch comes from: empty for PyPI, or for example https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 TORCH   := torch==2.13.0
 
 # What users give is text: make does not expand it, and the shell sees it only inside quotes.
-$(foreach name,PROFILE JOBS DEVICE SET DAYS,$(eval override $(name) := $$(value $(name))))
-export PROFILE DEVICE SET DAYS
+$(foreach name,PROFILE JOBS DEVICE SET DAYS KILLS,$(eval override $(name) := $$(value $(name))))
+export PROFILE DEVICE SET DAYS KILLS
 export BUTTERFLY_JOBS := $(value JOBS)
 # One thread a process; processes are what is scaled.
 export OMP_NUM_THREADS := 1
@@ -29,7 +30,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures notebooks test lint bench lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures notebooks test lint bench soak lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -40,6 +41,8 @@ env: $(READY) ## make the environment in .venv (about 3 minutes, once)
 
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "error: Python 3.11 is needed, this is %d.%d; name one with: make env PYTHON=/path/to/python3.11" % sys.version_info[:2])'
+	@# It is emptied first: behind a link, that would be somebody else's.
+	@if [ -L $(VENV) ]; then echo "error: $(VENV) is a link to $$(readlink $(VENV)), which is older than requirements.lock or pyproject.toml; remove the link, and make has its own"; exit 1; fi
 	@echo "making the environment in $(VENV), about 3 minutes"
 	@rm -f $@
 	@$(PYTHON) -m venv --clear $(VENV)
@@ -69,6 +72,9 @@ lint: $(READY) ## style and formatting
 
 bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py
+
+soak: $(READY) ## accidents on purpose: KILLS=200 kills, damaged files, full disks, two drivers; keeps docs/soak.md
+	@$(BIN)/python tests/soak.py --kills "$$KILLS" --write docs/soak.md
 
 lab: $(READY) ## open JupyterLab on the notebooks
 	@$(BIN)/jupyter lab $(if $(filter 0,$(shell id -u)),--allow-root) --ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/notebooks/00_index.ipynb

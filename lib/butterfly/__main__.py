@@ -1,10 +1,15 @@
 """The driver behind `make`: run a profile, build the notebooks, print and compare the ledger, keep the reference."""
 
 import argparse
+import multiprocessing
 import os
+import signal
 import sys
 import textwrap
+import threading
+import time
 from collections.abc import Sequence
+from types import FrameType
 
 from butterfly.strict import UserError
 
@@ -104,9 +109,37 @@ _COMMANDS = {
 }
 
 
+# --- however it ends -------------------------------------------------------------------------------------------------
+
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End workers and kernels now: what they have not finished would be thrown away after waiting for it."""
+    import psutil
+
+    for other in _STOPS:
+        signal.signal(other, signal.SIG_IGN)
+    threading.excepthook = lambda about: None  # what other threads meet from here on is this end
+    kernels = [c for c in psutil.Process().children() if any("ipykernel" in word for word in c.cmdline())]
+    for process in (*multiprocessing.active_children(), *kernels):
+        process.kill()
+    raise KeyboardInterrupt(number)
+
+
+def _end_with_driver() -> None:
+    """In a worker: end when the driver ends, even if that is killed and can tell nobody."""
+    while (driver := multiprocessing.parent_process()) is None:  # not known yet while this module is imported
+        time.sleep(0.1)
+    driver.join()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and do one thing; faults of the user end in one clear message."""
     given = _parser().parse_args(arguments)
+    if local := os.environ.get("BUTTERFLY_DATA"):
+        os.environ["BUTTERFLY_DATA"] = os.path.abspath(local)  # notebooks run in another folder
     try:
         if "profile" in given:  # before anything is read, written or removed
             from butterfly.study import profiles
@@ -123,10 +156,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error.strerror or error}{where}; finished shards are kept. "
               "BUTTERFLY_TRACEBACK=1 shows where.", file=sys.stderr)  # fmt: skip
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         print("stopped; finished shards are kept, and the same command goes on from there", file=sys.stderr)
-        return 130
+        return 128 + (stopped.args[0] if stopped.args else signal.SIGINT)
 
 
-if __name__ == "__main__":
+if __name__ == "__mp_main__":  # a worker of the driver
+    threading.Thread(target=_end_with_driver, daemon=True).start()
+elif __name__ == "__main__":
+    __spec__ = None  # else workers would not import this module, and not know when to end
+    for _number in _STOPS:
+        signal.signal(_number, _stop)
     sys.exit(main())

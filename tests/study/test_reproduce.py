@@ -2,12 +2,14 @@
 
 import json
 import os
-import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import psutil
 import pytest
 
 from butterfly import SOURCES, registry
@@ -15,58 +17,15 @@ from butterfly.__main__ import main
 from butterfly.strict import UserError
 from butterfly.study import Params, folders, profiles, reproduce
 from butterfly.study.identity import Program, reach
+from tests import toy
 from tests.study.test_identity import BEFORE, ROOTS
 
 LIB = Path(registry.__file__).parent
-BLOCKS = re.findall(r"```python\n(.*?)```", (folders.ROOT / "CONTRIBUTING.md").read_text(), re.S)
-ROOM = "lib/butterfly/papers/doe2030"
-FIGURES = '''"""The figures of notebook 99."""
-
-from butterfly.study import Tables
-from butterfly.study.figures import Drawn, panels
-
-
-def losses(tables: Tables) -> Drawn:
-    """Training loss after whole and after smaller steps; each point is a seed."""
-    table = tables["losses"]
-    figure, (axis,) = panels(1)
-    axis.scatter(table.whole, table.small)
-    axis.set(xlabel="loss after whole steps (nats)", ylabel="loss after smaller steps (nats)")
-    return figure, table
-'''
-NOTEBOOK = """# %% [markdown]
-# # 99 · A toy
-
-# %%
-from butterfly.papers.doe2030 import small_steps_figures as figures
-from butterfly.papers.doe2030.small_steps import study
-
-# %% tags=["parameters"]
-profile = "smoke"
-device = "cpu"
-recipe = {}
-data_set = None
-model = None
-setting = "digits"
-steps = 60
-seeds = 4
-seeds_per_shard = 2
-factor = 0.5
-
-# %%
-study.open(globals())
-
-# %%
-study.show("a", figures.losses)
-
-# %%
-study.verdicts()
-"""
 
 
 def test_one_more_paper_makes_nothing_stale():
-    sources = dict(SOURCES) | {LIB / "papers/doe2030/__init__.py": BLOCKS[0]}
-    sources[LIB / "papers/doe2030/small_steps.py"] = BLOCKS[1]
+    sources = dict(SOURCES) | {LIB / "papers/doe2030/__init__.py": toy.BLOCKS[0]}
+    sources[LIB / "papers/doe2030/small_steps.py"] = toy.BLOCKS[1]
     program = Program(sources)
     assert {name: reach(own, program).hash for name, own in ROOTS.items()} == BEFORE
 
@@ -75,26 +34,12 @@ def test_one_more_paper_makes_nothing_stale():
 def project(tmp_path_factory):
     """A copy of the project with the toy paper, and nothing but additions."""
     root = tmp_path_factory.mktemp("project")
-    for name in ("lib", "params"):
-        shutil.copytree(folders.ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-    (root / "notebooks").mkdir()
-    for topic in folders.topics():
-        shutil.copy(folders.NOTEBOOKS / f"{topic}.py", root / "notebooks")
-    for file in ("requirements.lock", "README.md"):
-        shutil.copy(folders.ROOT / file, root / file)
-    shutil.copytree(folders.reference("laptop"), root / "figures" / "reference" / "laptop")
-    written = {
-        f"{ROOM}/__init__.py": BLOCKS[0],
-        f"{ROOM}/small_steps.py": BLOCKS[1],
-        f"{ROOM}/small_steps_figures.py": FIGURES,
-        "notebooks/99_small_steps.py": NOTEBOOK,
+    more = {
         "params/mine.yaml": "99_small_steps:\n  seeds: 3\n",
         "params/more.yaml": "base: mine\n99_small_steps:\n  steps: 40\n",
     }
-    for file, text in written.items():
-        assert not (root / file).exists()
-        (root / file).parent.mkdir(exist_ok=True)
-        (root / file).write_text(text)
+    toy.project(root, folders.topics(), more)
+    shutil.copytree(folders.reference("laptop"), root / "figures" / "reference" / "laptop")
     return root
 
 
@@ -178,6 +123,46 @@ def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
 def test_what_is_misspelt_is_refused_with_a_reason(arguments, message, capsys):
     assert main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("change", ["seeds=1000000000", "steps=1000000000000", "recipe.batch_size=100000000000"])
+def test_what_would_never_end_is_refused(change, capsys):
+    assert main(("figures", "--only", "23", "--set", change)) == 2
+    assert "is more than 1,000,000; give less" in capsys.readouterr().err
+
+
+def test_nobody_works_for_a_driver_that_was_killed(project):
+    """Workers see their driver end, and end."""
+    environment = os.environ | {"PYTHONPATH": str(project / "lib"), "BUTTERFLY_JOBS": "2"}
+    environment |= {"BUTTERFLY_RUNS": str(project / "other")}
+    command = [sys.executable, "-m", "butterfly", "figures", "--profile", "mine", "--only", "99", "--set", "seeds=8"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    driver = subprocess.Popen(command, cwd=project, env=environment, **quiet)
+    workers = []
+    while driver.poll() is None and len(workers) < 3:  # two, and the tracker of their resources
+        workers = psutil.Process(driver.pid).children()
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert workers
+    assert not alive
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (np.full((10_000, 10), -1.0), "holds negative numbers"),
+        (np.full((10_000, 10), np.nan), "is damaged"),
+        (None, "is damaged"),
+    ],
+)
+def test_damaged_answers_of_people_are_refused(tmp_path, monkeypatch, counts, message):
+    file = tmp_path / "human" / "cifar10h_test_counts.npy"
+    file.parent.mkdir()
+    file.write_bytes(b"none") if counts is None else np.save(file, counts)
+    monkeypatch.setenv("BUTTERFLY_DATA", str(tmp_path))
+    with pytest.raises(UserError, match=message):
+        reproduce._check_people()
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------

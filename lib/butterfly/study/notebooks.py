@@ -12,15 +12,23 @@ import jupytext
 import nbformat
 import papermill
 from nbclient import NotebookClient
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
-from butterfly.strict import ParameterError
+from butterfly.data import DataError
+from butterfly.strict import ParameterError, UserError
 from butterfly.study import folders
+from butterfly.study.identity import StaleError
 from butterfly.study.store import write_whole
 from butterfly.study.study import Study
 
-_QUIET = ["--log-level=ERROR"]  # for the kernel, which warns about every local connection
+# For the kernel, which warns about every local connection, and calls it an error that its end interrupts it.
+_QUIET = ["--log-level=CRITICAL"]
 _PAPERS = Path(__file__).parents[1] / "papers"
-
+# Errors in a notebook that the user can mend: one line says how.
+_MENDABLE = {kind.__name__ for kind in (UserError, ParameterError, DataError, StaleError, OSError, PermissionError,
+                                        FileNotFoundError, NotADirectoryError, IsADirectoryError)}  # fmt: skip
 
 # The first cell where the project has a public home: on Colab there is only the notebook.
 _FETCH = """\
@@ -68,8 +76,12 @@ def parameters(topic: str) -> dict[str, Any]:
     cells = [cell for cell in read(topic).cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
         raise ParameterError(f"notebooks/{topic}.py needs exactly one cell tagged 'parameters', it has {len(cells)}")
-    assignments = ast.parse(cells[0].source).body
-    return {node.targets[0].id: ast.literal_eval(node.value) for node in assignments}
+    try:
+        return {node.targets[0].id: ast.literal_eval(node.value) for node in ast.parse(cells[0].source).body}
+    except (SyntaxError, ValueError, AttributeError) as error:
+        raise ParameterError(
+            f"notebooks/{topic}.py: the cell 'parameters' has lines 'name = value' only ({error})"
+        ) from None
 
 
 def study(topic: str) -> Study:
@@ -84,14 +96,25 @@ def study(topic: str) -> Study:
 
 
 def execute(topic: str, values: dict[str, Any], output: Path) -> None:
-    """Run a notebook with papermill; the output appears when it is complete."""
+    """Run a notebook with papermill; the output appears when it is complete. `UserError` where the user can mend it."""
+    parameters(topic)  # without their cell, papermill would keep the defaults and say nothing
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{topic}.") as drafts:
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{topic}.", suffix=".part") as drafts:
         source, draft = Path(drafts) / "source.ipynb", Path(drafts) / "draft.ipynb"
         nbformat.write(read(topic), source)
-        papermill.execute_notebook(
-            source, draft, parameters=values, progress_bar=False, cwd=str(folders.ROOT), extra_arguments=_QUIET
-        )
+        # Left to itself, the kernel leaves this file in the temporary folder when it is killed.
+        connection = Config({"KernelManager": {"connection_file": str(Path(drafts) / "kernel.json")}})
+        quiet = {"progress_bar": False, "extra_arguments": _QUIET}
+        try:
+            papermill.execute_notebook(
+                source, draft, parameters=values, cwd=str(folders.ROOT), config=connection, **quiet
+            )
+        except DeadKernelError:
+            raise UserError(f"{topic}: its kernel was killed (out of memory?); run the same command again") from None
+        except PapermillExecutionError as error:
+            if error.ename not in _MENDABLE:
+                raise
+            raise UserError(f"{topic}: {error.evalue}") from None
         os.replace(draft, output)
 
 

@@ -12,6 +12,7 @@ from butterfly.study.parameters import Params, assignments
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _LARGEST = 1_000_000  # characters of a parameter file
+_MOST = 1_000_000  # of anything that a parameter counts; what counts further would not end
 
 
 class _Loader(yaml.SafeLoader):
@@ -118,7 +119,20 @@ def parameters(
         if path in ("profile", "device"):
             raise ParameterError(f"SET: give {path.upper()}=... to make instead")
         _put(values, path.split("."), parse(text, "SET"))
+    _bounded(values, where)
     return kind.read(values, where), values
+
+
+def _bounded(values: Any, where: str, name: str = "") -> None:
+    """`ParameterError` where a whole number is larger than anything that could end; seeds are names, not counts."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            _bounded(value, where, str(key))
+    elif isinstance(values, list):
+        for value in values:
+            _bounded(value, where, name)
+    elif isinstance(values, int) and abs(values) > _MOST and name != "first_seed":
+        raise ParameterError(f"{where}: '{name}' = {values} is more than {_MOST:,}; give less")
 
 
 def folder(name: str, changes: str) -> str:

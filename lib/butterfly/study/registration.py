@@ -93,9 +93,12 @@ def registered() -> dict[str, Any]:
     if not file.exists():
         return {}
     try:
-        return json.loads(file.read_text())
-    except ValueError as error:
+        found = json.loads(file.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("not a registration")
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({error}); take it back from git") from None
+    return found
 
 
 def exploration() -> dict[str, Claim]:

@@ -114,8 +114,11 @@ def _machine() -> dict:
     """On what the reference was made."""
     file = folders.reference("laptop") / "machine.json"
     try:
-        return json.loads(file.read_text())
-    except (OSError, ValueError) as error:
+        found = json.loads(file.read_text())
+        if not isinstance(found, dict):
+            raise ValueError("not the facts of a machine")
+        return found
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{file} cannot be read ({error}); run 'make reference'") from None
 
 

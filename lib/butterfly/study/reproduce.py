@@ -20,9 +20,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from butterfly.data.human import human_file
+import numpy as np
+
+from butterfly import registry
+from butterfly.data import DataError
+from butterfly.data.human import human_file, vote_counts, wrong_votes
 from butterfly.strict import ParameterError, UserError
 from butterfly.study import folders, identity, ledger, notebooks, profiles, registration, report
+from butterfly.study.alone import alone, swept
 from butterfly.study.claims import Claim
 from butterfly.study.parameters import Params
 from butterfly.study.store import write_whole
@@ -79,8 +84,22 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
     if not chosen and only != INDEX[:2]:
         there = " ".join(folders.topics())
         raise ParameterError(f"there is no notebook {only}; use two digits, as in figure-01. There are: {there}")
-    folder = profiles.folder(profile, changes)
-    due = [topic for topic in chosen if not _fresh(job(topic, profile, device, changes))]
+    jobs = [job(topic, profile, device, changes) for topic in chosen]  # what is misspelt is found here
+    _check_people()
+    for name in sorted(set().union(*map(_foreign, jobs))):
+        print(f"note: {name} in BUTTERFLY_DATA is not the published data set", file=sys.stderr, flush=True)
+    results = folders.results(profiles.folder(profile, changes))
+    with alone(results), swept(folders.runs()):
+        _make([this for this in jobs if not _fresh(this)], profile, device, changes)
+        if _parts(results.name):
+            ledger.write(results / "claims.json", gathered(results.name))
+        if only in ("", INDEX[:2]) and not changes:
+            notebooks.execute(INDEX, {"profile": profile}, results / f"{INDEX}.ipynb")
+
+
+def _make(jobs: list[Job], profile: str, device: str | None, changes: str) -> None:
+    """Compute and draw notebooks, one after another."""
+    folder, due = profiles.folder(profile, changes), [this.topic for this in jobs]
     with ThreadPoolExecutor(1) as artist:  # draws a notebook while the next one is computed
         drawing: Future | None = None
         for place, topic in enumerate(due, start=1):
@@ -95,10 +114,6 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
             drawing = artist.submit(_draw, this, seconds, again)
         if drawing:
             drawing.result()
-    if _parts(folder):
-        ledger.write(folders.results(folder) / "claims.json", gathered(folder))
-    if only in ("", INDEX[:2]) and not changes:
-        notebooks.execute(INDEX, {"profile": profile}, folders.results(profile) / f"{INDEX}.ipynb")
 
 
 def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
@@ -108,10 +123,15 @@ def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
     """
     topic, folder = this.topic, this.folder
     began = time.monotonic()
-    before = {path: path.stat().st_mtime_ns for path in _outputs(folder, topic)}
+    before = {path: _place(path) for path in _outputs(folder, topic)}
     notebooks.execute(topic, this.values, folder / f"{topic}.ipynb")
-    for path, written in before.items():
-        if path.stat().st_mtime_ns == written:  # a figure that the notebook no longer draws
+    claims = folder / f"{topic}.claims.json"
+    if not claims.exists() or before.get(claims) == _place(claims):
+        raise UserError(
+            f"notebooks/{topic}.py ended without its verdicts: its cells should open the study and judge it"
+        )
+    for path, place in before.items():
+        if _place(path) == place:  # a figure that the notebook no longer draws
             path.unlink()
     drawn = time.monotonic() - began
     earlier = _read_json(folder / f"{topic}.run.json")
@@ -122,6 +142,7 @@ def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
         "draw_seconds": round(drawn, 1),
         "peak_memory_mb": _peak_memory_mb(),
         "device": this.params.device,
+        "data": _sources(this),
         # Files that were edited meanwhile: nobody can tell which version was drawn.
         "computed_from": this.computed_from,
         "made_from": this.made_from if again().made_from == this.made_from else "files that changed meanwhile",
@@ -129,6 +150,44 @@ def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
     }
     _write_json(folder / f"{topic}.run.json", facts)
     print(f"  {topic}: computed in {computed:.0f} s, drawn in {drawn:.0f} s", file=sys.stderr, flush=True)
+
+
+def _place(path: Path) -> tuple[int, int]:
+    """What tells a file from one that was written anew, even where the clock stands still."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns
+
+
+def _sources(this: Job) -> dict[str, dict[str, str]]:
+    """What the data of a notebook are made from, by name: checksums, or versions."""
+    configs = [shard.config for shard in this.study.shards(this.params)]
+    return {config["setting"]["data"]: config["source"] for config in configs if "source" in config}
+
+
+def _foreign(this: Job) -> set[str]:
+    """Data sets that are not the published files."""
+    found = set()
+    for name, source in _sources(this).items():
+        hub = getattr(registry.open_file("data", name), "HUB", None)
+        if hub and source != {split: checksum for split, (checksum, _) in hub.files.items()}:
+            found.add(name)
+    return found
+
+
+def _check_people() -> None:
+    """`UserError` where what people say about images is damaged: it would be drawn as it is."""
+    for name, read in (("cifar10n", wrong_votes), ("cifar10h", vote_counts)):
+        if (path := human_file(name)) is None:
+            continue
+        try:
+            with np.errstate(invalid="raise"):
+                sound = (read() >= 0).all()
+        except DataError:
+            raise
+        except Exception as error:  # whatever numpy meets in such a file
+            raise UserError(f"{path} is damaged ({error}); delete it and fetch it again") from None
+        if not sound:
+            raise UserError(f"{path} holds negative numbers; delete it and fetch it again")
 
 
 def _people() -> list[Path]:
@@ -140,7 +199,7 @@ def _fresh(this: Job) -> bool:
     """Whether the figures of a notebook are there, whole, and made from what is there now."""
     facts = _read_json(this.folder / f"{this.topic}.run.json")
     try:
-        whole = all(_digest(this.folder / name) == digest for name, digest in facts["files"].items())
+        whole = all(Path(n).name == n and _digest(this.folder / n) == digest for n, digest in facts["files"].items())
         return whole and facts["made_from"] == this.made_from
     except (OSError, KeyError, TypeError, AttributeError):
         return False
@@ -228,8 +287,10 @@ def reference(profile: str) -> None:
     claims = registration.judged(whole(profile))
     made = (name for topic in folders.topics() if topic != INDEX for name in facts[topic]["files"])
     names = [name for name in made if name.endswith((".png", ".csv"))]
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.") as aside:
+    with (
+        alone(kept.parent),
+        tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.", suffix=".part") as aside,
+    ):
         new = Path(aside) / "new"
         new.mkdir()
         for name in names:
