@@ -41,18 +41,22 @@ def rooms() -> dict[str, tuple[Paper, list[str]]]:
 
 
 def papers_table(claims: Sequence[Claim]) -> str:
-    """One row a paper: its question, its notebooks, how its claims came out, and how long it takes."""
+    """One row a paper: its question, its notebooks, how its claims came out, how long it takes; and one for all."""
     facts = _machine()["notebooks"]
     lines = ["| paper | question | notebooks | claims: s, c, i | minutes |"]
     lines.append("|---|---|---|---|---|")
-    for paper, topics in rooms().values():
+
+    def cells(topics: Sequence[str]) -> str:
         counts = Counter(c.verdict for c in claims if c.notebook in topics)
         seconds = sum(facts[t]["compute_seconds"] + facts[t]["draw_seconds"] for t in topics if t in facts)
         minutes = f"{seconds / 60:.0f}" if registration.registered() else "not timed"  # an exploration reads its store
+        return f"{', '.join(str(counts[verdict]) for verdict in VERDICTS)} | {minutes}"
+
+    for paper, topics in rooms().values():
         links = " ".join(f"[{topic[:2]}](notebooks/{topic}.ipynb)" for topic in topics)
-        told = ", ".join(str(counts[verdict]) for verdict in VERDICTS)
         cited = f"[{_cited(paper)}](https://arxiv.org/abs/{paper.arxiv})"
-        lines.append(f"| {cited} | {paper.question} | {links} | {told} | {minutes} |")
+        lines.append(f"| {cited} | {paper.question} | {links} | {cells(topics)} |")
+    lines.append(f"| all | | | {cells([topic for _, topics in rooms().values() for topic in topics])} |")
     return "\n".join(lines)
 
 
