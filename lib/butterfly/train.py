@@ -7,6 +7,7 @@ both train on: no prefix is trained twice, and parent and twin share everything 
 
 import itertools
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -212,6 +213,7 @@ def train(
     starts from given networks (fine-tuning) instead of fresh ones, and `start` begins with that update of the schedule,
     the momentum at zero. `mask [S, P]` keeps the entries where it is False at zero. `block` is how many members go
     through the network at once, by default as many as suit the device; it changes speed, and results in the last bits.
+    Where memory is too short for so many, there are fewer, and a warning says how many.
     """
     _check(model, data, recipe, seeds)
     _check_forks(forks, seeds, recipe, start)
@@ -219,8 +221,8 @@ def train(
         if stack is not None and stack.shape != (len(seeds), model.layout.size):
             raise ValueError(f"{name} has shape {tuple(stack.shape)}, expected {(len(seeds), model.layout.size)}")
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
-    run = _Run(model, data, recipe, list(seeds), theta, mask, objective, start)
     block = block or _block(model, recipe, data.x.device.type)
+    run = _Run(model, data, recipe, list(seeds), theta, mask, objective, start, block)
     waiting = sorted(forks, key=lambda fork: fork.step)
     records: list[tuple[str, int, Any]] = []
     crossed: dict[str, set[int]] = {}
@@ -232,7 +234,7 @@ def train(
             seen = crossed.setdefault(observer.name, set())
             records += _observe(observer, run.snapshot(step), recipe.steps, seen, objective)
         if step < recipe.steps:
-            run.update(step, block)
+            run.update(step)
     return Population(run.theta, tuple(run.members), records)
 
 
@@ -278,7 +280,7 @@ def _observe(
         return []
     loss, error = evaluate(now.model, now.theta, now.data.x, now.data.y, objective)
     beyond = loss <= observer.level if observer.metric == "loss" else 1 - error >= observer.level
-    rows = [row for row in range(len(now.members)) if beyond[row] and row not in crossed]
+    rows = [row for row, crosses in enumerate(beyond.tolist()) if crosses and row not in crossed]
     crossed.update(rows)
     return [(observer.name, now.step, observer.measure(now, torch.tensor(rows)))] if rows else []
 
@@ -307,9 +309,10 @@ class _Run:
         mask: Tensor | None,
         objective: Objective,
         start: int,
+        block: int,
     ):
         self.model, self.data, self.recipe, self.seeds = model, data, recipe, seeds
-        self.objective, self.start = objective, start
+        self.objective, self.start, self.block = objective, start, block
         self.mask = None if mask is None else mask.to(theta)  # [S, P]
         self.theta = theta if self.mask is None else theta * self.mask  # [M, P]
         self.state = [torch.zeros_like(theta) for _ in range(optim.SLOTS[recipe.optimizer])]
@@ -345,12 +348,27 @@ class _Run:
             elif fork.unmatched:
                 self.rows[row] = self.batches.branch(int(self.family[row]), fork.unmatched, fork.step, fork.kick.draw)
 
-    def update(self, step: int, block: int) -> None:
-        """One optimiser step of every member."""
+    def update(self, step: int) -> None:
+        """One optimiser step of every member, in smaller blocks from there on where memory is short."""
         batch = self.batches.at(step)
         drop = _Dropout(self.recipe.dropout, self.masked, step)
-        for own in self._blocks(block):
-            gradient = self._gradient(own, batch, drop)
+        while (size := self._update(step, batch, drop)) > 1:
+            self.block, self._ready = size // 2, []
+            warnings.warn(
+                f"memory is too short for {size} networks at once; {self.block} go on at once, more slowly",
+                stacklevel=3,
+            )
+
+    def _update(self, step: int, batch: Batch, drop: "_Dropout") -> int:
+        """One step block by block: 0, or the size of the blocks that memory is too short for, and nothing moved."""
+        for own in self._blocks():
+            try:
+                gradient = self._gradient(own, batch, drop)
+            except torch.OutOfMemoryError:
+                # Blocks are of one size: what has no room in the first has it nowhere, and all others follow it.
+                if own.fresh.start or own.seen.count == 1:
+                    raise
+                return own.seen.count
             if self.mask is not None:
                 gradient *= spread(self.mask, own.family)  # entries at zero then have nothing that moves them
             rows = own.fresh
@@ -358,8 +376,9 @@ class _Run:
             kept = self.model.kept(self.theta[rows])
             descend(self.recipe, step, self.theta[rows], [slot[rows] for slot in self.state], gradient, self.start)
             self.model.keep_back(self.theta[rows], kept)
+        return 0
 
-    def _blocks(self, block: int) -> list["_Block"]:
+    def _blocks(self) -> list["_Block"]:
         """The members in blocks of equal size, worked out anew only after a fork.
 
         Where members do not divide evenly, the last block begins among those of the one before, which it leaves alone:
@@ -367,7 +386,7 @@ class _Run:
         """
         count = len(self.members)
         if not self._ready or self._ready[-1].rows.stop != count:
-            size = -(-count // -(-count // block))
+            size = -(-count // -(-count // self.block))
             places = partial(Places.of, device=self.theta.device)
             self._ready = []
             for begin in range(0, count, size):

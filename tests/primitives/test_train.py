@@ -180,6 +180,37 @@ def test_an_unkicked_twin_stays_bit_identical(name, shape, block):
         assert torch.equal(run.theta[row], run.theta[[3, 5].index(member.seed)])
 
 
+class Narrow(type(models.build("mlp-2x16", (1, 4, 4), 3))):
+    """An MLP on a device with room for three networks."""
+
+    def gradient(self, theta, x, loss, drop=models.keep):
+        if len(theta) > 3:
+            raise torch.OutOfMemoryError("no room")
+        return super().gradient(theta, x, loss, drop)
+
+
+def test_where_memory_is_short_fewer_go_on_at_once_and_nothing_else_changes():
+    task, model = noisy_task()
+    forks = [Fork(seed, step, Kick(size=0.1)) for seed in (3, 5) for step in (0, 11, 39)]
+    roomy = train(model, task, NOISY, [3, 5], forks, block=3).theta
+    with pytest.warns(UserWarning, match="too short for 4 networks at once; 2 go on"):
+        small = train(Narrow(task.input_shape, task.classes, 2, 16), task, NOISY, [3, 5], forks).theta
+    torch.testing.assert_close(small, roomy, rtol=0, atol=1e-5)
+    parents = train(Narrow(task.input_shape, task.classes, 2, 16), task, NOISY, [3, 5], block=1).theta
+    torch.testing.assert_close(small[:2], parents, rtol=0, atol=1e-5)
+
+
+def test_where_not_even_one_network_has_room_it_says_so(monkeypatch):
+    task, model = noisy_task()
+
+    def full(self, *args):
+        raise torch.OutOfMemoryError("no room")
+
+    monkeypatch.setattr(type(model), "gradient", full)
+    with pytest.raises(torch.OutOfMemoryError, match="no room"), pytest.warns(UserWarning, match="1 go on at once"):
+        train(model, task, NOISY, [3, 5])
+
+
 def test_members_do_not_feel_one_another(task, model):
     alone = train(model, task, RECIPE, [3]).theta[0]
     crowd = train(model, task, RECIPE, [5, 3, 8], [Fork(8, 4, Kick(size=1.0))]).theta[1]
