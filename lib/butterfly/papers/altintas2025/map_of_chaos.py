@@ -316,3 +316,486 @@ class _Eye:
 def flips(bench: Bench) -> Arrays:
     """In float64, at every update: distance and flipped units of each twin, growth of each tangent; as in notebook 03."""
     return kinks(bench)
+
+
+# --- tables ----------------------------------------------------------------------------------------------------------
+
+LOOKS = ("level", "end")  # when twins are seen: at the common loss of their parents, and at the end
+
+
+@study.tables
+def tabulate(params: Params, shards: list[Shard]) -> dict[str, pd.DataFrame]:
+    """Tidy tables: `places` (plane and place), `cells` (cell and seed), `twins` (twin), `kinks` and `courses` (twin in
+    float64, and its updates)."""
+    parts = [shard for shard in shards if shard.compute is twins]
+    flipped = [by_update(shard) for shard in shards if shard.compute is flips]
+    learning = pd.concat([_of_cell(shard) for shard in parts], ignore_index=True)
+    ok = learning.groupby("cell").crossing.agg(lambda looks: looks.notna().mean() >= ENOUGH)
+    where = places(params)
+    return {
+        "places": where.assign(learned=where.cell.map(ok)),
+        "cells": learning.assign(learned=learning.cell.map(ok)),
+        "twins": pd.concat([_of_twins(shard) for shard in parts], ignore_index=True).assign(
+            learned=lambda table: table.cell.map(ok)
+        ),
+        "kinks": pd.concat([_of_flips(table) for table in flipped], ignore_index=True),
+        "courses": pd.concat([_courses(table) for table in flipped], ignore_index=True),
+    }
+
+
+def _of_cell(shard: Shard) -> pd.DataFrame:
+    own = {"seed": shard.config["seeds"], "crossing": shard["crossing"], "loss": shard["loss"]}
+    return pd.DataFrame({"cell": shard.of, **own})
+
+
+def _of_twins(shard: Shard) -> pd.DataFrame:
+    """A row a twin. `*_predicted` is the distance that the tangent would have it at, over its parent's way since the
+    kick, a power of ten: at 0 twins that part as they like can hardly be further apart."""
+    names = ["seed", "time", "size", "largest_difference"]
+    names += [f"{look}_{what}" for look in LOOKS for what in ("barrier", "distance", "way")]
+    table = pd.DataFrame({"cell": shard.of, **{name: shard[name] for name in names}})
+    table["kind"] = np.where(table["size"] > 0, "gaussian", "control")
+    table["length"] = table["size"] * float(shard["unit"])
+    carried = {f"{look}_growth": shard[f"{look}_growth"] for look in LOOKS}
+    tangents = pd.DataFrame({"seed": shard["tangent_seed"], "time": shard["tangent_time"], **carried})
+    table = table.merge(tangents.astype({"seed": int, "time": float}), on=["seed", "time"], how="left")
+    with np.errstate(divide="ignore"):
+        for look in LOOKS:
+            start = np.log10(table.length / table[f"{look}_way"])
+            table[f"{look}_predicted"] = start + table[f"{look}_growth"] / np.log(10)
+    return table
+
+
+def _of_flips(flipped: pd.DataFrame) -> pd.DataFrame:
+    """The first flip of every twin and when it leaves its tangent; how far from it the twin is `before`, at most, and
+    at the `end`, as a share of the distance; and the tangent's `growth`, a power of ten."""
+    table = first_flips(flipped).set_index(["setting", "seed", "size"])
+    rows = []
+    for key, twin in flipped.groupby(["setting", "seed", "size"], sort=False):
+        off = np.abs(10 ** twin.excess.to_numpy() - 1)
+        flip = table.loc[key, "flip"]
+        grown = np.log10(twin.distance.iloc[-1] / twin.distance.iloc[0]) if twin.distance.iloc[0] > 0 else np.nan
+        before = off[: len(off) if np.isnan(flip) else int(flip)].max()
+        rows.append((*key, before, off[-1], grown - twin.excess.iloc[-1]))
+    more = pd.DataFrame(rows, columns=["setting", "seed", "size", "before", "end", "growth"])
+    found = table.reset_index().merge(more, on=["setting", "seed", "size"])
+    return found.rename(columns={"setting": "rate"}).astype({"rate": float})
+
+
+def _courses(flipped: pd.DataFrame) -> pd.DataFrame:
+    """About a hundred and fifty updates of each kicked twin: enough to draw."""
+    every = max(1, flipped.step.max() // 150)
+    some = flipped[(flipped.kind != "control") & (flipped.step % every == 0)]
+    found = some[["setting", "seed", "size", "step", "excess", "distance"]]
+    return found.rename(columns={"setting": "rate"}).astype({"rate": float})
+
+
+# --- the map ---------------------------------------------------------------------------------------------------------
+
+
+def early(t: Tables) -> pd.DataFrame:
+    """The barrier at the common loss after the smaller kick at the start: a row a cell that learned, and seed."""
+    table = t["twins"]
+    some = table[(table.time == 0) & (table["size"] == t.params.smallest) & table.learned]
+    return some.dropna(subset=["level_barrier"])
+
+
+def on_planes(t: Tables, twins: pd.DataFrame) -> pd.DataFrame:
+    """Twins with the planes and places that their cells have; those of the middle once a plane."""
+    there = t["places"][t["places"].plane != LENGTH].drop(columns="learned")
+    return there.merge(twins, on="cell")
+
+
+def decades(barrier: pd.Series) -> pd.Series:
+    """Logarithm to base ten; what is not told from 0 counts as the floor of measurement."""
+    return np.log10(barrier.clip(lower=EPSILON))
+
+
+AXES = {  # how places on the axes count: a factor of two, the whole of training, one thing instead of the other
+    "learning rate": np.log2,
+    "depth": np.log2,
+    "batch size": np.log2,
+    "width": np.log2,
+    "warm-up": np.asarray,
+    "normalisation": lambda names: names == "layers",
+    "initial scale": np.log2,
+    "units": lambda names: names == "GELU",
+}
+
+
+def slopes(t: Tables, axis: str) -> np.ndarray:
+    """Of each seed: how much the decades of the early barrier change along an axis of its plane, with the other axis
+    held (least squares over the cells that learned)."""
+    plane = next(name for name, axes in PLANES.items() if axis in axes)
+    table = on_planes(t, early(t)).query("plane == @plane", local_dict={"plane": plane})
+    found = []
+    for _, own in table.groupby("seed"):
+        both = [np.asarray(AXES[name](own[side].to_numpy()), dtype=float)
+                for name, side in zip(PLANES[plane], ("x", "y"), strict=True)]  # fmt: skip
+        design = np.column_stack([*both, np.ones(len(own))])
+        if np.linalg.matrix_rank(design) == design.shape[1]:
+            fit = np.linalg.lstsq(design, decades(own.level_barrier).to_numpy(), rcond=None)[0]
+            found.append(fit[PLANES[plane].index(axis)])
+    return np.array(found)
+
+
+# --- durations -------------------------------------------------------------------------------------------------------
+
+
+def duration(times: np.ndarray, barrier: np.ndarray) -> float:
+    """The latest time of a kick whose `barrier [T]` is at least the level, between kicks by its logarithm.
+
+    0: not even the first kick's is; infinity: the last one's still is.
+    """
+    high = np.flatnonzero(barrier >= BARRIER)
+    if not len(high):
+        return 0.0
+    last = high[-1]
+    if last == len(times) - 1:
+        return np.inf
+    logs = np.log(np.maximum(barrier[last : last + 2], EPSILON))
+    return float(times[last] + (times[last + 1] - times[last]) * (logs[0] - np.log(BARRIER)) / (logs[0] - logs[1]))
+
+
+def faded(t: Tables, cell: str) -> pd.DataFrame:
+    """Decades of the barrier at the end after the smaller kicks in one cell: a row a seed, a column a kick time."""
+    table = t["twins"]
+    some = table[(table.cell == cell) & (table["size"] == t.params.smallest)]
+    return decades(some.set_index(["seed", "time"]).end_barrier.unstack())
+
+
+CLOCKS = ("percent of training", "updates", "summed learning rate")
+
+
+def on_clock(cell: Cell, percent: float, clock: str) -> float:
+    """A time in percent of a cell's training, on a clock."""
+    recipe = cell.setting.recipe
+    update = percent / 100 * recipe.steps
+    if clock == "percent of training" or not np.isfinite(percent):
+        return percent
+    return update if clock == "updates" else float(np.interp(update, np.arange(recipe.steps + 1), summed(recipe)))
+
+
+def lasting(t: Tables, cell: str, seeds: np.ndarray | None = None) -> float:
+    """How long a cell is chaotic, in percent: from the geometric mean barrier of some seeds, by default all."""
+    table = faded(t, cell)
+    rows = table.to_numpy() if seeds is None else table.to_numpy()[seeds]
+    return duration(table.columns.to_numpy(dtype=float), 10 ** rows.mean(0))
+
+
+def lines(t: Tables) -> dict[str, dict[Any, str]]:
+    """The cells along each axis through the middle, and the row of lengths: names by their place on the axis."""
+    where, middle = t["places"], Cell(t.params.middle).name
+    found = {}
+    for plane, axes in PLANES.items():
+        own = where[where.plane == plane]
+        here = own[own.cell == middle].iloc[0]
+        for axis, side, other in zip(axes, "xy", "yx", strict=True):
+            line = own[own[other] == here[other]]
+            found[axis] = dict(zip(line[side], line.cell, strict=True))
+    row = where[where.plane == LENGTH]
+    return found | {LENGTH: dict(zip(row.x, row.cell, strict=True))}
+
+
+def _spread(t: Tables, axis: str, one: str, other: str) -> Interval:
+    """Spread of the log durations along an axis on one clock over that on another; cells that were not chaotic at all,
+    or still are at the last kick, are left out."""
+    known, params = cells(t.params), t.params
+    learned = set(t["places"].cell[t["places"].learned])
+    logs = {name: faded(t, name).to_numpy() for name in lines(t)[axis].values() if name in learned}
+    times = np.array(params.kick_times)
+
+    def measure(seeds: np.ndarray) -> float:
+        lasts = {name: duration(times, 10 ** rows[seeds].mean(0)) for name, rows in logs.items()}
+        some = {name: last for name, last in lasts.items() if 0 < last < np.inf}
+        if len(some) < 2:
+            return np.nan
+        sides = [
+            np.std([np.log(on_clock(known[n], last, clock)) for n, last in some.items()]) for clock in (one, other)
+        ]
+        return sides[0] / sides[1] if sides[1] > 0 else np.nan
+
+    return intervals.resampled(measure, params.seeds, reach=intervals.POSITIVE)
+
+
+# --- what the tangent tells ------------------------------------------------------------------------------------------
+
+
+def predicted(t: Tables, look: str = "level") -> pd.DataFrame:
+    """Twins of cells that learned, beside which tangents ran, on their planes: `x`, the predicted distance over the
+    parent's way, and `barrier`, both at one look."""
+    table = t["twins"]
+    some = table[(table.kind == "gaussian") & table.learned]
+    some = some.assign(predicted=some[f"{look}_predicted"], barrier=some[f"{look}_barrier"])
+    some = some.assign(measured=np.log10(some[f"{look}_distance"] / some[f"{look}_way"]))
+    return some.dropna(subset=["predicted", "barrier"])
+
+
+def auc(score: np.ndarray, hit: np.ndarray, stratum: np.ndarray | None = None) -> float:
+    """How often a twin with a high barrier has a higher score than one without, of all pairs (in the same stratum)."""
+    stratum = np.zeros(len(score)) if stratum is None else stratum
+    won = pairs = 0.0
+    for own in np.unique(stratum):
+        here = stratum == own
+        high, low = score[here & hit], score[here & ~hit]
+        won += (stats.rankdata(np.concatenate([high, low]))[: len(high)]).sum() - len(high) * (len(high) + 1) / 2
+        pairs += len(high) * len(low)
+    return won / pairs if pairs else np.nan
+
+
+def known_kick(twins: pd.DataFrame) -> pd.Series:
+    """What time and size of the kick alone tell: the share of high barriers among the other seeds' twins kicked so."""
+    hit = (twins.barrier >= BARRIER).astype(float)
+    alike = hit.groupby([twins.time, twins["size"]])
+    own = hit.groupby([twins.time, twins["size"], twins.seed])
+    others = alike.transform("size") - own.transform("size")
+    return (alike.transform("sum") - own.transform("sum")) / others.where(others > 0)
+
+
+def _aucs(t: Tables, score: str, within: str = "") -> np.ndarray:
+    """Of each seed: how well a score tells twins with a high barrier."""
+    table = predicted(t)
+    table = table.assign(kick=table.groupby(["time", "size"]).ngroup(), known=known_kick(table))
+    found = [
+        auc(own[score].to_numpy(), (own.barrier >= BARRIER).to_numpy(), own[within].to_numpy() if within else None)
+        for _, own in table.groupby("seed")
+    ]
+    return np.array(found)
+
+
+def curve(twins: pd.DataFrame) -> IsotonicRegression:
+    """The rising curve that fits the decades of the barrier best."""
+    return IsotonicRegression(out_of_bounds="clip").fit(twins.predicted, decades(twins.barrier))
+
+
+def explained(t: Tables, plane: str) -> np.ndarray:
+    """Of each seed: the share of the variance of barriers on one plane that the curve of its other planes explains."""
+    table, middle = on_planes(t, predicted(t)), Cell(t.params.middle).name
+    found = []
+    for _, own in table.groupby("seed"):
+        left = own[(own.plane == plane) & (own.cell != middle)]
+        fit = curve(own[own.plane != plane].drop_duplicates(["cell", "time", "size"]))
+        truth = decades(left.barrier)
+        found.append(1 - ((truth - fit.predict(left.predicted)) ** 2).mean() / truth.var(ddof=0))
+    return np.array(found)
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+@study.unless
+def lost_twins(t: Tables) -> str:
+    """Claims are void where control twins differ from their parents, the middle of the map did not learn, or a twin of
+    a cell that learned is lost."""
+    table, middle = t["twins"], Cell(t.params.middle).name
+    if not table[table.cell == middle].learned.all():
+        return "the middle of the map did not learn"
+    fine = table[table.learned]
+    return broken(pd.concat([fine, table[(table.kind == "control") & ~table.learned]]), []) or broken(
+        fine, ["end_barrier", "end_distance"]
+    )
+
+
+def _middle(t: Tables, time: float, size: float) -> pd.DataFrame:
+    table = t["twins"]
+    here = (table.cell == Cell(t.params.middle).name) & (table.time == time) & (table["size"] == size)
+    return table[here].dropna(subset=["level_barrier"] if time == 0 else ["end_barrier"])
+
+
+# The level is that of all notebooks about kicked twins.
+@study.claim("MC01", by="barrier at the common loss after a kick of {params.smallest:g} at the start, middle of the map",
+             region=above(BARRIER), figure="a")  # fmt: skip
+def the_middle_is_chaotic(t: Tables) -> Interval:
+    """In the middle of the map, a tiny kick at the start ends across a barrier."""
+    return intervals.geometric_mean(_middle(t, 0.0, t.params.smallest).level_barrier, floor=EPSILON)
+
+
+@study.claim("MC01b", by="barrier at the end after a kick of {params.smallest:g} at {params.last:g} %, middle of the map",
+             region=below(BARRIER), figure="b")  # fmt: skip
+def and_becomes_calm(t: Tables) -> Interval:
+    """In the middle of the map, a tiny kick that comes late ends in the same valley."""
+    return intervals.geometric_mean(_middle(t, t.params.last, t.params.smallest).end_barrier, floor=EPSILON)
+
+
+TOLD = {"origin": Origin.PAPER, "place": "summary of recipes (known from notes)"}
+
+
+def _slope(id: str, axis: str, statement: str, up: bool, step: str, **options: Any) -> str:
+    """Declare that the early barrier rises, or falls, along an axis."""
+    options |= {
+        "by": f"slope of the decades of the early barrier at the common loss, {step}, other axis of the plane held",
+        "region": above(0.0) if up else below(0.0),
+        "margin": SLOPE,
+        "figure": "a",
+    }
+    study.claim(id, statement, **options)(lambda t: intervals.mean(slopes(t, axis)))
+    return id
+
+
+DOUBLING, WHOLE, INSTEAD = "by doubling", "by the whole of training", "one thing instead of the other"
+ALONG_AXES = [
+    _slope("MC02", "learning rate", "A larger learning rate makes early training more chaotic", True, DOUBLING),
+    _slope("MC03", "depth", "Deeper networks are more chaotic early in training", True, DOUBLING, **TOLD),
+    _slope("MC04", "batch size", "Larger batches make early training less chaotic", False, DOUBLING, **TOLD),
+    _slope("MC05", "width", "Wider networks are less chaotic early in training", False, DOUBLING, **TOLD),
+    _slope("MC06", "warm-up", "A longer warm-up makes early training less chaotic", False, WHOLE, **TOLD),
+    _slope(
+        "MC07", "normalisation", "Networks with normalised layers are less chaotic early in training", False, INSTEAD
+    ),
+    _slope("MC08", "initial scale", "Larger initial weights make early training more chaotic", True, DOUBLING),
+    _slope("MC09", "units", "Networks with smooth units are less chaotic early in training", False, INSTEAD),
+]
+
+
+# --- claims: clocks --------------------------------------------------------------------------------------------------
+
+SPREAD = "spread of the log durations, {one} over {other}, along {axis}"
+
+
+@study.claim("MC10", by="spread of the log durations by updates over that by percent of training, along the lengths",
+             region=below(1.0), figure="b")  # fmt: skip
+def longer_runs_are_chaotic_for_as_many_updates(t: Tables) -> Interval:
+    """Shorter and longer trainings are chaotic for more nearly equal numbers of updates than shares of training."""
+    return _spread(t, LENGTH, "updates", "percent of training")
+
+
+@study.claim("MC10b", by="spread of the log durations by summed learning rate over that by updates, along the rates",
+             region=below(1.0), figure="b")  # fmt: skip
+def rates_agree_on_summed_rate(t: Tables) -> Interval:
+    """Trainings at other learning rates are chaotic for more nearly equal sums of learning rate than numbers of
+    updates."""
+    return _spread(t, "learning rate", "summed learning rate", "updates")
+
+
+# --- claims: the tangent ---------------------------------------------------------------------------------------------
+
+TELLS = "AUC of the predicted distance for barriers above the level at the common loss"
+
+
+# 0.9: of ten pairs, one chaotic and one not, nine are put in order.
+@study.claim("MC11", by=f"{TELLS}, over all twins of a seed", region=above(0.9), figure="c")
+def tangents_tell_chaos(t: Tables) -> Interval:
+    """The distance that its tangent predicts tells which twins end across a barrier."""
+    return intervals.mean(_aucs(t, "predicted"), intervals.SHARE)
+
+
+# Halfway from chance to certainty.
+@study.claim("MC11b", by=f"{TELLS}, in pairs kicked at the same time by the same size", region=above(0.75), figure="c")
+def tangents_tell_cells(t: Tables) -> Interval:
+    """Of twins kicked alike in different trainings, the tangent tells which end across a barrier."""
+    return intervals.mean(_aucs(t, "predicted", within="kick"), intervals.SHARE)
+
+
+@study.claim("MC11c", by=f"{TELLS}, minus that of time and size of the kick alone", region=above(0.0), figure="c",
+             margin=0.1)  # fmt: skip
+def tangents_tell_more_than_the_kick(t: Tables) -> Interval:
+    """The tangent tells chaotic twins better than time and size of the kick do alone."""
+    return intervals.mean(_aucs(t, "predicted") - _aucs(t, "known"), (-1.0, 1.0))
+
+
+ONE = "share of the variance of the barrier's decades on one plane that a rising curve fitted to the others explains"
+
+
+def _one_curve(id: str, plane: str) -> str:
+    """Declare that a plane falls on the curve of the others."""
+    statement = f"On the plane of {plane}, barriers fall on the curve against predicted growth that other planes have"
+    options = {"by": ONE, "region": above(0.5), "figure": "c", "reach": (-np.inf, 1.0)}
+    study.claim(id, statement, **options)(lambda t: intervals.mean(explained(t, plane), (-np.inf, 1.0)))
+    return id
+
+
+NAMES = ("learning rate and depth", "batch size and width", "warm-up and normalisation", "initial scale and units")
+ON_ONE_CURVE = [_one_curve(f"MC12{letter}", plane) for letter, plane in zip(("", "b", "c", "d"), PLANES, strict=True)]
+
+
+def _over_predicted(t: Tables, smooth: bool) -> Interval:
+    """Measured over predicted distance at the end, of twins that should stay far from saturation: mean over seeds of
+    the geometric mean over twins."""
+    table = predicted(t, "end")
+    gelu = table.cell.str.contains("gelu")
+    some = table[(gelu if smooth else ~gelu) & (table.predicted < FAR)]
+    return intervals.geometric_mean(10 ** (some.measured - some.predicted).groupby(some.seed).mean())
+
+
+FACTOR = (
+    "distance at the end over that predicted by the tangent, where it predicts less than a tenth of the parent's way"
+)
+
+
+@study.claim("MC13", by=FACTOR, region=between(1 / SAME, SAME), figure="c", scope="{params.middle.data}, smooth units")
+def smooth_twins_are_where_tangents_say(t: Tables) -> Interval:
+    """Smooth twins that are predicted to stay far from saturation end as far apart as their tangents say."""
+    return _over_predicted(t, smooth=True)
+
+
+@study.claim("MC13b", by=FACTOR, region=above(SAME), figure="c", scope="{params.middle.data}, ReLU units")
+def kinked_twins_outgrow_tangents(t: Tables) -> Interval:
+    """ReLU twins that are predicted to stay far from saturation end further apart than their tangents say."""
+    return _over_predicted(t, smooth=False)
+
+
+# A tenth of the way: as much as twins need at least for the loss between them to be another than at the ends.
+@study.claim("MC13c", by="predicted distance at the common loss over the parent's way, kick of {params.smallest:g} at the "
+             "start, middle of the map", region=below(0.1), figure="c")  # fmt: skip
+def linear_chaos_is_too_slow(t: Tables) -> Interval:
+    """In the middle of the map, linear instability alone would leave twins kicked a little at the start close together."""
+    found = _middle(t, 0.0, t.params.smallest).level_predicted.dropna()
+    return intervals.geometric_mean(10**found)
+
+
+# --- claims: flips ---------------------------------------------------------------------------------------------------
+
+
+def departed(t: Tables) -> pd.DataFrame:
+    """Kicked twins in float64 whose first flip comes after the warm-up and before the last tenth of training, and the
+    update at which they leave their tangent; the last, if they do not."""
+    table, recipe = t["kinks"], t.params.middle.recipe
+    some = table[(table.kind != "control") & (table.flip > recipe.warmup * recipe.steps)]
+    some = some[some.flip <= 0.9 * some.watched]
+    return some.assign(left=some.takeoff.fillna(some.watched))
+
+
+FLOAT64 = "{params.middle.data}, {params.middle.model}, float64"
+
+
+@study.claim("MC14", by="update of leaving the tangent by a factor of two over that of the first flip, flips between the "
+             "warm-up and the last tenth of training", region=below(1.25), figure="d", scope=FLOAT64)  # fmt: skip
+def twins_leave_at_the_first_flip(t: Tables) -> Interval:
+    """ReLU twins follow their tangents until their first flip, and leave them there."""
+    table = departed(t)
+    return intervals.geometric_mean(np.exp(np.log(table.left / table.flip).groupby(table.seed).mean()))
+
+
+@study.claim("MC14b", by="share of seeds of which no twin kicked by {params.kink_sizes[0]:g} meets a flip", region=above(0.5),
+             figure="d", scope=FLOAT64)  # fmt: skip
+def too_small_to_flip(t: Tables) -> Interval:
+    """In float64, twins kicked by almost nothing meet no flip in all of training."""
+    table = t["kinks"]
+    some = table[(table["size"] == t.params.kink_sizes[0]) & (table.kind != "control")]
+    return intervals.share(some.flip.isna().groupby(some.seed).all())
+
+
+@study.claim("MC14c", by="share of seeds of which every twin kicked by {params.kink_sizes[-1]:g} meets a flip",
+             region=above(0.5), figure="d", scope=FLOAT64)  # fmt: skip
+def large_enough_to_flip(t: Tables) -> Interval:
+    """In float64, twins kicked by one part in a million meet a flip."""
+    table = t["kinks"]
+    some = table[(table["size"] == t.params.kink_sizes[-1]) & (table.kind != "control")]
+    return intervals.share(some.flip.notna().groupby(some.seed).all())
+
+
+# It follows from the definition of a flip, but for rounding and for what is not linear in so small a kick.
+@study.claim("MC14d", by="largest departure from the tangent before the first flip, as a share of the distance",
+             region=below(0.01), figure="d", kind=Kind.CHECK, scope=FLOAT64)  # fmt: skip
+def on_the_tangent_before(t: Tables) -> Interval:
+    """Before their first flip, twins in float64 are on their tangents to one percent."""
+    table = t["kinks"]
+    return intervals.exact(float(table[table.kind != "control"].before.max()), table.seed.nunique())
+
+
+@study.claim("MC15", by="largest difference between a control twin and its parent", region=exactly(0.0), kind=Kind.CHECK,
+             unless=lambda t: "")  # fmt: skip
+def controls_are_the_same(t: Tables) -> Interval:
+    """Twins kicked by nothing equal their parents to the last bit, in every cell of the map."""
+    table = t["twins"]
+    return intervals.exact(float(table[table.kind == "control"].largest_difference.max()), table.seed.nunique())
