@@ -416,15 +416,15 @@ def decades(barrier: pd.Series) -> pd.Series:
     return np.log10(barrier.clip(lower=EPSILON))
 
 
+def _doublings(values: np.ndarray) -> np.ndarray:
+    return np.log2(values.astype(float))
+
+
 AXES = {  # how places on the axes count: a factor of two, the whole of training, one thing instead of the other
-    "learning rate": np.log2,
-    "depth": np.log2,
-    "batch size": np.log2,
-    "width": np.log2,
-    "warm-up": np.asarray,
-    "normalisation": lambda names: names == "layers",
-    "initial scale": np.log2,
-    "units": lambda names: names == "GELU",
+    **dict.fromkeys(("learning rate", "depth", "batch size", "width", "initial scale"), _doublings),
+    "warm-up": lambda fractions: fractions.astype(float),
+    "normalisation": lambda names: (names == "layers").astype(float),
+    "units": lambda names: (names == "GELU").astype(float),
 }
 
 
@@ -435,8 +435,7 @@ def slopes(t: Tables, axis: str) -> np.ndarray:
     table = on_planes(t, early(t)).query("plane == @plane", local_dict={"plane": plane})
     found = []
     for _, own in table.groupby("seed"):
-        both = [np.asarray(AXES[name](own[side].to_numpy()), dtype=float)
-                for name, side in zip(PLANES[plane], ("x", "y"), strict=True)]  # fmt: skip
+        both = [AXES[name](own[side].to_numpy()) for name, side in zip(PLANES[plane], "xy", strict=True)]
         design = np.column_stack([*both, np.ones(len(own))])
         if np.linalg.matrix_rank(design) == design.shape[1]:
             fit = np.linalg.lstsq(design, decades(own.level_barrier).to_numpy(), rcond=None)[0]
