@@ -113,6 +113,16 @@ class Params(OneModel):
         return self.sizes if time in carried else self.sizes[:1]
 
     @property
+    def faintest(self) -> float:
+        """The smallest size of kicks in float64."""
+        return self.kink_sizes[0]
+
+    @property
+    def strongest(self) -> float:
+        """And the largest."""
+        return self.kink_sizes[-1]
+
+    @property
     def last(self) -> float:
         """The last time of a kick, in percent."""
         return self.kick_times[-1]
@@ -769,21 +779,21 @@ def twins_leave_at_the_first_flip(t: Tables) -> Interval:
     return intervals.geometric_mean(np.exp(np.log(table.left / table.flip).groupby(table.seed).mean()))
 
 
-@study.claim("MC14b", by="share of seeds of which no twin kicked by {params.kink_sizes[0]:g} meets a flip",
+@study.claim("MC14b", by="share of seeds of which no twin kicked by {params.faintest:g} meets a flip",
              region=above(0.5), figure="d", scope=FLOAT64)  # fmt: skip
 def too_small_to_flip(t: Tables) -> Interval:
-    """In float64, twins kicked by almost nothing meet no flip in all of training."""
+    """In float64, twins kicked by {params.faintest:g} meet no flip in all of training."""
     table = t["kinks"]
-    some = table[(table["size"] == t.params.kink_sizes[0]) & (table.kind != "control")]
+    some = table[(table["size"] == t.params.faintest) & (table.kind != "control")]
     return intervals.share(some.flip.isna().groupby(some.seed).all())
 
 
-@study.claim("MC14c", by="share of seeds of which every twin kicked by {params.kink_sizes[-1]:g} meets a flip",
+@study.claim("MC14c", by="share of seeds of which every twin kicked by {params.strongest:g} meets a flip",
              region=above(0.5), figure="d", scope=FLOAT64)  # fmt: skip
 def large_enough_to_flip(t: Tables) -> Interval:
-    """In float64, twins kicked by one part in a million meet a flip."""
+    """In float64, twins kicked by {params.strongest:g} meet a flip."""
     table = t["kinks"]
-    some = table[(table["size"] == t.params.kink_sizes[-1]) & (table.kind != "control")]
+    some = table[(table["size"] == t.params.strongest) & (table.kind != "control")]
     return intervals.share(some.flip.notna().groupby(some.seed).all())
 
 
