@@ -15,7 +15,7 @@ from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick, expected_norm
 from butterfly.strict import ParameterError
 from butterfly.study.claims import possible
-from butterfly.train import Fork, Observer, train
+from butterfly.train import Fork, Observer, learning_rate, train
 from tests.conftest import verdicts
 
 TINY = Params(
@@ -122,10 +122,10 @@ def test_durations_lie_between_kicks_by_the_logarithm_of_the_barrier():
 
 def test_clocks_run_with_training():
     cell = Cell(TINY.middle)
-    assert map_of_chaos.on_clock(cell, 50.0, "updates") == 6
-    assert map_of_chaos.on_clock(cell, 50.0, "percent of training") == 50
-    whole = sum(map_of_chaos.summed(cell.setting.recipe)[-1:])
-    assert map_of_chaos.on_clock(cell, 100.0, "summed learning rate") == pytest.approx(whole)
+    assert map_of_chaos.clock_of(cell, "updates")(50.0) == 6
+    assert map_of_chaos.clock_of(cell, "percent of training")(50.0) == 50
+    half = sum(learning_rate(cell.setting.recipe, step) for step in range(6))
+    assert map_of_chaos.clock_of(cell, "summed learning rate")(50.0) == pytest.approx(half)
 
 
 def test_auc_is_that_of_scikit_learn_and_counts_pairs_within_strata():
@@ -169,7 +169,8 @@ LARGE = Params(
     kink_sizes=(1e-12, 1e-6),
 )
 # Decades of the barrier by unit of each axis.
-EFFECTS = dict(zip(AXES, (0.3, 0.3, -0.3, -0.3, -1.0, -0.4, 0.3, -0.4), strict=True))
+EFFECTS = {"learning rate": 0.3, "depth": 0.3, "batch size": -0.3, "width": -0.3, "warm-up": -1.0,
+           "normalisation": -0.4, "initial scale": 0.3, "units": -0.4}  # fmt: skip
 
 
 def _effects(params, turned):
@@ -203,9 +204,9 @@ def world(turned=(), base=-1.0, late=-2.0, tells=True, smooth=0.0, kinked=1.5, s
                 for size in LARGE.sizes_at(time, LARGE.tangent_times):
                     height = base + effects.get(name, 0.0) - 0.03 * time + 0.1 * np.log10(size / 1e-5)
                     height += random.normal(0, 0.03)
-                    predicted = slow + height + 1 if tells else slow + random.normal(0, 0.2)
+                    predicted = (slow + height + 1 if tells else slow) + random.normal(0, 0.1 if tells else 0.2)
                     end = np.log10(BARRIER) + (lasts - time) / 10 if time < 40 else late
-                    apart = 10.0 ** (predicted + (kinks or smooth))
+                    apart = 10.0 ** (predicted + (kinks or smooth) + random.normal(0, 0.05))
                     rows.append(about | {"time": time, "size": size, "kind": "gaussian", "largest_difference": 1.0,
                                          "level_barrier": 10**height,
                                          "end_barrier": 10 ** (end + random.normal(0, 0.02)),
@@ -240,7 +241,7 @@ def test_every_claim_is_supported_in_a_world_made_for_it():
     assert judge() == dict.fromkeys(CLAIMS, "supported")
 
 
-SLOPES = dict(zip(AXES, ("MC02", "MC03", "MC04", "MC05", "MC06", "MC07", "MC08", "MC09"), strict=True))
+SLOPES = dict(zip(EFFECTS, ("MC02", "MC03", "MC04", "MC05", "MC06", "MC07", "MC08", "MC09"), strict=True))
 
 
 @pytest.mark.parametrize(

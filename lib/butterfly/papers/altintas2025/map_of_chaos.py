@@ -7,7 +7,7 @@ In float64, twins kicked by almost nothing are held against their tangents updat
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -481,13 +481,14 @@ def faded(t: Tables, cell: str) -> pd.DataFrame:
 CLOCKS = ("percent of training", "updates", "summed learning rate")
 
 
-def on_clock(cell: Cell, percent: float, clock: str) -> float:
-    """A time in percent of a cell's training, on a clock."""
+def clock_of(cell: Cell, clock: str) -> Callable[[float], float]:
+    """What turns a time in percent of a cell's training into one on a clock."""
     recipe = cell.setting.recipe
-    update = percent / 100 * recipe.steps
-    if clock == "percent of training" or not np.isfinite(percent):
-        return percent
-    return update if clock == "updates" else float(np.interp(update, np.arange(recipe.steps + 1), summed(recipe)))
+    if clock == "summed learning rate":
+        rates, percent = summed(recipe), np.linspace(0, 100, recipe.steps + 1)
+        return lambda time: float(np.interp(time, percent, rates))
+    unit = 1.0 if clock == "percent of training" else recipe.steps / 100
+    return lambda time: time * unit
 
 
 def lasting(t: Tables, cell: str, seeds: np.ndarray | None = None) -> float:
@@ -516,7 +517,9 @@ def _spread(t: Tables, axis: str, one: str, other: str) -> Interval:
     or still are at the last kick, are left out."""
     known, params = cells(t.params), t.params
     learned = set(t["places"].cell[t["places"].learned])
-    logs = {name: faded(t, name).to_numpy() for name in lines(t)[axis].values() if name in learned}
+    row = [name for name in lines(t)[axis].values() if name in learned]
+    logs = {name: faded(t, name).to_numpy() for name in row}
+    clocks = {name: [clock_of(known[name], clock) for clock in (one, other)] for name in row}
     times = np.array(params.kick_times)
 
     def measure(seeds: np.ndarray) -> float:
@@ -524,9 +527,7 @@ def _spread(t: Tables, axis: str, one: str, other: str) -> Interval:
         some = {name: last for name, last in lasts.items() if 0 < last < np.inf}
         if len(some) < 2:
             return np.nan
-        sides = [
-            np.std([np.log(on_clock(known[n], last, clock)) for n, last in some.items()]) for clock in (one, other)
-        ]
+        sides = [np.std([np.log(clocks[name][side](last)) for name, last in some.items()]) for side in (0, 1)]
         return sides[0] / sides[1] if sides[1] > 0 else np.nan
 
     return intervals.resampled(measure, params.seeds, reach=intervals.POSITIVE)

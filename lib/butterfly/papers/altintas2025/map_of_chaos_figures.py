@@ -16,6 +16,7 @@ from butterfly.papers.altintas2025.map_of_chaos import (
     PLANES,
     Cell,
     cells,
+    clock_of,
     curve,
     decades,
     departed,
@@ -23,7 +24,6 @@ from butterfly.papers.altintas2025.map_of_chaos import (
     faded,
     lasting,
     lines,
-    on_clock,
     on_planes,
     predicted,
 )
@@ -143,8 +143,11 @@ def _durations(tables: Tables) -> pd.DataFrame:
             drawn = np.quantile(np.minimum([lasting(tables, name, some) for some in seeds], last), [0.025, 0.975])
             row = {"axis": axis, "value": value, "lasted": lasted, "middle": name == Cell(tables.params.middle).name}
             for at, clock in enumerate(CLOCKS):
-                sides = {"low": drawn[0], "at": min(lasted, last), "high": drawn[1]}
-                row |= {f"{side}_{at}": on_clock(known[name], time, clock) for side, time in sides.items()}
+                sides, shown = (
+                    {"low": drawn[0], "at": min(lasted, last), "high": drawn[1]},
+                    clock_of(known[name], clock),
+                )
+                row |= {f"{side}_{at}": shown(time) for side, time in sides.items()}
             rows.append(row)
     return pd.DataFrame(rows)
 
