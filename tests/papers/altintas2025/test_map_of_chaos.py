@@ -14,12 +14,17 @@ from butterfly.papers.altintas2025.map_of_chaos import AXES, LENGTH, PLANES, Cel
 from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick, expected_norm
 from butterfly.strict import ParameterError
+from butterfly.study import Tables
 from butterfly.study.claims import possible
 from butterfly.train import Fork, Observer, learning_rate, train
 from tests.conftest import verdicts
 
 TINY = Params(
     steps=12,
+    rates=(1.0,),
+    batch_sizes=(64,),
+    widths=(32,),
+    warmups=(0.05,),
     kick_times=(0.0, 50.0),
     tangent_times=(0.0, 50.0),
     level=2.4,
@@ -39,10 +44,10 @@ def results(own_store):
 def test_the_middle_is_in_every_plane_and_computed_once():
     planes = map_of_chaos.planes(TINY)
     assert all(MIDDLE in {cell.name for cell in plane.values()} for plane in planes.values())
-    assert sum(map(len, planes.values())) == 18
-    assert len(cells(TINY)) == 14
+    assert sum(map(len, planes.values())) == 11
+    assert len(cells(TINY)) == 7
     shards = study.shards(TINY)
-    assert len([s for s in shards if s.compute is map_of_chaos.twins]) == 14
+    assert len([s for s in shards if s.compute is map_of_chaos.twins]) == 7
     assert [s.config["tangent_times"] for s in shards if ", 6 updates" in s.of] == [[]]
 
 
@@ -51,13 +56,13 @@ def test_every_twin_is_there_once_and_controls_are_the_same(results):
     assert not twins.duplicated(["cell", "seed", "time", "size"]).any()
     assert (twins[twins.kind == "control"].largest_difference == 0).all()
     # A control, and two sizes at two times; without tangents the smaller size alone.
-    assert twins.groupby("cell").size().value_counts().to_dict() == {10: 13, 6: 1}
+    assert twins.groupby("cell").size().value_counts().to_dict() == {10: 6, 6: 1}
     assert twins.end_predicted[twins.kind == "gaussian"].notna().mean() > 0.9
     assert set(results["kinks"].kind) == {"control", "gaussian"}
 
 
 @pytest.mark.parametrize(("axes", "changes", "scale"), [(("scale and units", 0.5, "GELU"), {}, 0.5),
-                                                        (("warm-up and norm", 0.5, "layers"), {}, 1.0)])  # fmt: skip
+                                                        (("warm-up and norm", 0.05, "layers"), {}, 1.0)])  # fmt: skip
 def test_a_cell_is_what_plain_training_gives(results, axes, changes, scale):
     """The first look at the common loss, the barrier there and the distance at the end, without the study's eye."""
     plane, x, y = axes
@@ -230,24 +235,25 @@ def _flips(leaves, tiny, flipped, off):
     return pd.DataFrame(rows)
 
 
-def judge(**changes):
-    return verdicts(study.judge(LARGE, world(**changes)))
+def judge(ids=None, **changes):
+    """The verdicts on a made-up world, of some claims or of all."""
+    tables = Tables(world(**changes), LARGE)
+    return verdicts(study._judged(q, tables) for q in study.questions if ids is None or q.id in ids)
 
 
 CLAIMS = [q.id for q in study.questions]
 
 
 def test_every_claim_is_supported_in_a_world_made_for_it():
-    assert judge() == dict.fromkeys(CLAIMS, "supported")
-
-
-SLOPES = dict(zip(EFFECTS, ("MC02", "MC03", "MC04", "MC05", "MC06", "MC07", "MC08", "MC09"), strict=True))
+    found = study.judge(LARGE, world())
+    assert verdicts(found) == dict.fromkeys(CLAIMS, "supported")
+    assert all(possible(claim) for claim in found if claim.kind != "check")
 
 
 @pytest.mark.parametrize(
     ("change", "ids"),
     [
-        *(({"turned": (axis,)}, [id]) for axis, id in SLOPES.items()),
+        ({"turned": tuple(AXES)}, ["MC02", "MC03", "MC04", "MC05", "MC06", "MC07", "MC08", "MC09"]),
         ({"base": -1.6}, ["MC01"]),
         ({"late": -1.0}, ["MC01b"]),
         ({"clock": "percent"}, ["MC10", "MC10b"]),
@@ -262,14 +268,12 @@ SLOPES = dict(zip(EFFECTS, ("MC02", "MC03", "MC04", "MC05", "MC06", "MC07", "MC0
     ],
 )
 def test_every_claim_can_be_contradicted(change, ids):
-    found = judge(**change)
-    assert {id: found[id] for id in ids} == dict.fromkeys(ids, "contradicted")
+    assert judge(ids, **change) == dict.fromkeys(ids, "contradicted")
 
 
 def test_claims_are_void_where_a_control_moved_and_none_was_foregone():
-    assert {v for id, v in judge(control=1e-9).items() if id not in ("MC15",)} == {"inconclusive"}
-    assert judge(control=1e-9)["MC15"] == "contradicted"
-    assert all(possible(claim) for claim in study.judge(LARGE, world()) if claim.kind != "check")
+    found = judge(("MC01", "MC13", "MC14", "MC15"), control=1e-9)
+    assert found == dict.fromkeys(("MC01", "MC13", "MC14"), "inconclusive") | {"MC15": "contradicted"}
 
 
 def test_what_did_not_learn_is_not_counted():
@@ -286,7 +290,7 @@ def test_what_did_not_learn_is_not_counted():
 
 def test_figures_show_what_the_tables_hold(results):
     figure, numbers = map_of_chaos_figures.atlas(results)
-    assert len(numbers) == 16
+    assert len(numbers) == 9
     assert numbers.middle.sum() == 4
     assert len(figure.axes) == 5
     for draw in (map_of_chaos_figures.durations, map_of_chaos_figures.one_curve, map_of_chaos_figures.take_off):
