@@ -35,7 +35,7 @@ from butterfly.train import Fork, Observer, Snapshot, parent_rows, train
 ENOUGH = 0.75  # the least share of seeds that reach the common loss in a cell that counts as learning
 FAR = -1.0  # log10 of the predicted distance over the parent's way: below it twins are far from saturation
 SAME = 3.0  # the factor within which a twin's distance counts as the predicted one
-SLOPE = 0.15  # decades of the barrier a step on an axis (a factor of 1.4): the slope planted for power
+SLOPE = 0.3  # decades of the barrier by doubling, that of a barrier in proportion: the slope planted for power
 
 
 class Params(OneModel):
@@ -592,7 +592,9 @@ def explained(t: Tables, plane: str) -> np.ndarray:
         left = own[(own.plane == plane) & (own.cell != middle)]
         fit = curve(own[own.plane != plane].drop_duplicates(["cell", "time", "size"]))
         truth = decades(left.barrier)
-        found.append(1 - ((truth - fit.predict(left.predicted)) ** 2).mean() / truth.var(ddof=0))
+        # Where all barriers lie under the floor there is nothing to explain.
+        spread = truth.var(ddof=0) or np.nan
+        found.append(1 - ((truth - fit.predict(left.predicted)) ** 2).mean() / spread)
     return np.array(found)
 
 
@@ -627,7 +629,7 @@ def the_middle_is_chaotic(t: Tables) -> Interval:
 
 
 @study.claim("MC01b", by="barrier at the end, kick of {params.smallest:g} at {params.last:g} %, middle of the map",
-             region=below(BARRIER), figure="b")  # fmt: skip
+             region=below(BARRIER), figure="b", margin=3.0)  # fmt: skip
 def and_becomes_calm(t: Tables) -> Interval:
     """In the middle of the map, a tiny kick that comes late ends in the same valley."""
     return intervals.geometric_mean(_middle(t, t.params.last, t.params.smallest).end_barrier, floor=EPSILON)
@@ -750,7 +752,7 @@ def kinked_twins_outgrow_tangents(t: Tables) -> Interval:
 
 # A tenth of the way: as much as twins need at least for the loss between them to be another than at the ends.
 @study.claim("MC13c", by="predicted distance at the common loss over the parent's way, kick of {params.smallest:g} at "
-             "the start, middle of the map", region=below(0.1), figure="c")  # fmt: skip
+             "the start, middle of the map", region=below(0.1), figure="c", margin=10.0)  # fmt: skip
 def linear_chaos_is_too_slow(t: Tables) -> Interval:
     """In the middle of the map, linear instability alone would leave twins kicked a little at the start close by."""
     found = _middle(t, 0.0, t.params.smallest).level_predicted.dropna()
