@@ -491,11 +491,11 @@ def clock_of(cell: Cell, clock: str) -> Callable[[float], float]:
     return lambda time: time * unit
 
 
-def lasting(t: Tables, cell: str, seeds: np.ndarray | None = None) -> float:
-    """How long a cell is chaotic, in percent: from the geometric mean barrier of some seeds, by default all."""
-    table = faded(t, cell)
-    rows = table.to_numpy() if seeds is None else table.to_numpy()[seeds]
-    return duration(table.columns.to_numpy(dtype=float), 10 ** rows.mean(0))
+def lasting(logs: pd.DataFrame, seeds: np.ndarray | None = None) -> float:
+    """How long a cell with those decades of the barrier (`faded`) is chaotic, in percent: from the geometric mean over
+    some seeds, by default all."""
+    rows = logs.to_numpy() if seeds is None else logs.to_numpy()[seeds]
+    return duration(logs.columns.to_numpy(dtype=float), 10 ** rows.mean(0))
 
 
 def lines(t: Tables) -> dict[str, dict[Any, str]]:
@@ -518,12 +518,11 @@ def _spread(t: Tables, axis: str, one: str, other: str) -> Interval:
     known, params = cells(t.params), t.params
     learned = set(t["places"].cell[t["places"].learned])
     row = [name for name in lines(t)[axis].values() if name in learned]
-    logs = {name: faded(t, name).to_numpy() for name in row}
+    logs = {name: faded(t, name) for name in row}
     clocks = {name: [clock_of(known[name], clock) for clock in (one, other)] for name in row}
-    times = np.array(params.kick_times)
 
     def measure(seeds: np.ndarray) -> float:
-        lasts = {name: duration(times, 10 ** rows[seeds].mean(0)) for name, rows in logs.items()}
+        lasts = {name: lasting(own, seeds) for name, own in logs.items()}
         some = {name: last for name, last in lasts.items() if 0 < last < np.inf}
         if len(some) < 2:
             return np.nan

@@ -138,9 +138,10 @@ def _durations(tables: Tables) -> pd.DataFrame:
         for value, name in line.items():
             if name not in learned:
                 continue
-            seeds = np.random.default_rng(0).integers(0, len(faded(tables, name)), (200, len(faded(tables, name))))
-            lasted = lasting(tables, name)
-            drawn = np.quantile(np.minimum([lasting(tables, name, some) for some in seeds], last), [0.025, 0.975])
+            logs = faded(tables, name)
+            draws = np.random.default_rng(0).integers(0, len(logs), (500, len(logs)))
+            lasted = lasting(logs)
+            drawn = np.quantile(np.minimum([lasting(logs, some) for some in draws], last), [0.025, 0.975])
             row = {"axis": axis, "value": value, "lasted": lasted, "middle": name == Cell(tables.params.middle).name}
             for at, clock in enumerate(CLOCKS):
                 sides, shown = (
