@@ -282,7 +282,8 @@ def test_what_did_not_learn_is_not_counted():
     tables["twins"].loc[bad, ["learned"]] = False
     tables["twins"].loc[bad, ["level_barrier", "end_barrier"]] = np.nan
     tables["places"].loc[tables["places"].cell.str.contains("mlp-6"), "learned"] = False
-    assert verdicts(study.judge(LARGE, tables)) == dict.fromkeys(CLAIMS, "supported")
+    found = [study._judged(q, Tables(tables, LARGE)) for q in study.questions if q.id in ("MC02", "MC03", "MC13")]
+    assert verdicts(found) == dict.fromkeys(("MC02", "MC03", "MC13"), "supported")
 
 
 # --- figures ---------------------------------------------------------------------------------------------------------

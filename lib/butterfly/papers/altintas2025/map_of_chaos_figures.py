@@ -120,9 +120,8 @@ def durations(tables: Tables) -> Drawn:
         axis.set(xlabel=f"chaotic until ({clock})", ylim=(-0.7, len(numbers) - 0.3))
         axis.set_xlim(left=-0.02 * axis.get_xlim()[1])
         axis.set_yticks(places, [])
-    axes[0].set_yticks(
-        places, [f"{row.axis} {_value(row.value)}{' x' if row.axis == LENGTH else ''}" for row in numbers.itertuples()]
-    )
+    names = [f"{row.axis} {_value(row.value)}" for row in numbers.itertuples()]
+    axes[0].set_yticks(places, [name + " x" * name.startswith(LENGTH) for name in names])
     figure.suptitle(f"How long is training chaotic? ({_about(tables, tables.params.seeds)})")
     return figure, numbers
 
