@@ -48,7 +48,7 @@ for lr in (0.03, 0.1, 0.3):
     recipe = Recipe(steps=300, batch_size=64, lr=lr, warmup=0.05)
     theta = train(model, task, recipe, [0, 1], forks).theta
     found[lr] = barriers(model, theta[:2], theta[2:], task.x[:500], task.y[:500]).of_loss.tolist()
-found
+print(found)
 
 # %% [markdown]
 # ## Parameters
@@ -184,5 +184,6 @@ study.verdicts()
 
 # %%
 twins, flips = study.results["twins"], study.results["kinks"]
-print("control twins that differ from their parent:", int((twins[twins.kind == "control"].largest_difference > 0).sum()))
+controls = twins[twins.kind == "control"]
+print("control twins that differ from their parent:", int((controls.largest_difference > 0).sum()))
 print("twins that left their tangent before any flip:", int((flips.takeoff < flips.flip).sum()))

@@ -307,4 +307,4 @@ def test_tangents_leave_training_as_it_is(results):
     theta = train(model, task, TINY.middle.recipe, [0, 1]).theta
     loss = evaluate(model, theta, task.x[:100], task.y[:100])[0]
     kept = results["cells"][results["cells"].cell == MIDDLE].loss.to_numpy()
-    assert torch.allclose(loss, torch.from_numpy(kept), atol=1e-4)
+    assert torch.allclose(loss, torch.tensor(kept), atol=1e-4)
