@@ -31,7 +31,6 @@ TINY = Params(
     every=3,
     examples=100,
     points=3,
-    kink_seeds=1,
 )
 MIDDLE = Cell(TINY.middle).name
 

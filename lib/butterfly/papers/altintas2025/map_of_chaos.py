@@ -43,7 +43,7 @@ class Params(OneModel):
 
     setting: str = "mnist1d"
     model: str | None = "mlp-4x32"  # the middle of all planes: a perceptron
-    steps: int | None = Field(60, gt=0)  # None: the setting's own
+    steps: int | None = Field(30, gt=0)  # None: the setting's own
     seeds: int = Field(2, ge=2)
     seeds_per_shard: int = Field(2, ge=2)
     rates: tuple[float, ...] = (0.5, 1.0)  # learning rates, in units of the setting's
@@ -57,10 +57,10 @@ class Params(OneModel):
     kick_times: Times = (0.0, 40.0)
     tangent_times: Times = (0.0,)  # kick times from which tangents run as well
     level: float = Field(2.2, gt=0)  # the training loss at which twins are compared, nats
-    every: int = Field(10, ge=1)  # updates between two looks at the parents' loss
+    every: int = Field(5, ge=1)  # updates between two looks at the parents' loss
     examples: int = Field(300, ge=10)  # training examples on which losses and barriers are read
     points: int = Field(5, ge=3)  # networks on each straight line, ends included
-    kink_seeds: int = Field(2, ge=1)
+    kink_seeds: int = Field(1, ge=1)
     kink_rates: tuple[float, ...] = (1.0,)  # learning rates at which flips of units are counted, in float64
     kink_sizes: tuple[float, ...] = (1e-12, 1e-6)
 
