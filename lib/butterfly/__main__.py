@@ -24,6 +24,11 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--device", default="", help="cpu, cuda, cuda:1, ...; overrides the profile")
             command.add_argument("--set", default="", dest="changes", help='as in "recipe.lr=0.1 seeds=5"')
             command.add_argument("--only", default="", help="the two digits of one notebook")
+    command = commands.add_parser("plan")
+    command.add_argument("--profile", default="laptop")
+    command.add_argument("--set", default="", dest="changes")
+    command.add_argument("--only", default="", help="the two digits of one notebook")
+    command.add_argument("--rate", default="10", help="TFLOP/s that a GPU sustains on stacks of networks")
     commands.add_parser("build").add_argument("topics", nargs="*", help="notebooks to build (default: all)")
     commands.add_parser("register")
     commands.add_parser("report")
@@ -68,6 +73,29 @@ def _reference(given: argparse.Namespace) -> int:
     return 0
 
 
+def _plan(given: argparse.Namespace) -> int:
+    from butterfly.study import planning
+    from butterfly.study.study import jobs
+
+    try:
+        rate = float(given.rate)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e9:
+        raise UserError(f"RATE={given.rate}: give the TFLOP/s that a GPU sustains, such as 10")
+
+    def tell(line: str) -> None:
+        print(f"  {line}", file=sys.stderr, flush=True)
+
+    found = list(planning.plans(given.profile, given.changes, given.only, jobs(), tell))
+    print(planning.table(found, jobs(), rate))
+    print(
+        f"Nothing was trained. here: in {jobs()} processes of this machine, from updates and passes that were timed; "
+        f"GPU: one that sustains {rate:g} TFLOP/s (RATE=...); GB: what a process holds; >: at least."
+    )
+    return 0
+
+
 def _register(given: argparse.Namespace) -> int:
     from butterfly.study import registration, reproduce
 
@@ -105,7 +133,7 @@ def _clean_runs(given: argparse.Namespace) -> int:
 
 _COMMANDS = {
     **{"figures": _figures, "claims": _claims, "compare": _compare, "reference": _reference, "build": _build},
-    **{"register": _register, "report": _report, "clean-runs": _clean_runs},
+    **{"plan": _plan, "register": _register, "report": _report, "clean-runs": _clean_runs},
 }
 
 
