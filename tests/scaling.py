@@ -12,8 +12,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -56,8 +58,13 @@ def update(model: str, members: int, examples: int, shape: tuple[int, ...], batc
 
 def alone(work: Callable[..., list[float]], *given: object) -> tuple[float, float]:
     """Median seconds, and bytes at most, of work in a fresh process."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_measured, (work, given))
+    return afresh(_measured, work, given)
+
+
+def afresh(work: Callable, *given: object) -> Any:
+    """What work returns in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(work, *given).result()
 
 
 def _measured(work: Callable[..., list[float]], given: Sequence) -> tuple[float, float]:
@@ -89,13 +96,6 @@ def shards(count: int, workers: int) -> tuple[float, float]:
                 runs.collect(asked, Store(Path(folder)), executor=pool)
         seconds = time.perf_counter() - began
     return seconds / count, psutil.Process().memory_info().rss
-
-
-def _shards(count: int, workers: int) -> tuple[float, float]:
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        # The driver has workers of its own, which a process of a pool may not have.
-        pool._pool[0].daemon = False
-        return pool.apply(shards, (count, workers))
 
 
 def together(workers: int, tasks: int = 4, steps: int = 400) -> float:
@@ -152,7 +152,7 @@ def overhead(counts: Sequence[int]) -> list[str]:
     rows = []
     for count in counts:
         for workers in (1, 2):
-            seconds, held = _shards(count, workers)
+            seconds, held = afresh(shards, count, workers)
             rows.append((f"{count:,}", str(workers), f"{seconds * 1e3:.1f}", f"{held / MEGA:.0f}"))
     head = "shards", "processes", "ms a shard", "MB of the driver"
     one, two = together(1), together(2)
