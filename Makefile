@@ -31,7 +31,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures plan notebooks test lint bench soak lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures plan notebooks test lint bench scaling soak lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -79,6 +79,9 @@ lint: $(READY) ## style and formatting
 
 bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py
+
+scaling: $(READY) ## measure how time and memory grow with members, data, width, shards; keeps docs/scaling.md
+	@$(BIN)/python -m tests.scaling --write docs/scaling.md
 
 soak: $(READY) ## accidents on purpose: KILLS=200 kills, damaged files, full disks, two drivers; keeps docs/soak.md
 	@$(BIN)/python tests/soak.py --kills "$$KILLS" --write docs/soak.md
