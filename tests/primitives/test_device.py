@@ -4,6 +4,8 @@ Whatever waits for a value there (`.item()`, a boolean test, a copy to the host)
 never makes the host wait for a GPU. Copies from the host are counted.
 """
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -38,7 +40,7 @@ def transfers(name, shape, recipe, seeds, forks=()):
     with Transfers() as counter:
         look = Observer("look", lambda now: seen.append(counter.count), frozenset(range(recipe.steps + 1)))
         train(model, task.to("meta"), recipe, seeds, forks, [look])
-    return [after - before for before, after in zip(seen, seen[1:], strict=False)]
+    return [after - before for before, after in pairwise(seen)]
 
 
 VARIANTS = {

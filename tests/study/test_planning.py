@@ -4,22 +4,22 @@ import numpy as np
 import pytest
 
 from butterfly import curvature, models, train
-from butterfly.papers.altintas2025 import butterfly_effect, growth
+from butterfly.papers.altintas2025 import butterfly_effect, ensembles
 from butterfly.strict import ParameterError
 from butterfly.study import notebooks, planning, profiles, runs
 from butterfly.study.planning import Plan
 
-SMALL = {"steps": 12, "seeds": 2, "seeds_per_shard": 2}
+PATIENT = 600.0  # seconds: the machine may be busy
 
 
 @pytest.fixture
 def shard():
-    params = growth.Params(**SMALL | {"steps": 40})
-    return growth.study.shards(params)[0]
+    params = ensembles.Params(steps=60, seeds=2, seeds_per_shard=2)
+    return ensembles.study.shards(params)[0]
 
 
 def test_updates_and_networks_are_those_that_training_makes(shard, monkeypatch):
-    found = planning.trial(shard.compute, shard.config)
+    found = planning.trial(shard.compute, shard.config, PATIENT)
     updates, members, original = [], [], train._Run.update
 
     def counted(run, step):
@@ -37,7 +37,7 @@ def test_updates_and_networks_are_those_that_training_makes(shard, monkeypatch):
 def test_operations_of_an_update_are_three_products_with_each_weight():
     params = butterfly_effect.Params(steps=12, seeds=1, seeds_per_shard=1)
     shard = butterfly_effect.study.shards(params)[0]
-    found = planning.trial(shard.compute, shard.config)
+    found = planning.trial(shard.compute, shard.config, PATIENT)
     bench = runs.Bench(shard.config)
     weights = sum(p.numel for p in bench.model.layout.parameters if p.kind == "weight")
     training = found.updates * 3 * 2 * weights * bench.recipe.batch_size
@@ -49,7 +49,7 @@ def test_nothing_is_trained_and_all_is_as_it_was(shard, monkeypatch):
     original = train.descend
     monkeypatch.setattr(train, "descend", lambda *given: (moved.append(1), original(*given)))
     before = train._Run.update, train._Run.fork, curvature.hessian_product, models.Model.gradient
-    planning.trial(shard.compute, shard.config)
+    planning.trial(shard.compute, shard.config, PATIENT)
     assert before == (train._Run.update, train._Run.fork, curvature.hessian_product, models.Model.gradient)
     # A few updates of copies, for their time: no more than four for each number of networks that go together.
     assert 0 < len(moved) <= 4 * 5

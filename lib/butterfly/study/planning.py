@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import wraps
+from functools import cache, wraps
 from types import FrameType
 from typing import Any
 
@@ -84,11 +84,18 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@cache
+def _base() -> int:
+    """Bytes that this process held when it was first asked."""
+    return psutil.Process().memory_info().rss
+
+
 @dataclass
 class _Meter:
     """Counts passes and updates in the place of computing them."""
 
     cost: Cost = field(default_factory=Cost)
+    base: int = field(default_factory=_base)  # bytes of a process that has done nothing yet
     probed: float = 0.0  # seconds that went into timing
     idle: bool = False  # while something is computed for its time
     forwards: dict = field(default_factory=dict)  # by model: FLOP and seconds an example, answers of one
@@ -138,7 +145,12 @@ class _Meter:
         if not run._ready or run._ready[-1].rows.stop != count:  # the first, or the first after a fork
             block = max(own.seen.count for own in run._blocks())
             working = 4 * block * (batch * run.model.activations + run.theta.shape[1])
-            self.cost.bytes = max(self.cost.bytes, psutil.Process().memory_info().rss + working)
+            kept = sum(map(_bytes, (run.theta, *run.state, *vars(run.data).values())))
+            self.cost.bytes = max(self.cost.bytes, self.base + kept + working)
+
+
+def _bytes(value: Any) -> int:
+    return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
 
 
 def _clock(work: Callable[[], Any]) -> tuple[Any, float]:
