@@ -51,14 +51,14 @@ class Cost:
 # --- one shard -------------------------------------------------------------------------------------------------------
 
 
-class _LateError(Exception):
+class _LateError(BaseException):
     """Going through a shard took too long."""
 
 
 def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
     """Go through one shard with networks that do nothing, for `limit` seconds at most."""
     runs.prepare()
-    meter, began = _Meter(), time.monotonic()
+    meter, began = _Meter(), time.process_time()
     with _installed(meter), _limited(limit):
         try:
             compute(runs.Bench(config))
@@ -66,22 +66,28 @@ def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
             meter.cost.lacking = f"more than {limit:g} s to go through"
         except Exception as error:  # what nothing was learned by may be refused further on
             meter.cost.lacking = f"ended early: {type(error).__name__}"
-    rest = time.monotonic() - began - meter.probed
+    rest = time.process_time() - began - meter.probed
     return replace(meter.cost, seconds=meter.cost.seconds + rest)
 
 
 @contextmanager
 def _limited(seconds: float) -> Iterator[None]:
+    """Stop after so many seconds of work, or five times as long where most of it is waiting."""
+
     def late(number: int, frame: FrameType | None) -> None:
         raise _LateError
 
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    timers = (signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 5 * seconds)
+    before = [(signal.signal(number, late), number) for _, number, _ in timers]
+    for timer, _, limit in timers:
+        signal.setitimer(timer, limit, 1.0)  # once a second from then on, where a library took it for its own
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
+        for handler, number in before:
+            signal.signal(number, handler)
 
 
 @cache
@@ -103,14 +109,14 @@ class _Meter:
 
     def timed(self, work: Callable[[], Any], least: float = 0.02) -> tuple[Any, float]:
         """What `work` returns, and its seconds: after a first time, if that was short, the shortest of three."""
-        began, self.idle = time.monotonic(), True
+        began, self.idle = time.process_time(), True
         try:
             found, seconds = _clock(work)
             if seconds < least:
                 seconds = min(_clock(work)[1] for _ in range(3))
         finally:
             self.idle = False
-            self.probed += time.monotonic() - began
+            self.probed += time.process_time() - began
         return found, seconds
 
     def passes(self, model: Model, original: Callable, p: Tensors, x: Tensor, count: int) -> Tensor:
@@ -154,9 +160,9 @@ def _bytes(value: Any) -> int:
 
 
 def _clock(work: Callable[[], Any]) -> tuple[Any, float]:
-    began = time.perf_counter()
+    began = time.process_time()
     found = work()
-    return found, time.perf_counter() - began
+    return found, time.process_time() - began
 
 
 def _flop(work: Callable[[], Any]) -> tuple[Any, int]:
@@ -199,6 +205,7 @@ def _places() -> list[tuple[Any, str]]:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
         found += [(kind, name) for name in ("forward", "gradient") if name in vars(kind)]
+    found += [(models.module, "stack_of")]
     found += [(train._Run, name) for name in ("update", "fork", "__init__")]
     product = curvature.hessian_product
     users = [m for name, m in sorted(sys.modules.items()) if name.startswith("butterfly.")]
@@ -215,7 +222,7 @@ def _forward(meter: _Meter, original: Callable) -> Callable:
         # Inside a derivative of `torch.func` nothing can be left out: it would not know what depends on what.
         if meter.idle or torch._C._functorch.is_functorch_wrapped_tensor(first):
             return original(model, p, x, drop, see)
-        graph = torch.is_grad_enabled() and any(value.requires_grad for value in p.values())
+        graph = torch.is_grad_enabled() and any(value.requires_grad for value in (x, *p.values()))
         answers = meter.passes(model, original, p, x, 1 + BACKWARD * graph)
         if see is not overlook:
             meter.idle = True
@@ -224,7 +231,9 @@ def _forward(meter: _Meter, original: Callable) -> Callable:
             meter.idle = False
         blank = _blank(answers, x)
         if graph:  # so that there is a gradient
-            blank[..., 0] += sum(value.flatten(1).sum(1) for value in p.values()).view(-1, *[1] * (blank.dim() - 2))
+            on_all = sum(value.flatten(1).sum(1) for value in p.values())[:, None]
+            on_all = on_all + (x.flatten(2).sum(2) if x.is_floating_point() else 0)
+            blank[..., 0] += on_all.view(*on_all.shape, *[1] * (blank.dim() - 3))
         return blank
 
     return forward
@@ -240,7 +249,8 @@ def _gradient(meter: _Meter, original: Callable) -> Callable:
         if meter.idle:
             return original(model, theta, x, loss, drop)
         forward = _original(type(model).forward)
-        meter.passes(model, forward, model.layout.tensors(theta), x, 1 + BACKWARD)
+        answers = meter.passes(model, forward, model.layout.tensors(theta), x, 1 + BACKWARD)
+        loss(_blank(answers, x).requires_grad_())  # which may note what it was given
         return theta.clone()  # a direction, where one is asked for
 
     return gradient
@@ -252,6 +262,19 @@ def _product(meter: _Meter, original: Callable) -> Callable:
         return vector.clone()
 
     return hessian_product
+
+
+def _made(meter: _Meter, original: Callable) -> Callable:
+    """A module of one's own is tried out before it becomes an architecture."""
+
+    def stack_of(*given: Any) -> Model:
+        meter.idle = True
+        try:
+            return original(*given)
+        finally:
+            meter.idle = False
+
+    return stack_of
 
 
 def _update(meter: _Meter, original: Callable) -> Callable:
@@ -276,7 +299,7 @@ def _fork(meter: _Meter, original: Callable) -> Callable:
 
 
 _STAND_INS = {"forward": _forward, "gradient": _gradient, "hessian_product": _product,
-              "update": _update, "fork": _fork, "__init__": _begin}  # fmt: skip
+              "stack_of": _made, "update": _update, "fork": _fork, "__init__": _begin}  # fmt: skip
 
 
 # --- a profile -------------------------------------------------------------------------------------------------------
