@@ -31,7 +31,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures plan notebooks test lint bench scaling soak lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures plan notebooks test lint bench scaling soak lab book book-check atlas claims compare register reference elsewhere report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -112,6 +112,9 @@ register: $(READY) ## write down every claim, and what PROFILE=exploration made 
 
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"
+
+elsewhere: $(READY) ## judge every claim under other instruction sets, and keep beside the reference which verdicts hold
+	@$(DRIVE) elsewhere --profile "$$PROFILE"
 
 report: $(READY) ## make LEDGER.md and the README's table anew
 	@$(DRIVE) report

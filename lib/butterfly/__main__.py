@@ -17,13 +17,15 @@ from butterfly.strict import UserError
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m butterfly", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("figures", "claims", "compare", "reference"):
+    for name in ("figures", "claims", "compare", "reference", "elsewhere", "judge"):
         command = commands.add_parser(name)
         command.add_argument("--profile", default="laptop", help="a file of params/, without .yaml (default: laptop)")
         if name == "figures":
             command.add_argument("--device", default="", help="cpu, cuda, cuda:1, ...; overrides the profile")
             command.add_argument("--set", default="", dest="changes", help='as in "recipe.lr=0.1 seeds=5"')
             command.add_argument("--only", default="", help="the two digits of one notebook")
+        if name == "judge":
+            command.add_argument("--keep", required=True, help="the file of the ledger")
     command = commands.add_parser("plan")
     command.add_argument("--profile", default="laptop")
     command.add_argument("--set", default="", dest="changes")
@@ -70,6 +72,24 @@ def _reference(given: argparse.Namespace) -> int:
     from butterfly.study import reproduce
 
     reproduce.reference(given.profile)
+    return 0
+
+
+def _elsewhere(given: argparse.Namespace) -> int:
+    from butterfly.study import elsewhere, report
+
+    elsewhere.compute(given.profile)
+    if given.profile == "laptop":
+        report.write()
+    return 0
+
+
+def _judge(given: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from butterfly.study import reproduce
+
+    reproduce.judge(given.profile, Path(given.keep))
     return 0
 
 
@@ -133,7 +153,14 @@ def _clean_runs(given: argparse.Namespace) -> int:
 
 _COMMANDS = {
     **{"figures": _figures, "claims": _claims, "compare": _compare, "reference": _reference, "build": _build},
-    **{"plan": _plan, "register": _register, "report": _report, "clean-runs": _clean_runs},
+    **{
+        "plan": _plan,
+        "elsewhere": _elsewhere,
+        "judge": _judge,
+        "register": _register,
+        "report": _report,
+        "clean-runs": _clean_runs,
+    },
 }
 
 
