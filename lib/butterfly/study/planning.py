@@ -75,12 +75,14 @@ def _limited(seconds: float) -> Iterator[None]:
     """Stop after so many seconds of work, or five times as long where most of it is waiting."""
 
     def late(number: int, frame: FrameType | None) -> None:
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
         raise _LateError
 
     timers = (signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 5 * seconds)
     before = [(signal.signal(number, late), number) for _, number, _ in timers]
     for timer, _, limit in timers:
-        signal.setitimer(timer, limit, 1.0)  # once a second from then on, where a library took it for its own
+        signal.setitimer(timer, limit)
     try:
         yield
     finally:
