@@ -111,7 +111,7 @@ def test_a_gpu_that_is_not_there_is_explained(monkeypatch):
 def test_jobs_are_checked(monkeypatch):
     monkeypatch.setenv("BUTTERFLY_JOBS", "two")
     with pytest.raises(ParameterError, match="JOBS = 'two'"):
-        studies._jobs()
+        studies.jobs()
 
 
 def test_every_setting_has_a_title():

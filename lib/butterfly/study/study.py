@@ -258,11 +258,11 @@ class Study:
         """
         store = Store(folders.runs())
         runs.prepare()
-        jobs = max(1, min(len(shards), _jobs()))
+        count = max(1, min(len(shards), jobs()))
         with _progress() as report:
-            if jobs == 1 or any(shard.config["device"] != "cpu" for shard in shards):
+            if count == 1 or any(shard.config["device"] != "cpu" for shard in shards):
                 return runs.collect(shards, store, report=report)
-            with runs.workers(jobs) as pool:
+            with runs.workers(count) as pool:
                 return runs.collect(shards, store, executor=pool, report=report)
 
     def computed(self, params: Params) -> list[Shard]:
@@ -381,7 +381,8 @@ class Study:
         return self.notebook[:2]
 
 
-def _jobs() -> int:
+def jobs() -> int:
+    """The number of processes: `BUTTERFLY_JOBS`, or one a core."""
     text = os.environ.get("BUTTERFLY_JOBS") or str(os.cpu_count() or 1)
     if not text.isdecimal() or int(text) < 1:
         raise ParameterError(f"JOBS = {text!r}: give the number of processes, 1 or more")
