@@ -108,7 +108,7 @@ compare: $(READY) ## hold the ledger of PROFILE against the reference run, in wo
 	@$(DRIVE) compare --profile "$$PROFILE"
 
 register: $(READY) ## write down every claim, and what PROFILE=exploration made of it, before the run that counts
-	@$(DRIVE) register
+	@$(DRIVE) register --profile "$$PROFILE"
 
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"
