@@ -87,9 +87,9 @@ def _elsewhere(given: argparse.Namespace) -> int:
 def _judge(given: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from butterfly.study import reproduce
+    from butterfly.study import ledger, reproduce
 
-    reproduce.judge(given.profile, Path(given.keep))
+    ledger.write(Path(given.keep), reproduce.judged(given.profile))
     return 0
 
 
@@ -120,7 +120,7 @@ def _register(given: argparse.Namespace) -> int:
     from butterfly.study import registration, reproduce
 
     if given.profile == registration.CONFIRMATION:
-        registration.write(reproduce.whole(registration.EXPLORATION))
+        registration.write(reproduce.judged(registration.EXPLORATION))
     else:
         registration.also(given.profile)
     print(f"{registration.file(given.profile).name} is in figures/reference; commit it before 'make figures'")

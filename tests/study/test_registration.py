@@ -67,7 +67,7 @@ def test_the_file_says_what_will_be_judged(written):
 
 
 def test_nothing_is_registered_that_was_not_explored(written):
-    with pytest.raises(UserError, match=f"{written[0].id} was not explored; run 'make figures PROFILE=exploration'"):
+    with pytest.raises(UserError, match=f"{written[0].id} was not explored"):
         registration.write(written[1:])
 
 

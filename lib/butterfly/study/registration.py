@@ -34,7 +34,7 @@ def write(explored: Sequence[Claim]) -> None:
     for row in text["claims"]:
         claim = before.get(row["id"])
         if claim is None:
-            raise UserError(f"{row['id']} was not explored; run 'make figures PROFILE={EXPLORATION}' first")
+            raise UserError(f"{row['id']} was not explored: params/{EXPLORATION}.yaml asks for other claims")
         row["planted"] = None if math.isnan(claim.planted) else claim.planted
         row["n explored"] = claim.n
     ledger.write(folders.FIGURES / "reference" / "exploration.json", [replace(c, figure="") for c in explored])

@@ -301,15 +301,15 @@ def _turned(ours: list[Claim], theirs: list[Claim]) -> set[str]:
     return {c.id for c in ours if {c.verdict, there.get(c.id)} == {"supported", "contradicted"}}
 
 
-def judge(profile: str, file: Path) -> None:
-    """Compute and judge every claim of a profile, without figures, and keep the ledger in a file."""
+def judged(profile: str) -> list[Claim]:
+    """Every claim of a profile, computed where that is missing, without figures."""
     found: list[Claim] = []
     chosen = _topics(profile)
     for place, topic in enumerate(chosen, start=1):
         print(f"{topic} ({profile}): notebook {place} of {len(chosen)}", file=sys.stderr, flush=True)
         this = job(topic, profile)
         found += this.study.judge(this.params, this.study.run(this.params))
-    ledger.write(file, found)
+    return sorted(found, key=lambda claim: claim.id)
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------
