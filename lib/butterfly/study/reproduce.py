@@ -26,7 +26,7 @@ from butterfly import registry
 from butterfly.data import DataError
 from butterfly.data.human import human_file, vote_counts, wrong_votes
 from butterfly.strict import ParameterError, UserError
-from butterfly.study import folders, identity, ledger, notebooks, profiles, registration, report
+from butterfly.study import executors, folders, identity, ledger, notebooks, profiles, registration, report
 from butterfly.study.alone import alone, swept
 from butterfly.study.claims import Claim
 from butterfly.study.parameters import Params
@@ -80,6 +80,8 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
 
     `only` is the number of one notebook; with it, or with `changes`, the index is left as it is.
     """
+    os.environ[executors.VARIABLE] = os.environ.get(executors.VARIABLE) or profiles.executor(profile)
+    executors.chosen(os.environ[executors.VARIABLE])
     chosen = [topic for topic in folders.topics() if topic != INDEX and only in ("", topic[:2])]
     if not chosen and only != INDEX[:2]:
         there = " ".join(folders.topics())
