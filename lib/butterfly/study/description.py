@@ -22,21 +22,18 @@ def described(roots: Sequence[Callable | type], config: Config) -> dict[str, str
     parts = {_PYTHON: f"{sys.version_info.major}.{sys.version_info.minor}"}
     parts |= identity.environment(config.get("device", "cpu"))
     parts |= {package: version(package) for package in found.packages}
-    parts |= {f"data set {name}": source(name) for name in _data_sets(config)}
+    parts |= _data(config)
     return parts | {f"{_CODE}{place.replace(':', '.')}": _digest(text) for place, text in found.statements.items()}
 
 
 def same_data(config: Config) -> bool:
     """Whether the data set of a configuration is here what it was where the shard was planned."""
-    return all(source(name) == _digest(json.dumps(config["source"])) for name in _data_sets(config))
+    return planned(config).items() <= _data(config).items()
 
 
-def source(name: str) -> str:
-    """A digest of what a data set is made from here, or why it cannot be told."""
-    try:
-        return _digest(json.dumps(data.provenance(name)))
-    except DataError as error:
-        return f"unknown ({error})"
+def planned(config: Config) -> dict[str, str]:
+    """The data set that a configuration was planned with, as descriptions have it."""
+    return {name: _digest(json.dumps(config["source"])) for name in _data(config)}
 
 
 def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
@@ -54,8 +51,15 @@ def differences(here: Mapping[str, str], there: Mapping[str, str]) -> str:
     return "; ".join(told)
 
 
-def _data_sets(config: Config) -> list[str]:
-    return [config["setting"]["data"]] if "source" in config else []
+def _data(config: Config) -> dict[str, str]:
+    """A digest of what the data set of a configuration is made from here, or why it cannot be told."""
+    if "source" not in config:
+        return {}
+    name = config["setting"]["data"]
+    try:
+        return {f"data set {name}": _digest(json.dumps(data.provenance(name)))}
+    except DataError as error:
+        return {f"data set {name}": f"none ({error})"}
 
 
 def _digest(text: str) -> str:

@@ -96,7 +96,7 @@ def executor(name: str) -> str:
     """Where a profile, or else its `base`, says that shards are computed; empty where neither does."""
     sections(name)  # what is misspelt is found here
     content = _content(name)
-    return content.get("executor") or (executor(content["base"]) if "base" in content else "")
+    return content.get("executor") or (executor(content["base"]) if content.get("base") else "")
 
 
 def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:

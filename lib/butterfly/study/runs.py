@@ -187,7 +187,7 @@ class UnlikeError(Exception):
 
 def _unlike(shard: Shard, error: UnlikeError) -> str:
     where, there = error.args
-    here = description.described(_roots(shard.compute), shard.config)
+    here = description.described(_roots(shard.compute), shard.config) | description.planned(shard.config)
     return f"{where} has other code, data or libraries ({description.differences(here, there)}): {_AGAIN}"
 
 
@@ -202,7 +202,7 @@ class Request:
         return _name(self.shard)
 
     def __call__(self) -> tuple[Result, str]:
-        """The result, and which worker this is; `UnlikeError`, before anything is computed, where that would be another."""
+        """The result, and which worker this is; `UnlikeError` at once where the result would be another."""
         prepare()
         compute, config = self.shard.compute, self.shard.config
         if key_of(compute, config) != self.key or not description.same_data(config):

@@ -1,0 +1,292 @@
+"""Shards on workers of Dask, which are started for real: the same bytes, whatever ends meanwhile."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import Field
+
+from butterfly import registry
+from butterfly.evaluate import evaluate
+from butterfly.streams import generator
+from butterfly.strict import UserError
+from butterfly.study import OneModel, Study, description, executors, runs
+from butterfly.study.papers import Paper
+from butterfly.study.runs import Request, Shard
+from butterfly.study.store import Store
+from butterfly.train import train
+from tests import toy
+
+DASK = [sys.executable, "-m", "dask"]
+PAPER = Paper("doe2030", "Jane Doe", "Small Steps", "arXiv 2030", 2030, "3001.00001", "Does it end lower?", "all")
+
+
+class Params(OneModel):
+    setting: str = "digits"
+    steps: int | None = Field(20, gt=0)
+    seeds: int = 4
+    seeds_per_shard: int = 1
+
+
+study = Study("99_small_steps", Params, PAPER)
+
+
+@study.plan
+def plan(params):
+    return study.every_few(params, params.chosen(params.setting, params.steps))
+
+
+@study.shard
+def losses(bench):
+    theta = train(bench.model, bench.task, bench.recipe, bench.seeds).theta
+    return {"theta": theta.numpy(), "loss": evaluate(bench.model, theta, bench.task.x, bench.task.y)[0].numpy()}
+
+
+def draws(bench):
+    """Random numbers, by a worker that says when and with how many threads it drew them."""
+    began = time.time()
+    while bench["wait"] and not Path(bench["wait"]).exists():  # the first to come stays until it is killed
+        Path(f"{bench['wait']}.pid").write_text(str(os.getpid()))
+        time.sleep(0.05)
+    time.sleep(0.1)
+    drawn = torch.randn(100, generator=generator("draws", bench["x"])).numpy()
+    return {"drawn": drawn, "when": np.array([os.getpid(), torch.get_num_threads(), began, time.time()])}
+
+
+def shards(count: int, wait: str = "", device: str = "cpu") -> list[Shard]:
+    return [Shard(draws, {"x": x, "wait": wait if x == 1 else "", "device": device}) for x in range(count)]
+
+
+# --- Dask, as its users start it -------------------------------------------------------------------------------------
+
+
+class Engine:
+    """A scheduler and workers, each a process of its own."""
+
+    def __init__(self, folder: Path, library: Path = Path(registry.__file__).parents[1]):
+        self.folder, self.file = folder, folder / "scheduler.json"
+        paths = os.pathsep.join([str(library), str(toy.CHECKOUT)])
+        self.environment = os.environ | {"PYTHONPATH": paths, "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
+        self.processes: list[subprocess.Popen] = []
+        self.port = 0
+
+    def run(self, *words: str) -> subprocess.Popen:
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.processes.append(subprocess.Popen([*DASK, *words], env=self.environment, cwd=self.folder, **quiet))
+        return self.processes[-1]
+
+    def scheduler(self) -> subprocess.Popen:
+        self.file.unlink(missing_ok=True)
+        where = ("--host", "127.0.0.1", "--port", str(self.port), "--scheduler-file", str(self.file))
+        started = self.run("scheduler", *where, "--no-dashboard")
+        wait_for(self.file.exists)
+        self.port = int(self.address.rpartition(":")[2])
+        return started
+
+    def worker(self, name: str, *more: str, address: str = "") -> subprocess.Popen:
+        own = ("--name", name, "--nthreads", "1", "--no-dashboard", "--memory-limit", "4GB")
+        return self.run("worker", address or self.address, *own, *more)
+
+    @property
+    def address(self) -> str:
+        return json.loads(self.file.read_text())["address"]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(30)
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """A scheduler with two workers, `a` and `b`; `b` has the tag of a GPU."""
+    engine = Engine(tmp_path_factory.mktemp("dask"))
+    engine.scheduler()
+    engine.worker("a")
+    engine.worker("b", "--resources", "GPU=1")
+    yield engine
+    executors.close()
+    engine.stop()
+
+
+@contextmanager
+def on(text: str, device: str = "cpu", report=lambda line: None, count: int = 2) -> Executor | None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BUTTERFLY_EXECUTOR", text)
+        patch.setenv("BUTTERFLY_JOBS", str(count))
+        with executors.opened(device, count, report) as executor:
+            yield executor
+
+
+def collected(folder: Path, asked: list[Shard], text: str, said: list[str] | None = None) -> dict[str, bytes]:
+    """What an executor makes of shards, as the store has it; times and processes, which differ, are left out."""
+    store, said = Store(folder), [] if said is None else said
+    with on(text, report=said.append) as executor:
+        runs.collect(asked, store, executor, said.append)
+    found = {shard.key: store.load(shard.key)[0] for shard in asked}
+    return {
+        f"{key} {name} {values.dtype} {values.shape}": values.tobytes()
+        for key, arrays in found.items()
+        for name, values in arrays.items()
+        if name != "when"
+    }
+
+
+def test_one_process_processes_and_dask_give_the_same_bytes(tmp_path, engine):
+    asked, said = plan(Params()), []
+    alone = collected(tmp_path / "1", asked, "", [])
+    assert len(alone) == 8
+    with on("", count=1) as executor:
+        assert executor is None
+        runs.collect(asked, Store(tmp_path / "1"), executor)
+    assert collected(tmp_path / "2", asked, "processes") == alone
+    assert collected(tmp_path / "3", asked, f"dask:{engine.address}", said) == alone
+    assert {"losses seeds [0] begins on worker a", "losses seeds [0] begins on worker b"} & set(said)
+    assert sum("done in" in line and "by worker" in line and "left" in line for line in said) == 4
+
+
+def test_a_worker_computes_one_shard_at_a_time_on_one_thread(tmp_path, engine):
+    with on(f"dask:{engine.address}") as executor:
+        found = runs.collect(shards(8), Store(tmp_path), executor)
+    spans = sorted(tuple(shard["when"]) for shard in found)
+    assert len({worker for worker, *_ in spans}) == 2
+    assert {threads for _, threads, *_ in spans} == {1}
+    for (one, _, _, ended), (other, _, began, _) in pairwise(spans):
+        assert one != other or began >= ended
+
+
+def test_a_worker_killed_while_it_computes_is_replaced_and_counted(tmp_path, engine):
+    wait, said = str(tmp_path / "go on"), []
+    asked = shards(4, wait)
+
+    def kill() -> None:
+        wait_for(Path(f"{wait}.pid").exists)
+        time.sleep(0.2)
+        Path(wait).touch()  # whoever begins it again does not wait
+        os.kill(int(Path(f"{wait}.pid").read_text()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    found = collected(tmp_path / "1", asked, f"dask:{engine.address}", said)
+    killer.join()
+    assert sum("draws begins again on worker" in line for line in said) == 1
+    assert said[-1] == "shards that were begun again because their worker died: 1"
+    assert found == collected(tmp_path / "2", asked, "processes")
+
+
+def test_shards_of_a_gpu_go_to_workers_with_its_tag(engine):
+    with on(f"dask:{engine.address}", device="cuda") as executor:
+        futures = [executor.submit(runs._where) for _ in range(6)]
+        assert {future.result(60) for future in futures} == {"worker b"}
+        assert executor.workers == 1
+
+
+def test_a_scheduler_that_is_killed_is_told_and_the_same_command_goes_on(tmp_path, engine):
+    wait, address, store = str(tmp_path / "go on"), f"dask:{engine.address}", tmp_path / "1"
+    asked = shards(4, wait)
+
+    def kill() -> None:
+        wait_for(lambda: len(list(store.glob("*.shard"))) == 3)
+        engine.processes[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with pytest.raises(UserError, match=r"the scheduler of the workers does not answer any more\. Finished shards"):
+        collected(store, asked, address)
+    killer.join()
+    kept = {path.name: path.read_bytes() for path in store.glob("*.shard")}
+    assert len(kept) == 3
+    engine.stop()
+    Path(wait).touch()
+    engine.processes.clear()
+    engine.scheduler()
+    engine.worker("a")
+    engine.worker("b", "--resources", "GPU=1")
+    said: list[str] = []
+    assert collected(store, asked, address, said) == collected(tmp_path / "2", asked, "processes")
+    assert said[0] == "4 shards: 3 stored, 1 to compute"
+    assert all((store / name).read_bytes() == body for name, body in kept.items())
+
+
+# --- who must not compute --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare():
+    """A scheduler in this process, without workers."""
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        yield cluster
+        executors.close()
+
+
+def test_a_worker_with_other_code_is_refused_by_name(tmp_path, bare):
+    library = tmp_path / "lib"
+    shutil.copytree(toy.CHECKOUT / "lib", library, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    file = library / "butterfly" / "streams.py"
+    text = file.read_text()
+    assert "\n    return " in text
+    file.write_text(text.replace("\n    return ", "\n    0 + 0\n    return "))
+    engine = Engine(tmp_path, library)
+    engine.worker("old", "--no-nanny", address=bare.scheduler_address)
+    try:
+        with pytest.raises(
+            UserError, match=r"worker old has other .*other code of butterfly\.streams\.generator"
+        ) as told:
+            collected(tmp_path / "1", shards(2), f"dask:{bare.scheduler_address}")
+    finally:
+        engine.stop()
+    assert "same checkout" in str(told.value)
+    assert not list((tmp_path / "1").glob("*.shard"))
+
+
+def test_a_worker_with_several_threads_is_refused(tmp_path):
+    from distributed import LocalCluster
+
+    here = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    with LocalCluster(n_workers=1, threads_per_worker=2, **here) as own:
+        with pytest.raises(UserError, match=r"has 2 threads, .*start workers with --nthreads 1"):
+            collected(tmp_path, shards(2), f"dask:{own.scheduler_address}")
+        executors.close()
+
+
+def test_other_data_are_refused_by_name(monkeypatch):
+    shard = plan(Params())[0]
+    request = Request(shard, shard.key)
+    monkeypatch.setattr(description.data, "provenance", lambda name: {"scikit-learn": "another"})
+    with pytest.raises(runs.UnlikeError) as refused:
+        request()
+    told = runs._unlike(shard, refused.value)
+    assert "has other code, data or libraries (data set digits: " in told
+    assert "code of" not in told
+
+
+def test_what_differs_is_named():
+    here = {"Python": "3.11", "numpy": "2.4.6", "code of butterfly.train.train": "a", "code of x.": "b"}
+    assert description.differences(here, here) == ""
+    assert description.differences(here, here | {"numpy": "2.4.5"}) == "numpy: 2.4.6 here, 2.4.5 there"
+    other = here | {"code of butterfly.train.train": "c", "code of x.": "d"}
+    assert description.differences(here, other) == "other code of butterfly.train.train, x"
+    # Another Python reads every definition in another way.
+    assert description.differences(here, other | {"Python": "3.12"}) == "Python: 3.11 here, 3.12 there"
