@@ -8,6 +8,7 @@
 A worker computes one shard at a time, on one thread. Where a worker dies, its shard is begun again on another.
 """
 
+import importlib
 import logging
 import os
 import re
@@ -24,6 +25,7 @@ from typing import Any
 
 from pydantic import Field
 
+from butterfly import remote
 from butterfly.strict import ParameterError, Strict, UserError, close_to
 from butterfly.study import folders, profiles, runs
 
@@ -144,7 +146,8 @@ class Cluster(Executor):
         """As of any executor; `str(function)` is what the lines of progress call it."""
         executor = self._connected()
         self._names.append(str(function))
-        return executor.submit(_noted, self._topic, len(self._names) - 1, function, *args, **kwargs)
+        packed = _imported("distributed.protocol.pickle").dumps((function, args, kwargs))
+        return executor.submit(remote.run, self._topic, len(self._names) - 1, packed)
 
     def _connected(self) -> Executor:
         if self._executor is None:
@@ -176,20 +179,6 @@ class Cluster(Executor):
         """Nobody listens to the workers any more; they stay, for the next shards."""
         if self._client is not None and self._client.status == "running":
             self._client.unsubscribe_topic(self._topic)
-
-
-def _noted(topic: str, number: int, function: Callable, /, *args: Any, **kwargs: Any) -> Any:
-    """In a worker: say that it begins, and begin."""
-    from distributed import get_worker
-
-    worker = get_worker()
-    if worker.state.nthreads != 1:
-        raise UserError(
-            f"worker {worker.name} has {worker.state.nthreads} threads, and one computes one shard at a time: "
-            "start workers with --nthreads 1, as many as there are cores"
-        )
-    worker.log_event(topic, {"number": number, "name": str(worker.name)})
-    return function(*args, **kwargs)
 
 
 _CLIENTS: dict[tuple[str, str, str], Any] = {}  # jobs wait in queues, and so are kept from one notebook to the next
@@ -257,7 +246,7 @@ def close() -> None:
 def _imported(name: str) -> Any:
     """A package that only clusters need."""
     try:
-        return __import__(name)
+        return importlib.import_module(name)
     except ImportError:
         raise UserError(
             f"this EXECUTOR needs {name.replace('_', '-')}, which {sys.executable} lacks: pip install '.[cluster]'"
