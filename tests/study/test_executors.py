@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,18 +19,20 @@ import pytest
 import torch
 from pydantic import Field
 
-from butterfly import registry
+from butterfly import registry, remote
 from butterfly.evaluate import evaluate
 from butterfly.streams import generator
-from butterfly.strict import UserError
-from butterfly.study import OneModel, Study, description, executors, runs
+from butterfly.strict import ParameterError, UserError
+from butterfly.study import OneModel, Study, description, executors, folders, profiles, runs
 from butterfly.study.papers import Paper
 from butterfly.study.runs import Request, Shard
 from butterfly.study.store import Store
 from butterfly.train import train
 from tests import toy
 
+LIBRARY = Path(registry.__file__).parents[1]
 DASK = [sys.executable, "-m", "dask"]
+BARE = {"protocol": "tcp", "dashboard_address": None}
 PAPER = Paper("doe2030", "Jane Doe", "Small Steps", "arXiv 2030", 2030, "3001.00001", "Does it end lower?", "all")
 
 
@@ -75,7 +78,7 @@ def shards(count: int, wait: str = "", device: str = "cpu") -> list[Shard]:
 class Engine:
     """A scheduler and workers, each a process of its own."""
 
-    def __init__(self, folder: Path, library: Path = Path(registry.__file__).parents[1]):
+    def __init__(self, folder: Path, library: Path = LIBRARY):
         self.folder, self.file = folder, folder / "scheduler.json"
         paths = os.pathsep.join([str(library), str(toy.CHECKOUT)])
         self.environment = os.environ | {"PYTHONPATH": paths, "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "critical"}
@@ -236,7 +239,7 @@ def bare():
     """A scheduler in this process, without workers."""
     from distributed import LocalCluster
 
-    with LocalCluster(n_workers=0, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, **BARE) as cluster:
         yield cluster
         executors.close()
 
@@ -251,9 +254,7 @@ def test_a_worker_with_other_code_is_refused_by_name(tmp_path, bare):
     engine = Engine(tmp_path, library)
     engine.worker("old", "--no-nanny", address=bare.scheduler_address)
     try:
-        with pytest.raises(
-            UserError, match=r"worker old has other .*other code of butterfly\.streams\.generator"
-        ) as told:
+        with pytest.raises(UserError, match=r"old has other .*other code of butterfly\.streams\.generator") as told:
             collected(tmp_path / "1", shards(2), f"dask:{bare.scheduler_address}")
     finally:
         engine.stop()
@@ -264,8 +265,7 @@ def test_a_worker_with_other_code_is_refused_by_name(tmp_path, bare):
 def test_a_worker_with_several_threads_is_refused(tmp_path):
     from distributed import LocalCluster
 
-    here = {"processes": False, "protocol": "tcp", "dashboard_address": None}
-    with LocalCluster(n_workers=1, threads_per_worker=2, **here) as own:
+    with LocalCluster(n_workers=1, threads_per_worker=2, processes=False, **BARE) as own:
         with pytest.raises(UserError, match=r"has 2 threads, .*start workers with --nthreads 1"):
             collected(tmp_path, shards(2), f"dask:{own.scheduler_address}")
         executors.close()
@@ -290,3 +290,136 @@ def test_what_differs_is_named():
     assert description.differences(here, other) == "other code of butterfly.train.train, x"
     # Another Python reads every definition in another way.
     assert description.differences(here, other | {"Python": "3.12"}) == "Python: 3.11 here, 3.12 there"
+
+
+def test_a_worker_that_lacks_what_is_asked_says_so(tmp_path):
+    from distributed import LocalCluster
+
+    with LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **BARE) as own:
+        with on(f"dask:{own.scheduler_address}") as executor:
+            future = executor.submit(os.getpid)
+            assert future.result(60) == os.getpid()
+            strange = b"\x80\x04cnowhere\nmissing\n."
+            with pytest.raises(UserError, match="has another checkout or environment: No module named 'nowhere'"):
+                executor._executor.submit(remote.run, executor._topic, 0, strange).result(60)
+        executors.close()
+
+
+# --- what users write ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("locl", "did you mean 'local'"),
+        ("dask", "give the address that the scheduler prints"),
+        ("dask:$(touch x)", "give the address that the scheduler prints"),
+        ("processes:4", "give their number as JOBS=4"),
+        ("slurm:nowhere.yaml", "the file 'nowhere.yaml' cannot be read"),
+    ],
+)
+def test_what_is_no_executor_is_refused(text, message):
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        executors.chosen(text)
+
+
+def test_an_address_where_nobody_answers_is_one_line(monkeypatch):
+    monkeypatch.setattr(executors, "_SECONDS", 1)
+    with on("dask:127.0.0.1:1") as executor, pytest.raises(UserError, match="no scheduler of Dask answers") as told:
+        executor.submit(os.getpid)
+    assert "\n" not in str(told.value)
+
+
+def test_where_dask_is_missing_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with on("local") as executor, pytest.raises(UserError, match=r"needs distributed, .*pip install '\.\[cluster\]'"):
+        executor.submit(os.getpid)
+
+
+@pytest.mark.parametrize("memory", ["much", "4 apples"])
+def test_a_memory_that_is_none_is_refused(memory):
+    with on(f"local:{memory}") as executor, pytest.raises(ParameterError, match="give the memory of a worker"):
+        executor.submit(os.getpid)
+
+
+def test_a_profile_names_its_executor_and_may_take_that_of_its_base(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "PARAMS", tmp_path)
+    (tmp_path / "large.yaml").write_text("executor: dask:tcp://head:8786\n")
+    (tmp_path / "mine.yaml").write_text("base: large\n23_chaos_paths:\n  seeds: 9\n")
+    (tmp_path / "own.yaml").write_text("base: large\nexecutor: local\n")
+    (tmp_path / "wrong.yaml").write_text("executor: 3\n")
+    assert [profiles.executor(name) for name in ("large", "mine", "own")] == [*2 * ["dask:tcp://head:8786"], "local"]
+    assert profiles.sections("mine") == {"23_chaos_paths": {"seeds": 9}}
+    with pytest.raises(ParameterError, match="executor = 3; give text"):
+        profiles.executor("wrong")
+
+
+# --- jobs of a queue -------------------------------------------------------------------------------------------------
+
+EXAMPLE = toy.CHECKOUT / "docs" / "slurm.yaml"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("memroy: 4GB", "'memroy' is not a parameter; did you mean 'memory'?"),
+        ("jobs: 0", "'jobs' = 0: input should be greater than 0"),
+        ("memory: 4", "'memory' = 4: input should be a valid string"),
+        ("memory: much", "'memory' = 'much': string should match"),
+        ("cores: [1]", "'cores' = [1]"),
+        ("- jobs", "is not YAML"),
+    ],
+)
+def test_a_file_of_jobs_is_read_strictly(tmp_path, line, message):
+    file = tmp_path / "mine.yaml"
+    name = line.partition(":")[0]
+    kept = [own for own in ("jobs: 2", "memory: 4GB") if not own.startswith(name)]
+    file.write_text("\n".join([*kept, line]))
+    with pytest.raises(ParameterError, match=re.escape(message)):
+        executors.chosen(f"slurm:{file}")
+
+
+@pytest.mark.parametrize(("kind", "word"), [("slurm", "#SBATCH"), ("pbs", "#PBS")])
+def test_jobs_ask_for_what_the_file_says(kind, word, monkeypatch):
+    monkeypatch.setenv("BUTTERFLY_DATA", "/a folder/data")
+    asked = executors.Jobs.of(str(EXAMPLE))
+    with asked.cluster(kind) as cluster:
+        script = cluster.job_script()
+    lines = script.splitlines()
+    assert {"export PYTHONHASHSEED=0", "export OMP_NUM_THREADS=1", "export BUTTERFLY_DATA='/a folder/data'"} <= set(
+        lines
+    )
+    (command,) = (line for line in lines if "dask_worker" in line or "dask worker" in line)
+    assert f"--nthreads 1 --nworkers {asked.cores} " in command
+    assert "--nanny" in command
+    assert sum(line.startswith(word) for line in lines) >= 4
+    if kind == "slurm":
+        ask = {"-p main", "-A physics", f"--cpus-per-task={asked.cores}", "--mem=15G", "-t 04:00:00", "--requeue"}
+        assert {f"#SBATCH {own}" for own in ask} <= set(lines)
+
+
+SBATCH = """#!/bin/sh
+"$1" > "$1.log" 2>&1 &
+echo "Submitted batch job $!"
+"""
+
+
+def test_jobs_that_a_queue_starts_compute(tmp_path, monkeypatch):
+    """A stand-in for Slurm begins every job at once."""
+    for name, text in (("sbatch", SBATCH), ("scancel", "#!/bin/sh\nkill $1\n")):
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(LIBRARY), str(toy.CHECKOUT)]))
+    (tmp_path / "jobs.yaml").write_text("jobs: 1\nmemory: 4GB\ninterface: lo\n")
+    said: list[str] = []
+    asked = shards(2)
+    found = collected(tmp_path / "1", asked, f"slurm:{tmp_path / 'jobs.yaml'}", said)
+    executors.close()
+    assert "by worker SLURMCluster-0" in said[-1]
+    assert found == collected(tmp_path / "2", asked, "")
+
+
+def test_a_machine_without_the_queue_says_so():
+    with on(f"slurm:{EXAMPLE}") as executor, pytest.raises(UserError, match="there is no sbatch here"):
+        executor.submit(os.getpid)
