@@ -7,14 +7,15 @@ DEVICE  ?=
 SET     ?=
 DAYS    ?= 30
 KILLS   ?= 200
+RATE    ?= 10
 PYTHON  ?= python3
 # Where torch comes from: empty for PyPI, or for example https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 TORCH   := torch==2.13.0
 
 # What users give is text: make does not expand it, and the shell sees it only inside quotes.
-$(foreach name,PROFILE JOBS EXECUTOR DEVICE SET DAYS KILLS,$(eval override $(name) := $$(value $(name))))
-export PROFILE DEVICE SET DAYS KILLS
+$(foreach name,PROFILE JOBS EXECUTOR DEVICE SET DAYS KILLS RATE,$(eval override $(name) := $$(value $(name))))
+export PROFILE DEVICE SET DAYS KILLS RATE
 export BUTTERFLY_JOBS := $(value JOBS)
 export BUTTERFLY_EXECUTOR := $(value EXECUTOR)
 # One thread a process; processes are what is scaled.
@@ -32,7 +33,7 @@ READY := $(VENV)/.ready
 BIN   := $(VENV)/bin
 DRIVE := $(BIN)/python -m butterfly
 
-.PHONY: help env figures notebooks test lint bench soak lab book book-check atlas claims compare register reference report lock clean clean-runs distclean
+.PHONY: help env figures plan notebooks test lint bench scaling soak lab book book-check atlas claims compare register reference elsewhere report lock clean clean-runs distclean
 
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
@@ -60,6 +61,12 @@ figures: $(READY) ## regenerate every figure and claim of PROFILE that is out of
 figure-%: $(READY) ## one notebook's figures, for example: make figure-01
 	@$(DRIVE) figures --profile "$$PROFILE" --device "$$DEVICE" --set "$$SET" --only "$*"
 
+plan: $(READY) ## what PROFILE would cost, nothing trained: networks, FLOP, memory, time here and on a GPU
+	@$(DRIVE) plan --profile "$$PROFILE" --set "$$SET" --rate "$$RATE"
+
+plan-%: $(READY) ## the same of one notebook
+	@$(DRIVE) plan --profile "$$PROFILE" --set "$$SET" --rate "$$RATE" --only "$*"
+
 notebooks: $(READY) ## execute the notebooks at their defaults and rewrite the committed .ipynb
 	@$(DRIVE) build
 
@@ -74,6 +81,9 @@ lint: $(READY) ## style and formatting
 
 bench: $(READY) ## measure speed as ratios in one run, one thread
 	@$(BIN)/python tests/bench.py
+
+scaling: $(READY) ## measure how time and memory grow with members, data, width, shards; keeps docs/scaling.md
+	@$(BIN)/python -m tests.scaling --write docs/scaling.md
 
 soak: $(READY) ## accidents on purpose: KILLS=200 kills, damaged files, full disks, two drivers; keeps docs/soak.md
 	@$(BIN)/python tests/soak.py --kills "$$KILLS" --write docs/soak.md
@@ -104,6 +114,9 @@ register: $(READY) ## write down every claim, and what PROFILE=exploration made 
 
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"
+
+elsewhere: $(READY) ## judge every claim under other instruction sets, and keep beside the reference which verdicts hold
+	@$(DRIVE) elsewhere --profile "$$PROFILE"
 
 report: $(READY) ## make LEDGER.md and the README's table anew
 	@$(DRIVE) report

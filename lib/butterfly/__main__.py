@@ -17,13 +17,20 @@ from butterfly.strict import UserError
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m butterfly", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("figures", "claims", "compare", "reference"):
+    for name in ("figures", "claims", "compare", "reference", "elsewhere", "judge"):
         command = commands.add_parser(name)
         command.add_argument("--profile", default="laptop", help="a file of params/, without .yaml (default: laptop)")
         if name == "figures":
             command.add_argument("--device", default="", help="cpu, cuda, cuda:1, ...; overrides the profile")
             command.add_argument("--set", default="", dest="changes", help='as in "recipe.lr=0.1 seeds=5"')
             command.add_argument("--only", default="", help="the two digits of one notebook")
+        if name == "judge":
+            command.add_argument("--keep", required=True, help="the file of the ledger")
+    command = commands.add_parser("plan")
+    command.add_argument("--profile", default="laptop")
+    command.add_argument("--set", default="", dest="changes")
+    command.add_argument("--only", default="", help="the two digits of one notebook")
+    command.add_argument("--rate", default="10", help="TFLOP/s that a GPU sustains on stacks of networks")
     commands.add_parser("build").add_argument("topics", nargs="*", help="notebooks to build (default: all)")
     commands.add_parser("register")
     commands.add_parser("report")
@@ -68,6 +75,47 @@ def _reference(given: argparse.Namespace) -> int:
     return 0
 
 
+def _elsewhere(given: argparse.Namespace) -> int:
+    from butterfly.study import elsewhere, report
+
+    elsewhere.compute(given.profile)
+    if given.profile == "laptop":
+        report.write()
+    return 0
+
+
+def _judge(given: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from butterfly.study import reproduce
+
+    reproduce.judge(given.profile, Path(given.keep))
+    return 0
+
+
+def _plan(given: argparse.Namespace) -> int:
+    from butterfly.study import planning
+    from butterfly.study.executors import jobs
+
+    try:
+        rate = float(given.rate)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e9:
+        raise UserError(f"RATE={given.rate}: give the TFLOP/s that a GPU sustains, such as 10")
+
+    def tell(line: str) -> None:
+        print(f"  {line}", file=sys.stderr, flush=True)
+
+    found = list(planning.plans(given.profile, given.changes, given.only, jobs(), tell))
+    print(planning.table(found, jobs(), rate))
+    print(
+        f"Nothing was trained. here: in {jobs()} processes of this machine, from updates and passes that were timed; "
+        f"GPU: one that sustains {rate:g} TFLOP/s (RATE=...); GB: what a process holds; >: at least."
+    )
+    return 0
+
+
 def _register(given: argparse.Namespace) -> int:
     from butterfly.study import registration, reproduce
 
@@ -105,7 +153,14 @@ def _clean_runs(given: argparse.Namespace) -> int:
 
 _COMMANDS = {
     **{"figures": _figures, "claims": _claims, "compare": _compare, "reference": _reference, "build": _build},
-    **{"register": _register, "report": _report, "clean-runs": _clean_runs},
+    **{
+        "plan": _plan,
+        "elsewhere": _elsewhere,
+        "judge": _judge,
+        "register": _register,
+        "report": _report,
+        "clean-runs": _clean_runs,
+    },
 }
 
 

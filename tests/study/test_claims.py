@@ -130,21 +130,23 @@ def test_a_damaged_ledger_is_explained(tmp_path, text):
 
 
 def test_compare_says_what_departs():
-    assert ledger.compare([line()], [line()]) == []
-    assert ledger.compare([line(estimate=1.4)], [line()]) == []
-    (moved,) = ledger.compare([line(estimate=1.6)], [line()])
-    assert "outside the reference's 0.5 to 1.5" in moved
-    (turned,) = ledger.compare([line(verdict="contradicted")], [line()])
-    assert "contradicted here, supported in the reference" in turned
-    assert len(ledger.compare([line("B02")], [line("B01")])) == 2
+    assert ledger.departures([line()], [line()]) == {}
+    assert ledger.departures([line(estimate=1.4)], [line()]) == {}
+    moved = ledger.departures([line(estimate=1.6)], [line()])
+    assert "outside the reference's 0.5 to 1.5" in moved["B01"]
+    turned = ledger.departures([line(verdict="contradicted")], [line()])
+    assert turned["B01"] == "contradicted here, supported in the reference"
+    assert len(ledger.unlike([line("B02")], [line("B01")])) == 2
+    assert ledger.unlike([line(verdict="contradicted")], [line()]) == []
 
 
 def test_compare_gives_the_reason_of_a_claim_that_is_void_here_only():
     void = line(verdict="inconclusive", estimate=float("nan"), void="the labels are not there")
-    (reason,) = ledger.compare([void], [line()])
+    (reason,) = ledger.unlike([void], [line()])
+    assert ledger.departures([void], [line()]) == {}
     assert reason == "B01: not judged here, supported in the reference: the labels are not there"
     both = line(verdict="inconclusive", void="the labels are not there")
-    assert ledger.compare([both], [both]) == []
+    assert ledger.unlike([both], [both]) == []
 
 
 def test_summary_counts_by_kind_and_warns_of_chance():

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from butterfly import remote
 from butterfly.strict import ParameterError, Strict, UserError, close_to
-from butterfly.study import folders, profiles, runs
+from butterfly.study import folders, identity, profiles, runs
 
 VARIABLE = "BUTTERFLY_EXECUTOR"  # notebooks run in kernels, which see the environment of the driver
 _QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "pbs": ("PBSCluster", "qsub")}
@@ -115,13 +115,14 @@ class Jobs(Strict):
 
     def cluster(self, kind: str) -> Any:
         """A cluster without jobs: its scheduler is part of this program."""
-        settings = ["export PYTHONHASHSEED=0", "export OMP_NUM_THREADS=1", "export MKL_NUM_THREADS=1"]
+        settings = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        settings |= {name: os.environ[name] for name in identity._CHOICES if name in os.environ}
         if data := os.environ.get("BUTTERFLY_DATA"):
-            settings.append(f"export BUTTERFLY_DATA={shlex.quote(os.path.abspath(data))}")
+            settings["BUTTERFLY_DATA"] = os.path.abspath(data)
         own = self.model_dump(mode="json", exclude={"jobs", "job_script_prologue"}, exclude_none=True)
-        prologue = [*settings, *self.job_script_prologue]
+        exports = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
         queue = getattr(_imported("dask_jobqueue"), _QUEUES[kind][0])
-        return queue(**own, processes=self.cores, job_script_prologue=prologue)
+        return queue(**own, processes=self.cores, job_script_prologue=[*exports, *self.job_script_prologue])
 
 
 # --- workers of Dask -------------------------------------------------------------------------------------------------

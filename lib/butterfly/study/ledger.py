@@ -123,24 +123,34 @@ def standing(claims: Sequence[Claim], rate: float = 1 - LEVEL) -> set[str]:
     return {tested[place].id for place in order[: below[-1] + 1]} if len(below) else set()
 
 
-def compare(fresh: Sequence[Claim], reference: Sequence[Claim]) -> list[str]:
-    """In words, every way in which a fresh ledger departs from the reference; empty if they agree."""
+def unlike(fresh: Sequence[Claim], reference: Sequence[Claim]) -> list[str]:
+    """In words, the claims that only one of two ledgers has, or that only the reference judges."""
     ours, theirs = ({c.id: c for c in claims} for claims in (fresh, reference))
     lines = [f"{id}: in the reference, but not in this run" for id in sorted(theirs.keys() - ours.keys())]
     lines += [f"{id}: in this run, but not in the reference" for id in sorted(ours.keys() - theirs.keys())]
     for id in sorted(ours.keys() & theirs.keys()):
-        a, b = ours[id], theirs[id]
-        if a.void and not b.void:
-            lines.append(f"{id}: not judged here, {b.verdict} in the reference: {a.void}")
-            continue
-        if a.verdict != b.verdict:
-            lines.append(f"{id}: {a.verdict} here, {b.verdict} in the reference")
-        if not _within(a.estimate, b):
-            lines.append(f"{id}: estimate {a.estimate:.3g} lies outside the reference's {b.low:.3g} to {b.high:.3g}")
+        if ours[id].void and not theirs[id].void:
+            lines.append(f"{id}: not judged here, {theirs[id].verdict} in the reference: {ours[id].void}")
     return lines
 
 
-def _within(estimate: float, reference: Claim) -> bool:
+def departures(fresh: Sequence[Claim], reference: Sequence[Claim]) -> dict[str, str]:
+    """In words and by id, how claims that both ledgers judge came out otherwise than in the reference."""
+    ours, theirs = ({c.id: c for c in claims} for claims in (fresh, reference))
+    found = {}
+    for id in sorted(ours.keys() & theirs.keys()):
+        a, b = ours[id], theirs[id]
+        if a.void and not b.void:
+            continue
+        verdict = f"{a.verdict} here, {b.verdict} in the reference" * (a.verdict != b.verdict)
+        outside = f"estimate {a.estimate:.3g} lies outside the reference's {b.low:.3g} to {b.high:.3g}"
+        if told := "; ".join(filter(None, [verdict, outside * (not within(a.estimate, b))])):
+            found[id] = told
+    return found
+
+
+def within(estimate: float, reference: Claim) -> bool:
+    """Whether an estimate lies in the interval of the reference; yes where it has none."""
     if math.isnan(reference.low):
         return True
     return reference.low <= estimate <= reference.high

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from butterfly.strict import UserError
-from butterfly.study import folders, ledger, notebooks, registration
+from butterfly.study import elsewhere, folders, ledger, notebooks, registration
 from butterfly.study.claims import VERDICTS, Claim, Kind
 from butterfly.study.intervals import TAIL, student
 from butterfly.study.papers import Paper
@@ -42,12 +42,13 @@ def rooms() -> dict[str, tuple[Paper, list[str]]]:
 
 def papers_table(claims: Sequence[Claim]) -> str:
     """One row a paper: its question, its notebooks, how its claims came out, how long it takes; and one for all."""
-    facts = _machine()["notebooks"]
+    facts, shaky = _machine()["notebooks"], elsewhere.shaky(claims, elsewhere.read("laptop"))
     lines = ["| paper | question | notebooks | claims: s, c, i | minutes |"]
     lines.append("|---|---|---|---|---|")
 
     def cells(topics: Sequence[str]) -> str:
-        counts = Counter(c.verdict for c in claims if c.notebook in topics)
+        # A verdict that hangs on rounding decides nothing.
+        counts = Counter("inconclusive" if c.id in shaky else c.verdict for c in claims if c.notebook in topics)
         seconds = sum(facts[t]["compute_seconds"] + facts[t]["draw_seconds"] for t in topics if t in facts)
         minutes = f"{seconds / 60:.0f}" if registration.registered() else "not timed"  # an exploration reads its store
         return f"{', '.join(str(counts[verdict]) for verdict in VERDICTS)} | {minutes}"
@@ -71,6 +72,10 @@ def ledger_text(claims: Sequence[Claim]) -> str:
     explored = registration.exploration()
     same = sum(c.id in explored and explored[c.id].verdict == c.verdict for c in claims)
     told = _CONFIRMED.format(same=same, count=len(claims)) if explored else _EXPLORED
+    found = elsewhere.read("laptop")
+    if found:
+        shaky, sets = elsewhere.shaky(claims, found), ", ".join(found)
+        told += _ELSEWHERE.format(sets=sets, same=len(claims) - len(shaky), count=len(claims), shaky=len(shaky))
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")
     for paper, topics in rooms().values():
@@ -79,6 +84,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
         if explored:
             rows["exploration"] = [registration.agreement(c, explored) for c in some]
             rows["registered"] = ["yes" if c.registered else "no" for c in some]
+        if found:
+            rows["instruction sets"] = ["{} of {}".format(*elsewhere.held(c, found)) for c in some]
         own = ledger.as_markdown(rows)
         parts.append(f"## {paper.link}\n\n{paper.question} At hand: {paper.at_hand}.\n\n{own}\n")
     return "\n".join(parts)
@@ -146,6 +153,12 @@ had not been looked at. {same} of {count} verdicts are those of the exploration;
 judged exactly as written down."""
 _EXPLORED = """The run told here is the exploration, on which claims were worked out. None of them has been confirmed
 yet on seeds that nobody had looked at."""
+
+_ELSEWHERE = """
+
+The claims were judged again on the same seeds under other instruction sets ({sets}), which round differently: {same} of
+{count} verdicts are the same under all; the other {shaky} count as inconclusive in the README.
+"""
 
 _DATA = """MNIST-1D is generated, so its signals can be drawn anew, training and test. In the claims `@redrawn` every
 unit has data of its own: their interval covers seeds and data at once. The spread is the standard deviation over units

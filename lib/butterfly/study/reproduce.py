@@ -26,7 +26,7 @@ from butterfly import registry
 from butterfly.data import DataError
 from butterfly.data.human import human_file, vote_counts, wrong_votes
 from butterfly.strict import ParameterError, UserError
-from butterfly.study import executors, folders, identity, ledger, notebooks, profiles, registration, report
+from butterfly.study import elsewhere, executors, folders, identity, ledger, notebooks, profiles, registration, report
 from butterfly.study.alone import alone, swept
 from butterfly.study.claims import Claim
 from butterfly.study.parameters import Params
@@ -266,14 +266,47 @@ def compare(profile: str) -> bool:
     if not reference.exists():
         print(f"There is no reference run of profile '{profile}' to compare with.")
         return True
-    lines = ledger.compare(gathered(profile), ledger.read(reference))
-    if not lines:
+    ours, theirs, found = gathered(profile), ledger.read(reference), elsewhere.read(profile)
+    unlike, departed = ledger.unlike(ours, theirs), ledger.departures(ours, theirs)
+    if not unlike and not departed:
         print("All verdicts equal those of the reference run, and every estimate lies in its interval.")
         return True
-    print("This run departs from the reference run:")
-    print("\n".join(f"  {line}" for line in lines))
-    print("Another machine rounds differently, and this subject amplifies rounding: one or two may be chance.")
-    return False
+    if unlike:
+        print("This run and the reference run judge other claims:", *unlike, sep="\n  ")
+    print(f"Of the {len(theirs)} claims of the reference run, {len(departed)} came out otherwise here.")
+    if not found:
+        print(*(f"  {id}: {told}" for id, told in departed.items()), sep="\n")
+        print("Another machine rounds differently, and this subject amplifies rounding; nobody measured yet how much.")
+        return False
+    mean, most = elsewhere.most(theirs, found)
+    known = sorted(elsewhere.shaky(theirs, found) & departed.keys())
+    turned = {c.id for c in ours if c.id in departed} & _turned(ours, theirs) - set(known)
+    print(f"Under other instruction sets {mean:.0f} did on average; up to {most} are to be expected.")
+    if known:
+        print(f"Known to hang on rounding: {', '.join(known)}.")
+    beyond = len(departed) > most
+    for id in sorted(departed.keys() - set(known)) if beyond else sorted(turned):
+        print(f"  {id}: {departed[id]}")
+    print("That is more than rounding explains." if beyond else "That is no more than rounding explains"
+          + (", but for the claims above, whose verdicts are turned round." if turned else "."))  # fmt: skip
+    return not (unlike or beyond or turned)
+
+
+def _turned(ours: list[Claim], theirs: list[Claim]) -> set[str]:
+    """The claims supported in one ledger and contradicted in the other."""
+    there = {c.id: c.verdict for c in theirs}
+    return {c.id for c in ours if {c.verdict, there.get(c.id)} == {"supported", "contradicted"}}
+
+
+def judge(profile: str, file: Path) -> None:
+    """Compute and judge every claim of a profile, without figures, and keep the ledger in a file."""
+    found: list[Claim] = []
+    chosen = [topic for topic in folders.topics() if topic != INDEX]
+    for place, topic in enumerate(chosen, start=1):
+        print(f"{topic} ({profile}): notebook {place} of {len(chosen)}", file=sys.stderr, flush=True)
+        this = job(topic, profile)
+        found += this.study.judge(this.params, this.study.run(this.params))
+    ledger.write(file, found)
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------

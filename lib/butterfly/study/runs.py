@@ -263,7 +263,7 @@ class _Clock:
     def after(self, shard: Shard, seconds: float) -> float:
         """Note that a shard is done; the seconds that are left."""
         self._left.remove(shard)
-        self._seconds[_kind(shard)] = round(seconds, 3)
+        self._seconds[kind(shard)] = round(seconds, 3)
         write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
         return sum(map(self._expected, self._left)) / self._workers()
 
@@ -275,11 +275,12 @@ class _Clock:
 
     def _expected(self, shard: Shard) -> float:
         function = f"{_function(shard)} "
-        alike = [seconds for kind, seconds in self._seconds.items() if kind.startswith(function)]
-        return self._seconds.get(_kind(shard)) or (statistics.fmean(alike) if alike else 0.0)
+        alike = [seconds for name, seconds in self._seconds.items() if name.startswith(function)]
+        return self._seconds.get(kind(shard)) or (statistics.fmean(alike) if alike else 0.0)
 
 
-def _kind(shard: Shard) -> str:
+def kind(shard: Shard) -> str:
+    """A name that shards share which differ in their seeds only."""
     config = {
         k: len(v) if k in ("seeds", "pairs", "groups") and isinstance(v, list) else v
         for k, v in shard.config.items()

@@ -1,0 +1,403 @@
+"""What a profile will cost, before anything is trained.
+
+One shard of every kind is gone through with networks that do nothing: they are made and forked, asked and compared, but
+no update and no pass is computed; each is counted instead. The first of each kind is computed once, with a clock beside
+it. What is left of the time of going through is what else the shard does: matching, statistics, files.
+"""
+
+import copy
+import importlib
+import pkgutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache, wraps
+from types import FrameType
+from typing import Any
+
+import psutil
+import torch
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from butterfly import curvature, models, train
+from butterfly.data import DataError
+from butterfly.models import Drop, Model, Tensors, keep, overlook
+from butterfly.strict import ParameterError
+from butterfly.study import folders, notebooks, profiles, reproduce, runs
+from butterfly.study.runs import Compute, Shard
+from butterfly.study.store import Config, Store
+
+LIMIT = 20.0  # seconds for going through one shard
+BACKWARD = 2  # passes that a gradient costs beside the one through the network
+PRODUCT = 6  # passes that a product with the Hessian costs: those of a gradient, each with its derivative
+
+
+@dataclass
+class Cost:
+    """What one shard costs. `lacking` says why there may be more; `seconds` are of one process on this machine."""
+
+    networks: int = 0
+    updates: int = 0  # of single networks
+    flop: float = 0.0
+    bytes: int = 0  # that its process holds
+    seconds: float = 0.0
+    lacking: str = ""
+
+
+# --- one shard -------------------------------------------------------------------------------------------------------
+
+
+class _LateError(BaseException):
+    """Going through a shard took too long."""
+
+
+def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
+    """Go through one shard with networks that do nothing, for `limit` seconds at most."""
+    runs.prepare()
+    meter, began = _Meter(), time.process_time()
+    with _installed(meter), _limited(limit):
+        try:
+            compute(runs.Bench(config))
+        except _LateError:
+            meter.cost.lacking = f"more than {limit:g} s to go through"
+        except Exception as error:  # what nothing was learned by may be refused further on
+            meter.cost.lacking = f"ended early: {type(error).__name__}"
+    rest = time.process_time() - began - meter.probed
+    return replace(meter.cost, seconds=meter.cost.seconds + rest)
+
+
+@contextmanager
+def _limited(seconds: float) -> Iterator[None]:
+    """Stop after so many seconds of work, or five times as long where most of it is waiting."""
+
+    def late(number: int, frame: FrameType | None) -> None:
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
+        raise _LateError
+
+    timers = (signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 5 * seconds)
+    before = [(signal.signal(number, late), number) for _, number, _ in timers]
+    for timer, _, limit in timers:
+        signal.setitimer(timer, limit)
+    try:
+        yield
+    finally:
+        for timer, _, _ in timers:
+            signal.setitimer(timer, 0)
+        for handler, number in before:
+            signal.signal(number, handler)
+
+
+@cache
+def _base() -> int:
+    """Bytes that this process held when it was first asked."""
+    return psutil.Process().memory_info().rss
+
+
+@dataclass
+class _Meter:
+    """Counts passes and updates in the place of computing them."""
+
+    cost: Cost = field(default_factory=Cost)
+    base: int = field(default_factory=_base)  # bytes of a process that has done nothing yet
+    probed: float = 0.0  # seconds that went into timing
+    idle: bool = False  # while something is computed for its time
+    forwards: dict = field(default_factory=dict)  # by model: FLOP and seconds an example, answers of one
+    steps: dict = field(default_factory=dict)  # by model, batch size and company: seconds an update of one network
+
+    def timed(self, work: Callable[[], Any], least: float = 0.02) -> tuple[Any, float]:
+        """What `work` returns, and its seconds: after a first time, if that was short, the shortest of three."""
+        began, self.idle = time.process_time(), True
+        try:
+            found, seconds = _clock(work)
+            if seconds < least:
+                seconds = min(_clock(work)[1] for _ in range(3))
+        finally:
+            self.idle = False
+            self.probed += time.process_time() - began
+        return found, seconds
+
+    def passes(self, model: Model, original: Callable, p: Tensors, x: Tensor, count: int) -> Tensor:
+        """Count `count` passes of all networks on all examples; answers `[1, 1, ...]` of one on one."""
+        if model not in self.forwards:
+            all_of = {name: value.detach() for name, value in p.items()}, x.detach()[:, :4096]
+            one = {name: value[:1] for name, value in all_of[0].items()}, x.detach()[:1, :1]
+            with torch.no_grad():
+                (answers, flop), _ = self.timed(lambda: _flop(lambda: original(model, *one)), 0.0)
+                _, seconds = self.timed(lambda: original(model, *all_of))
+            self.forwards[model] = answers, flop, seconds / (len(x) * all_of[1].shape[1])
+        answers, flop, seconds = self.forwards[model]
+        times = len(x) * x.shape[1] * count
+        self.cost.flop += flop * times
+        self.cost.seconds += seconds * times
+        return answers
+
+    def update(self, run: "train._Run", original: Callable, step: int) -> None:
+        """Count an update of every network of a run."""
+        batch, count = run.recipe.batch_size_at(step), len(run.members)
+        key = run.model, batch, run.recipe.optimizer, min(count, run.block)
+        if key not in self.steps:
+            few = _few(run)
+            _, seconds = self.timed(lambda: original(few, step))
+            self.steps[key] = seconds / len(few.members)
+            x = run.data.x[None, :batch]
+            self.passes(run.model, _original(type(run.model).forward), run.model.layout.tensors(run.theta[:1]), x, 0)
+        flop = self.forwards[run.model][1] * (1 + BACKWARD) * batch * count
+        self.cost.flop += flop
+        self.cost.seconds += self.steps[key] * count
+        self.cost.updates += count
+        if not run._ready or run._ready[-1].rows.stop != count:  # the first, or the first after a fork
+            block = max(own.seen.count for own in run._blocks())
+            working = 4 * block * (batch * run.model.activations + run.theta.shape[1])
+            kept = sum(map(_bytes, (run.theta, *run.state, *vars(run.data).values())))
+            self.cost.bytes = max(self.cost.bytes, self.base + kept + working)
+
+
+def _bytes(value: Any) -> int:
+    return value.numel() * value.element_size() if isinstance(value, Tensor) else 0
+
+
+def _clock(work: Callable[[], Any]) -> tuple[Any, float]:
+    began = time.process_time()
+    found = work()
+    return found, time.process_time() - began
+
+
+def _flop(work: Callable[[], Any]) -> tuple[Any, int]:
+    with FlopCounterMode(display=False) as counter:
+        found = work()
+    return found, counter.get_total_flops()
+
+
+def _few(run: "train._Run") -> "train._Run":
+    """A copy of a run with no more of its networks than go through at once."""
+    few, count = copy.copy(run), min(run.block, len(run.members))
+    few.theta, few.state = run.theta[:count].clone(), [slot[:count].clone() for slot in run.state]
+    few.members, few.family, few.rows, few.drops = (of[:count] for of in (run.members, run.family, run.rows, run.drops))
+    few._ready = []
+    return few
+
+
+# --- networks that do nothing ----------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _installed(meter: _Meter) -> Iterator[None]:
+    """Networks count instead of computing, in this process."""
+    before = [(owner, name, getattr(owner, name)) for owner, name in _places()]
+    try:
+        for owner, name, original in before:
+            setattr(owner, name, wraps(original)(_STAND_INS[name](meter, original)))
+        yield
+    finally:
+        for owner, name, original in before:
+            setattr(owner, name, original)
+
+
+def _places() -> list[tuple[Any, str]]:
+    """Where the functions are that compute passes and updates."""
+    for module in pkgutil.iter_modules(models.__path__):
+        importlib.import_module(f"{models.__name__}.{module.name}")
+    kinds, found = [Model], []
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        found += [(kind, name) for name in ("forward", "gradient") if name in vars(kind)]
+    found += [(models.module, "stack_of")]
+    found += [(train._Run, name) for name in ("update", "fork", "__init__")]
+    product = curvature.hessian_product
+    users = [m for name, m in sorted(sys.modules.items()) if name.startswith("butterfly.")]
+    return found + [(m, "hessian_product") for m in users if vars(m).get("hessian_product") is product]
+
+
+def _original(function: Callable) -> Callable:
+    return getattr(function, "__wrapped__", function)
+
+
+def _forward(meter: _Meter, original: Callable) -> Callable:
+    def forward(model: Model, p: Tensors, x: Tensor, drop: Drop = keep, see: Callable = overlook) -> Tensor:
+        first = next(iter(p.values()))
+        # Inside a derivative of `torch.func` nothing can be left out: it would not know what depends on what.
+        if meter.idle or torch._C._functorch.is_functorch_wrapped_tensor(first):
+            return original(model, p, x, drop, see)
+        graph = torch.is_grad_enabled() and any(value.requires_grad for value in (x, *p.values()))
+        answers = meter.passes(model, original, p, x, 1 + BACKWARD * graph)
+        if see is not overlook:
+            meter.idle = True
+            one = {name: value.detach()[:1] for name, value in p.items()}
+            original(model, one, x.detach()[:1, :1], keep, lambda name, h: see(name, _blank(h, x)))
+            meter.idle = False
+        blank = _blank(answers, x)
+        if graph:  # so that there is a gradient
+            on_all = sum(value.flatten(1).sum(1) for value in p.values())[:, None]
+            on_all = on_all + (x.flatten(2).sum(2) if x.is_floating_point() else 0)
+            blank[..., 0] += on_all.view(*on_all.shape, *[1] * (blank.dim() - 3))
+        return blank
+
+    return forward
+
+
+def _blank(one: Tensor, x: Tensor) -> Tensor:
+    """Zeros in the shape of what all networks answer to all of `x [M, B, ...]`, from what one answers to one."""
+    return one.new_zeros(*x.shape[:2], *one.shape[2:])
+
+
+def _gradient(meter: _Meter, original: Callable) -> Callable:
+    def gradient(model: Model, theta: Tensor, x: Tensor, loss: Callable, drop: Drop = keep) -> Tensor:
+        if meter.idle:
+            return original(model, theta, x, loss, drop)
+        forward = _original(type(model).forward)
+        answers = meter.passes(model, forward, model.layout.tensors(theta), x, 1 + BACKWARD)
+        loss(_blank(answers, x).requires_grad_())  # which may note what it was given
+        return theta.clone()  # a direction, where one is asked for
+
+    return gradient
+
+
+def _product(meter: _Meter, original: Callable) -> Callable:
+    def hessian_product(model: Model, theta: Tensor, vector: Tensor, x: Tensor, loss: Callable) -> Tensor:
+        meter.passes(model, _original(type(model).forward), model.layout.tensors(theta), x, PRODUCT)
+        return vector.clone()
+
+    return hessian_product
+
+
+def _made(meter: _Meter, original: Callable) -> Callable:
+    """A module of one's own is tried out before it becomes an architecture."""
+
+    def stack_of(*given: Any) -> Model:
+        meter.idle = True
+        try:
+            return original(*given)
+        finally:
+            meter.idle = False
+
+    return stack_of
+
+
+def _update(meter: _Meter, original: Callable) -> Callable:
+    return lambda run, step: original(run, step) if meter.idle else meter.update(run, original, step)
+
+
+def _begin(meter: _Meter, original: Callable) -> Callable:
+    def begin(run: "train._Run", *arguments: Any) -> None:
+        original(run, *arguments)
+        if not meter.idle:
+            meter.cost.networks += len(run.seeds)
+
+    return begin
+
+
+def _fork(meter: _Meter, original: Callable) -> Callable:
+    def fork(run: "train._Run", forks: list) -> None:
+        original(run, forks)
+        meter.cost.networks += len(forks)
+
+    return fork
+
+
+_STAND_INS = {"forward": _forward, "gradient": _gradient, "hessian_product": _product,
+              "stack_of": _made, "update": _update, "fork": _fork, "__init__": _begin}  # fmt: skip
+
+
+# --- a profile -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Plan:
+    """What one notebook costs: sums over its shards, of which `stored` are there already; `note` where it is unsure."""
+
+    notebook: str
+    shards: int = 0
+    stored: int = 0
+    networks: int = 0
+    updates: float = 0.0
+    tflop: float = 0.0
+    gigabytes: float = 0.0  # that a process holds with the largest shard
+    seconds: float = 0.0  # of single processes on this machine
+    note: str = ""
+
+
+def plans(
+    profile: str, changes: str = "", only: str = "", jobs: int = 1, report: Callable[[str], None] = lambda line: None
+) -> Iterator[Plan]:
+    """What every notebook of a profile costs, gone through in `jobs` processes."""
+    there = [topic for topic in profiles.sections(profile) if topic != reproduce.INDEX]
+    chosen = [topic for topic in there if only in ("", topic[:2])]
+    if not chosen:
+        raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits. It has: {' '.join(there)}")
+    with runs.workers(jobs) as pool:
+        for place, topic in enumerate(chosen, start=1):
+            report(f"{topic}: notebook {place} of {len(chosen)}")
+            try:
+                study = notebooks.study(topic)
+                # Planned for this machine: the profile of a GPU can be planned without one.
+                params, _ = profiles.parameters(topic, study.parameters, profile, "cpu", changes)
+                shards = study.shards(params)
+            except DataError as error:
+                yield Plan(topic, note=str(error))
+                continue
+            kinds = _kinds(shards)
+            costs = list(pool.map(trial, *zip(*((some[0].compute, some[0].config) for some in kinds), strict=True)))
+            yield _sum(topic, shards, kinds, costs, bool(study._follow))
+
+
+def _kinds(shards: Sequence[Shard]) -> list[list[Shard]]:
+    """Shards that differ in their seeds only, together."""
+    found: dict[str, list[Shard]] = {}
+    for shard in shards:
+        found.setdefault(runs.kind(shard), []).append(shard)
+    return list(found.values())
+
+
+def _sum(topic: str, shards: list[Shard], kinds: list[list[Shard]], costs: list[Cost], more: bool) -> Plan:
+    store, each = Store(folders.runs()), [(len(some), cost) for some, cost in zip(kinds, costs, strict=True)]
+    unsure = {f"{some[0].compute.__name__}: {cost.lacking}" for some, cost in zip(kinds, costs, strict=True)}
+    notes = sorted(text for text in unsure if not text.endswith(": "))
+    return Plan(
+        topic,
+        len(shards),
+        sum(store.file(shard.key).exists() for shard in shards),
+        sum(count * cost.networks for count, cost in each),
+        sum(count * cost.updates for count, cost in each),
+        sum(count * cost.flop for count, cost in each) / 1e12,
+        max((cost.bytes for cost in costs), default=0) / 2**30,
+        sum(count * cost.seconds for count, cost in each),
+        "; ".join(notes + ["more shards follow from what these find"] * more),
+    )
+
+
+# --- as text ---------------------------------------------------------------------------------------------------------
+
+_HEAD = ("notebook", "shards", "stored", "networks", "updates", "TFLOP", "GB", "here", "GPU", "")
+
+
+def table(found: Sequence[Plan], jobs: int, rate: float) -> str:
+    """Plans as lines of text, with their sum: time here in `jobs` processes, and on a GPU of `rate` TFLOP/s."""
+    total = Plan("all", *(sum(getattr(p, f) for p in found) for f in ("shards", "stored", "networks")))
+    total = replace(total, **{f: sum(getattr(p, f) for p in found) for f in ("updates", "tflop", "seconds")})
+    total.gigabytes = max((p.gigabytes for p in found), default=0.0)
+    memory = psutil.virtual_memory().total / 2**30
+    rows = [_HEAD]
+    for plan in [*found, total]:
+        least = "> " if plan.note and "follow" not in plan.note.split(";")[0] else ""
+        room = f"{jobs} processes need {jobs * plan.gigabytes:.1f} GB, there are {memory:.1f}"
+        note = "; ".join(filter(None, [plan.note, room * (jobs * plan.gigabytes > memory) * (plan is not total)]))
+        counts = f"{plan.shards:,}", f"{plan.stored:,}", f"{plan.networks:,}", f"{plan.updates:,.0f}"
+        times = f"{least}{_time(plan.seconds / jobs)}", f"{least}{_time(plan.tflop / rate)}"
+        rows.append((plan.notebook, *counts, f"{plan.tflop:,.1f}", f"{plan.gigabytes:.1f}", *times, note))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
+    lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]] for row in rows]
+    return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def _time(seconds: float) -> str:
+    """Seconds in the unit that suits them."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

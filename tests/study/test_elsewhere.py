@@ -1,0 +1,141 @@
+"""Verdicts under other instruction sets: what is kept, and what a comparison makes of it."""
+
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from butterfly.strict import UserError
+from butterfly.study import elsewhere, folders, ledger, report, reproduce
+from tests import toy
+from tests.study.test_claims import line
+
+
+def claims(count, **about):
+    return [dataclasses.replace(line(f"B{number:02}"), **about) for number in range(count)]
+
+
+def other(found, **changed):
+    """One set that found the same, but for some verdicts."""
+    return {c.id: {"verdict": changed.get(c.id, c.verdict), "estimate": c.estimate} for c in found}
+
+
+def test_a_claim_holds_under_as_many_sets_as_agree():
+    found = claims(3)
+    kept = {"AVX2": other(found, B01="inconclusive"), "SSE": other(found, B01="contradicted", B02="inconclusive")}
+    assert [elsewhere.held(c, kept) for c in found] == [(3, 3), (1, 3), (2, 3)]
+    assert elsewhere.shaky(found, kept) == {"B01", "B02"}
+    assert elsewhere.held(line("B99"), kept) == (1, 1)
+    assert elsewhere.shaky(found, {}) == set()
+
+
+def test_how_many_departures_to_expect_is_counted_over_sets_with_room_for_chance():
+    found = claims(100)
+    kept = {"AVX2": other(found, B01="inconclusive", B02="inconclusive"), "SSE": other(found)}
+    kept["SSE"]["B05"]["estimate"] = 9.0  # beyond 0.5 to 1.5
+    kept["SSE"]["B06"]["estimate"] = None
+    mean, most = elsewhere.most(found, kept)
+    assert mean == 1.5
+    assert 3 <= most <= 5  # the 97.5 % quantile of a Poisson count of 1.5 is 4
+    assert elsewhere.most(found, {"SSE": other(found)}) == (0.0, 0)
+
+
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A reference of 100 claims, which another set finds but for two, and a function that compares with it."""
+    monkeypatch.setattr(folders, "FIGURES", tmp_path)
+    found = claims(100)
+    ledger.write(folders.reference("mine") / "claims.json", found)
+    text = json.dumps({"AVX2": other(found, B01="inconclusive", B02="contradicted")})
+    (folders.reference("mine") / "elsewhere.json").write_text(text)
+
+    def compare(**changed):
+        ours = [dataclasses.replace(c, verdict=changed.get(c.id, c.verdict)) for c in found]
+        monkeypatch.setattr(reproduce, "gathered", lambda profile: ours)
+        return reproduce.compare("mine")
+
+    return compare
+
+
+def test_as_many_departures_as_rounding_makes_are_not_flagged(kept, capsys):
+    assert kept(B01="inconclusive", B07="inconclusive")
+    said = capsys.readouterr().out
+    assert "2 came out otherwise here" in said
+    assert "2 did on average; up to 5 are to be expected" in said
+    assert "Known to hang on rounding: B01" in said
+    assert "no more than rounding explains" in said
+    assert "B07: " not in said
+
+
+def test_more_departures_than_that_are_flagged_one_by_one(kept, capsys):
+    assert not kept(**{f"B{number}": "inconclusive" for number in range(10, 17)})
+    said = capsys.readouterr().out
+    assert "more than rounding explains" in said
+    assert "B16: inconclusive here, supported in the reference" in said
+
+
+def test_a_verdict_that_turns_round_is_flagged_unless_it_is_known_to(kept, capsys):
+    assert not kept(B07="contradicted")
+    assert "B07: contradicted here" in capsys.readouterr().out
+    assert kept(B02="contradicted")
+
+
+def test_equal_ledgers_are_equal(kept, capsys):
+    assert kept()
+    assert "All verdicts equal" in capsys.readouterr().out
+
+
+def test_a_damaged_file_is_explained(kept):
+    (folders.reference("mine") / "elsewhere.json").write_text("[1]")
+    with pytest.raises(UserError, match="damaged"):
+        elsewhere.read("mine")
+
+
+def test_shaky_verdicts_decide_nothing_in_the_readme_and_are_marked_in_the_ledger(monkeypatch):
+    found = ledger.read(folders.reference("laptop") / "claims.json")
+    first = next(c for c in found if c.verdict == "supported" and c.notebook == "22_network_paths")
+    kept = {"AVX2": other(found, **{first.id: "inconclusive"})}
+
+    def counted():
+        row = next(row for row in report.papers_table(found).splitlines() if "22_network_paths" in row)
+        return [int(count) for count in row.split("|")[4].split(",")]
+
+    monkeypatch.setattr(elsewhere, "read", lambda profile: {})
+    before = counted()
+    assert "instruction sets" not in report.ledger_text(found)
+    monkeypatch.setattr(elsewhere, "read", lambda profile: kept)
+    supported, contradicted, inconclusive = counted()
+    assert (supported + 1, contradicted, inconclusive - 1) == tuple(before)
+    text = report.ledger_text(found)
+    assert next(row for row in text.splitlines() if row.startswith(f"| {first.id} |")).endswith("| 1 of 2 |")
+    assert f"{len(found) - 1} of\n{len(found)} verdicts are the same" in text
+
+
+def test_every_claim_is_computed_anew_under_each_set(tmp_path):
+    toy.project(tmp_path, [], {"params/mine.yaml": "99_small_steps:\n  seeds: 3\n"})
+    environment = os.environ | {"PYTHONPATH": str(tmp_path / "lib"), "BUTTERFLY_JOBS": "1"}
+    environment |= {"BUTTERFLY_RUNS": str(tmp_path / "runs")}
+
+    def drive(*arguments):
+        command = [sys.executable, "-m", "butterfly", *arguments, "--profile", "mine"]
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    refused = drive("elsewhere")
+    assert refused.returncode == 2
+    assert "run 'make reference' first" in refused.stderr
+    assert drive("judge", "--keep", str(tmp_path / "own.json")).returncode == 0
+    (tmp_path / "figures" / "reference" / "mine").mkdir(parents=True)
+    shutil.copy(tmp_path / "own.json", tmp_path / "figures" / "reference" / "mine" / "claims.json")
+    shards = len(list((tmp_path / "runs").glob("*.shard")))
+    done = drive("elsewhere")
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "figures" / "reference" / "mine" / "elsewhere.json").read_text())
+    (own,) = ledger.read(tmp_path / "own.json")
+    assert list(found) == list(elsewhere.SETS)
+    # On this processor, what it chooses by itself may be one of the two.
+    assert len(list((tmp_path / "runs").glob("*.shard"))) in (2 * shards, 3 * shards)
+    assert all(rows["T01"]["estimate"] == pytest.approx(own.estimate, rel=0.2) for rows in found.values())

@@ -1,0 +1,97 @@
+"""What a plan says, against what training then does."""
+
+import numpy as np
+import pytest
+
+from butterfly import curvature, models, train
+from butterfly.papers.altintas2025 import butterfly_effect, ensembles
+from butterfly.strict import ParameterError
+from butterfly.study import notebooks, planning, profiles, runs
+from butterfly.study.planning import Plan
+
+PATIENT = 600.0  # seconds: the machine may be busy
+
+
+@pytest.fixture
+def shard():
+    params = ensembles.Params(steps=60, seeds=2, seeds_per_shard=2)
+    return ensembles.study.shards(params)[0]
+
+
+def test_updates_and_networks_are_those_that_training_makes(shard, monkeypatch):
+    found = planning.trial(shard.compute, shard.config, PATIENT)
+    updates, members, original = [], [], train._Run.update
+
+    def counted(run, step):
+        updates.append(len(run.members))
+        members.append(len(run.members))
+        original(run, step)
+
+    monkeypatch.setattr(train._Run, "update", counted)
+    runs.work(shard.compute, shard.config)
+    assert (found.updates, found.networks, found.lacking) == (sum(updates), members[-1], "")
+    assert found.seconds > 0
+    assert found.bytes > 1e7
+
+
+def test_operations_of_an_update_are_three_products_with_each_weight():
+    params = butterfly_effect.Params(steps=12, seeds=1, seeds_per_shard=1)
+    shard = butterfly_effect.study.shards(params)[0]
+    found = planning.trial(shard.compute, shard.config, PATIENT)
+    bench = runs.Bench(shard.config)
+    weights = sum(p.numel for p in bench.model.layout.parameters if p.kind == "weight")
+    training = found.updates * 3 * 2 * weights * bench.recipe.batch_size
+    assert training < found.flop < 20 * training  # twelve updates, and barriers on all examples
+
+
+def test_nothing_is_trained_and_all_is_as_it_was(shard, monkeypatch):
+    moved = []
+    original = train.descend
+    monkeypatch.setattr(train, "descend", lambda *given: (moved.append(1), original(*given)))
+    before = train._Run.update, train._Run.fork, curvature.hessian_product, models.Model.gradient
+    planning.trial(shard.compute, shard.config, PATIENT)
+    assert before == (train._Run.update, train._Run.fork, curvature.hessian_product, models.Model.gradient)
+    # A few updates of copies, for their time: no more than four for each number of networks that go together.
+    assert 0 < len(moved) <= 4 * 5
+    bench = runs.Bench(shard.config)
+    theta = bench.model.init([0])
+    assert np.isfinite(bench.model.logits(theta, bench.task.x[:4]).numpy()).all()
+
+
+def test_what_takes_too_long_is_said_to_be_unknown(shard):
+    found = planning.trial(shard.compute, shard.config, limit=0.01)
+    assert found.lacking == "more than 0.01 s to go through"
+
+
+def test_what_ends_early_is_said_to():
+    def fails(bench):
+        raise ZeroDivisionError
+
+    assert planning.trial(fails, {}).lacking == "ended early: ZeroDivisionError"
+
+
+def test_plans_of_a_profile_add_up_over_shards():
+    changes = "seeds=4 seeds_per_shard=2 steps=60"
+    (found,) = planning.plans("laptop", changes, "07")
+    study = notebooks.study("07_ensembles")
+    params, _ = profiles.parameters("07_ensembles", study.parameters, "laptop", "cpu", changes)
+    assert (found.notebook, found.shards, found.stored) == ("07_ensembles", len(study.shards(params)), 0)
+    assert found.networks > 4
+    assert found.seconds > 0
+
+
+@pytest.mark.parametrize("only", ["99", "x"])
+def test_a_notebook_that_a_profile_lacks_is_named(only):
+    with pytest.raises(ParameterError, match=f"has no notebook {only}; use two digits. It has: 01_butterfly"):
+        list(planning.plans("laptop", only=only))
+
+
+def test_the_table_adds_up_and_says_what_does_not_fit():
+    small = Plan("01_a", 2, 1, 10, 100, 5.0, 0.5, 120.0)
+    large = Plan("02_b", 1, 0, 5, 50, 20.0, 1e6, 7200.0, "measure: more than 20 s to go through")
+    lines = planning.table([small, large], jobs=2, rate=10.0).splitlines()
+    assert lines[1].split() == ["01_a", "2", "1", "10", "100", "5.0", "0.5", "1.0", "min", "0", "s"]
+    assert "2 processes need 2000000.0 GB, there are" in lines[2]
+    assert "> 1.0 h" in lines[2]
+    assert lines[3].split()[:6] == ["all", "3", "1", "15", "150", "25.0"]
+    assert "process" not in lines[1] + lines[3]
