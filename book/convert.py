@@ -312,6 +312,7 @@ def pages(claims: Sequence[Claim], topics: Sequence[str], code: Mapping[str, str
         "count": str(len(claims)),
         "atlas": (BOOK / "atlas.json").read_text().strip(),
     }
+    shutil.copyfile(folders.ROOT / "docs" / "cluster.md", SOURCE / "cluster.md")
     for file in sorted((BOOK / "pages").glob("*.md")):
         text = re.sub(r"\{\{ (.+?) \}\}", lambda match: filled[match[1]], file.read_text())
         (SOURCE / file.name).write_text(text)

@@ -95,7 +95,7 @@ def _judge(given: argparse.Namespace) -> int:
 
 def _plan(given: argparse.Namespace) -> int:
     from butterfly.study import planning
-    from butterfly.study.study import jobs
+    from butterfly.study.executors import jobs
 
     try:
         rate = float(given.rate)

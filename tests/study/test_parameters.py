@@ -4,8 +4,7 @@ import pytest
 
 from butterfly.papers.altintas2025.butterfly_effect import Params, study
 from butterfly.strict import ParameterError
-from butterfly.study import folders, notebooks, parameters, profiles
-from butterfly.study import study as studies
+from butterfly.study import executors, folders, notebooks, parameters, profiles
 from butterfly.study.settings import settings
 from butterfly.train import Recipe
 
@@ -111,7 +110,7 @@ def test_a_gpu_that_is_not_there_is_explained(monkeypatch):
 def test_jobs_are_checked(monkeypatch):
     monkeypatch.setenv("BUTTERFLY_JOBS", "two")
     with pytest.raises(ParameterError, match="JOBS = 'two'"):
-        studies.jobs()
+        executors.jobs()
 
 
 def test_every_setting_has_a_title():

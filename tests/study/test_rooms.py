@@ -288,7 +288,7 @@ def test_the_conda_environment_pins_what_the_project_needs_and_installs_it_torch
     *pinned, own = LISTED
     assert pinned[0].startswith("torch==")
     assert own == "--editable ."
-    extras = ("data", "notebooks", "book", "test")
+    extras = ("data", "notebooks", "cluster", "book", "test")
     needed = [r for r in PROJECT["dependencies"]] + [r for e in extras for r in PROJECT["optional-dependencies"][e]]
     assert {name_of(pin) for pin in pinned} == {name_of(r) for r in needed if not r.startswith("butterfly")}
     assert all(pin.count("==") == 1 for pin in pinned)
@@ -328,7 +328,7 @@ def test_plain_make_explains_every_target():
     targets = ["env", "figures", "figure-NN", "notebooks", "test", "lint", "bench", "lab", "claims", "compare", "clean"]
     for target in [*targets, "clean-runs", "reference"]:
         assert f"make {target} " in text
-    for setting in ("PROFILE=", "DEVICE=", "JOBS=", "SET="):
+    for setting in ("PROFILE=", "DEVICE=", "JOBS=", "EXECUTOR=", "SET="):
         assert setting in text
 
 
@@ -336,7 +336,7 @@ def test_what_users_give_to_make_never_runs(tmp_path):
     """Values reach the program as text: neither make nor the shell expands them."""
     mark = tmp_path / "ran"
     for value in (f"$(shell touch {mark})", f"x; touch {mark}", f"$$(touch {mark})", f"`touch {mark}`"):
-        for name in ("PROFILE", "JOBS", "DEVICE", "SET", "DAYS"):
+        for name in ("PROFILE", "JOBS", "EXECUTOR", "DEVICE", "SET", "DAYS"):
             plan = make("--dry-run", f"{name}={value}", "figures", "clean-runs")
             assert str(mark) not in plan.stdout, plan.stdout
     assert not mark.exists()

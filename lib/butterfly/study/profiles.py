@@ -12,6 +12,7 @@ from butterfly.study.parameters import Params, assignments
 
 NAME = re.compile(r"[a-z][a-z0-9-]*")
 _LARGEST = 1_000_000  # characters of a parameter file
+_LINES = {"base", "executor"}  # of a profile, beside its sections
 _MOST = 1_000_000  # of anything that a parameter counts; what counts further would not end
 
 
@@ -71,8 +72,8 @@ def check(name: str) -> str:
     return name
 
 
-def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
-    """What a profile says of each notebook: what its `base` says, its section `common`, and the notebook's own."""
+def _content(name: str) -> dict[str, Any]:
+    """The file of a profile: sections, and the lines `base` and `executor`."""
     file = folders.PARAMS / f"{check(name)}.yaml"
     where = f"params/{file.name}"
     try:
@@ -82,8 +83,26 @@ def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]
     except (OSError, UnicodeDecodeError) as error:
         raise ParameterError(f"{where} cannot be read: {error}") from None
     content = parse(text, where) or {}
-    if not isinstance(content, dict) or not all(isinstance(v, dict | None) for k, v in content.items() if k != "base"):
+    if not isinstance(content, dict) or not all(isinstance(content[k], dict | None) for k in content.keys() - _LINES):
         raise ParameterError(f"{where}: expected a section a notebook, each with lines of the form 'name: value'")
+    if not isinstance(content.get("executor", ""), str):
+        raise ParameterError(
+            f"{where}: executor = {content['executor']!r}; give text, as local or dask:tcp://host:8786"
+        )
+    return content
+
+
+def executor(name: str) -> str:
+    """Where a profile, or else its `base`, says that shards are computed; empty where neither does."""
+    sections(name)  # what is misspelt is found here
+    content = _content(name)
+    return content.get("executor") or (executor(content["base"]) if content.get("base") else "")
+
+
+def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """What a profile says of each notebook: what its `base` says, its section `common`, and the notebook's own."""
+    where, content = f"params/{name}.yaml", _content(name)
+    content.pop("executor", None)
     base = content.pop("base", None)
     common = content.pop("common", None) or {}
     for topic in content:

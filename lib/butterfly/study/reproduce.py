@@ -26,7 +26,7 @@ from butterfly import registry
 from butterfly.data import DataError
 from butterfly.data.human import human_file, vote_counts, wrong_votes
 from butterfly.strict import ParameterError, UserError
-from butterfly.study import elsewhere, folders, identity, ledger, notebooks, profiles, registration, report
+from butterfly.study import elsewhere, executors, folders, identity, ledger, notebooks, profiles, registration, report
 from butterfly.study.alone import alone, swept
 from butterfly.study.claims import Claim
 from butterfly.study.parameters import Params
@@ -80,6 +80,7 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
 
     `only` is the number of one notebook; with it, or with `changes`, the index is left as it is.
     """
+    _choose_executor(profile)
     chosen = [topic for topic in folders.topics() if topic[:2] == only != INDEX[:2]] if only else _topics(profile)
     if not chosen and only != INDEX[:2]:
         there = " ".join(folders.topics())
@@ -95,6 +96,12 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
             ledger.write(results / "claims.json", gathered(results.name))
         if only in ("", INDEX[:2]) and not changes:
             notebooks.execute(INDEX, {"profile": profile}, results / f"{INDEX}.ipynb")
+
+
+def _choose_executor(profile: str) -> None:
+    """Compute where `EXECUTOR` says, or else the profile; what is misspelt is refused here."""
+    os.environ[executors.VARIABLE] = os.environ.get(executors.VARIABLE) or profiles.executor(profile)
+    executors.chosen(os.environ[executors.VARIABLE])
 
 
 def _topics(profile: str) -> list[str]:
@@ -304,6 +311,7 @@ def _turned(ours: list[Claim], theirs: list[Claim]) -> set[str]:
 def judged(profile: str) -> list[Claim]:
     """Every claim of a profile, computed where that is missing, without figures."""
     found: list[Claim] = []
+    _choose_executor(profile)
     chosen = _topics(profile)
     for place, topic in enumerate(chosen, start=1):
         print(f"{topic} ({profile}): notebook {place} of {len(chosen)}", file=sys.stderr, flush=True)

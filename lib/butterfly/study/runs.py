@@ -9,14 +9,16 @@ import contextlib
 import ctypes
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
 import statistics
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +27,7 @@ from threadpoolctl import threadpool_limits
 
 from butterfly import registry
 from butterfly.strict import UserError
-from butterfly.study import identity
+from butterfly.study import description, identity
 from butterfly.study.bench import Bench
 from butterfly.study.store import Arrays, Config, DamagedError, Store, write_whole
 
@@ -61,10 +63,15 @@ def key_of(compute: Compute, config: Config) -> str:
     described = {
         "function": f"{compute.__module__}.{compute.__name__}",
         "config": {name: value for name, value in config.items() if name != "device"},
-        "code": identity.code((compute, Bench, prepare), sorted(identity.named(config))),
+        "code": identity.code(_roots(compute), sorted(identity.named(config))),
         "environment": identity.environment(config.get("device", "cpu")),
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _roots(compute: Compute) -> tuple[Callable | type, ...]:
+    """What a shard begins with; what these reach is its code."""
+    return compute, Bench, prepare
 
 
 def collect(
@@ -75,8 +82,9 @@ def collect(
 ) -> list[Shard]:
     """All shards with what they found, in order: from the store where they are there and sound, else computed and kept.
 
-    `executor` is any `concurrent.futures.Executor`; without one, shards are computed here, one after another. `report`
-    is told in words how far things are. A shard that fails does not stop the others; it is named at the end.
+    `executor` is any `concurrent.futures.Executor`; without one, shards are computed here, one after another. It may
+    say more: how many `workers` it has, and how many `retries` there were. `report` is told in words how far things
+    are. A shard that fails does not stop the others; it is named at the end.
     """
     store.sweep()
     keys = [shard.key for shard in shards]
@@ -85,16 +93,16 @@ def collect(
     if waiting:
         report(f"{len(shards)} shards: {len(found)} stored, {len(waiting)} to compute")
         clock = _Clock(store, list(waiting.values()), executor)
-        for done, (key, (own, arrays, seconds)) in enumerate(_compute(waiting, executor), start=1):
+        for done, (key, (own, arrays, seconds), where) in enumerate(_compute(waiting, executor), start=1):
             if own != key:
-                raise identity.StaleError(
-                    "a worker runs other code, data or libraries than this program: start the program again "
-                    "(in a notebook: restart the kernel), and workers elsewhere with the same checkout"
-                )
+                raise identity.StaleError(f"{where or 'a worker'} runs other code, data or libraries; {_AGAIN}")
             store.save(key, arrays, {"seconds": seconds, "config": waiting[key].config})
             found[key] = arrays
             left = clock.after(waiting[key], seconds)
-            report(f"shard {done}/{len(waiting)} done in {seconds:.0f} s, about {_minutes(left)} left")
+            by = f" by {where}" if where else ""
+            report(f"shard {done}/{len(waiting)} done in {seconds:.0f} s{by}, about {_minutes(left)} left")
+        if retries := getattr(executor, "retries", 0):
+            report(f"shards that were begun again because their worker died: {retries}")
     return [Shard(s.compute, s.config, s.of, found[key]) for key, s in zip(keys, shards, strict=True)]
 
 
@@ -109,51 +117,109 @@ def _try(store: Store, key: str, report: Report) -> Arrays | None:
 
 
 Result = tuple[str, Arrays, float]  # the key that the worker finds, what it computed, and in how many seconds
+Found = tuple[str, Result, str]  # a key, its result, and which worker it is from, if that is not this process
+_AGAIN = (
+    "start the program again (in a notebook: restart the kernel), and workers elsewhere "
+    "with the same checkout, environment and data; finished shards are kept"
+)
 
 
-def _compute(waiting: dict[str, Shard], executor: Executor | None) -> Iterator[tuple[str, Result]]:
+def _compute(waiting: dict[str, Shard], executor: Executor | None) -> Iterator[Found]:
     """Results as they come; at the end, one error that names every shard that failed."""
     failures: list[tuple[Shard, Exception]] = []
     if executor is None:
         for key, shard in waiting.items():
             try:
-                yield key, work(shard.compute, shard.config)
+                yield key, work(shard.compute, shard.config), ""
             except Exception as error:
                 failures.append((shard, error))
     else:
         yield from _compute_elsewhere(waiting, executor, failures)
-    if not failures:
-        return
-    if isinstance(failures[0][1], BrokenProcessPool):
-        raise UserError(
-            "a worker process was killed (out of memory?). Finished shards are kept: run the same command again, "
-            "with fewer JOBS if memory was short."
-        )
+    if failures:
+        raise _told(failures, waiting)
+
+
+def _told(failures: list[tuple[Shard, Exception]], waiting: dict[str, Shard]) -> Exception:
+    """One error for all shards that failed; one that the user can mend says how."""
+    for _, error in failures:
+        if end := _ENDS.get(type(error).__name__):
+            return UserError(f"{end}. Finished shards are kept: run the same command again.")
     first = failures[0][1]
     names = "\n".join(f"  {_name(shard)}: {type(error).__name__}: {error}" for shard, error in failures)
     told = f"{len(failures)} of {len(waiting)} shards failed; the others are kept:\n{names}"
     if isinstance(first, UserError):
-        raise UserError(told) from None
+        return UserError(told)
     first.add_note(told)
-    raise first
+    return first
+
+
+# By the name of the error: Dask, which has some of them, need not be there.
+_ENDS = {
+    "BrokenProcessPool": "a worker process was killed (out of memory? then give fewer JOBS)",
+    "KilledWorker": "a shard ended every worker that tried it (out of memory? then give workers more of it)",
+    "CancelledError": "the scheduler of the workers does not answer any more",
+}
 
 
 def _compute_elsewhere(
     waiting: dict[str, Shard], executor: Executor, failures: list[tuple[Shard, Exception]]
-) -> Iterator[tuple[str, Result]]:
-    futures: dict[Future, str] = {
-        executor.submit(work, shard.compute, shard.config): key for key, shard in waiting.items()
-    }
+) -> Iterator[Found]:
+    futures: dict[Future, str] = {executor.submit(Request(shard, key)): key for key, shard in waiting.items()}
     try:
         for future in as_completed(futures):
             key = futures[future]
-            if error := future.exception():
+            try:
+                result, where = future.result()
+            except UnlikeError as error:
+                raise identity.StaleError(_unlike(waiting[key], error)) from None
+            except identity.StaleError as error:  # the files of the worker changed since it began
+                raise identity.StaleError(f"a worker has seen its files change: {error}") from None
+            except Exception as error:
                 failures.append((waiting[key], error))
             else:
-                yield key, future.result()
+                yield key, result, where
     finally:
         for future in futures:
             future.cancel()
+
+
+class UnlikeError(Exception):
+    """A worker would compute something else than it is asked for: which worker, and a description of what it has."""
+
+
+def _unlike(shard: Shard, error: UnlikeError) -> str:
+    where, there = error.args
+    here = description.described(_roots(shard.compute), shard.config) | description.planned(shard.config)
+    return f"{where} has other code, data or libraries ({description.differences(here, there)}): {_AGAIN}"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a worker elsewhere: one shard, under the key that it has where it was planned."""
+
+    shard: Shard
+    key: str
+
+    def __str__(self) -> str:
+        return _name(self.shard)
+
+    def __call__(self) -> tuple[Result, str]:
+        """The result, and which worker this is; `UnlikeError` at once where the result would be another."""
+        prepare()
+        compute, config = self.shard.compute, self.shard.config
+        if key_of(compute, config) != self.key or not description.same_data(config):
+            raise UnlikeError(_where(), description.described(_roots(compute), config))
+        return work(compute, config), _where()
+
+
+def _where() -> str:
+    """Which worker this is, in words."""
+    if "distributed" in sys.modules:  # else nobody can have made this process a worker of Dask
+        from distributed import get_worker
+
+        with contextlib.suppress(ValueError):
+            return f"worker {get_worker().name}"
+    return f"process {os.getpid()}"
 
 
 def _name(shard: Shard) -> str:
@@ -185,7 +251,7 @@ class _Clock:
     """How long the rest will take, from the seconds of earlier shards of the same kind.
 
     Shards are of one kind when they differ in their seeds only. Times are kept beside the store; a kind that was never
-    timed counts like the mean of the others of its function.
+    timed counts like the mean of the others of its function. Once a second is often enough to reckon and to keep them.
     """
 
     def __init__(self, store: Store, waiting: list[Shard], executor: Executor | None):
@@ -193,20 +259,36 @@ class _Clock:
         self._seconds: dict[str, float] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # missing or damaged
             self._seconds = {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
-        self._left = list(waiting)
-        self._workers = max(1, min(getattr(executor, "_max_workers", 1) or 1, len(waiting)))
+        self._left = Counter(map(kind, waiting))
+        self._executor = executor
+        self._said, self._when = 0.0, -math.inf
 
     def after(self, shard: Shard, seconds: float) -> float:
         """Note that a shard is done; the seconds that are left."""
-        self._left.remove(shard)
-        self._seconds[kind(shard)] = round(seconds, 3)
-        write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
-        return sum(map(self._expected, self._left)) / self._workers
+        own = kind(shard)
+        self._left[own] -= 1
+        self._seconds[own] = round(seconds, 3)
+        if time.monotonic() - self._when > 1 or not self._left.total():
+            write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
+            self._said, self._when = self._expected() / self._workers(), time.monotonic()
+        return self._said
 
-    def _expected(self, shard: Shard) -> float:
-        function = f"{_function(shard)} "
-        alike = [seconds for name, seconds in self._seconds.items() if name.startswith(function)]
-        return self._seconds.get(kind(shard)) or (statistics.fmean(alike) if alike else 0.0)
+    def _workers(self) -> int:
+        """How many shards are computed at once, as far as the executor says; workers may come and go."""
+        names = ("workers", "_max_workers")
+        count = next((found for name in names if (found := getattr(self._executor, name, None))), 1)
+        return max(1, min(count, self._left.total()))
+
+    def _expected(self) -> float:
+        """Seconds of all shards that are left, one after another."""
+        of_function: dict[str, list[float]] = {}
+        for name, seconds in self._seconds.items():
+            of_function.setdefault(name.partition(" ")[0], []).append(seconds)
+        means = {function: statistics.fmean(alike) for function, alike in of_function.items()}
+        return sum(
+            count * (self._seconds.get(name) or means.get(name.partition(" ")[0], 0.0))
+            for name, count in self._left.items()
+        )
 
 
 def kind(shard: Shard) -> str:

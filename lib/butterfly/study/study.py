@@ -25,7 +25,6 @@ In the notebook: `study.open(globals())`, `study.show("a", figures.by_time)`, `s
 
 import inspect
 import math
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,7 @@ from IPython.display import Markdown, clear_output, display
 
 from butterfly import data
 from butterfly.strict import ParameterError, UserError
-from butterfly.study import captions, folders, ledger, runs
+from butterfly.study import captions, executors, folders, ledger, runs
 from butterfly.study.claims import Claim, Kind, Origin, Region, planted, power
 from butterfly.study.intervals import Interval
 from butterfly.study.papers import Paper
@@ -252,18 +251,11 @@ class Study:
         return [Shard(self.computations[0], common | {units: few}, of) for few in params.few(units)]
 
     def compute(self, shards: Sequence[Shard]) -> list[Shard]:
-        """The shards with what they found, from the store or computed in `BUTTERFLY_JOBS` processes (one a core).
-
-        On a GPU they are computed one after another in this process.
-        """
-        store = Store(folders.runs())
+        """The shards with what they found, from the store or computed where `BUTTERFLY_EXECUTOR` says."""
         runs.prepare()
-        count = max(1, min(len(shards), jobs()))
-        with _progress() as report:
-            if count == 1 or any(shard.config["device"] != "cpu" for shard in shards):
-                return runs.collect(shards, store, report=report)
-            with runs.workers(count) as pool:
-                return runs.collect(shards, store, executor=pool, report=report)
+        device = next((name for shard in shards if (name := shard.config["device"]) != "cpu"), "cpu")
+        with _progress() as report, executors.opened(device, len(shards), report) as executor:
+            return runs.collect(shards, Store(folders.runs()), executor, report)
 
     def computed(self, params: Params) -> list[Shard]:
         """All shards that parameters ask for, and those that follow from them, with what they found."""
@@ -396,14 +388,6 @@ class Study:
     def number(self) -> str:
         """The two digits of the notebook."""
         return self.notebook[:2]
-
-
-def jobs() -> int:
-    """The number of processes: `BUTTERFLY_JOBS`, or one a core."""
-    text = os.environ.get("BUTTERFLY_JOBS") or str(os.cpu_count() or 1)
-    if not text.isdecimal() or int(text) < 1:
-        raise ParameterError(f"JOBS = {text!r}: give the number of processes, 1 or more")
-    return int(text)
 
 
 @contextmanager
