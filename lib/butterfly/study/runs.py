@@ -247,6 +247,9 @@ def work(compute: Compute, config: Config) -> Result:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
+_OFTEN = 1.0  # seconds between two reckonings of the time left
+
+
 class _Clock:
     """How long the rest will take, from the seconds of earlier shards of the same kind.
 
@@ -268,7 +271,7 @@ class _Clock:
         own = kind(shard)
         self._left[own] -= 1
         self._seconds[own] = round(seconds, 3)
-        if time.monotonic() - self._when > 1 or not self._left.total():
+        if time.monotonic() - self._when >= _OFTEN or not self._left.total():
             write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
             self._said, self._when = self._expected() / self._workers(), time.monotonic()
         return self._said
