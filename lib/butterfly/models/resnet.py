@@ -1,23 +1,30 @@
-"""CIFAR ResNets with channel norm: `resnetDEPTH-WIDTH`."""
+"""CIFAR ResNets with channel norm: `resnetDEPTH-WIDTH[-gelu]`."""
 
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+import torch
 from torch import Tensor
 
 from butterfly.models.base import Drop, Model, See, Tensors, keep, overlook
 from butterfly.stack import Layout, bias, conv, conv_weight, last, linear, linear_weight, norm, norm_last
 
-PATTERN = r"resnet(?P<depth>\d+)-(?P<width>\d+)"
+PATTERN = r"resnet(?P<depth>\d+)-(?P<width>\d+)(-(?P<activation>gelu))?"
+
+_ACTIVATIONS = {"relu": torch.relu_, "gelu": torch.nn.functional.gelu}
 
 
 @dataclass(frozen=True)
 class ResNet(Model):
-    """CIFAR ResNet of the Butterfly paper: 3x3 stem, stages of widths w, 2w, 4w, projection shortcuts, channel norm."""
+    """CIFAR ResNet of the Butterfly paper: 3x3 stem, stages of widths w, 2w, 4w, projection shortcuts, channel norm.
+
+    `relu` has a kink at 0, where the gradient jumps; `gelu` is its smooth relative.
+    """
 
     depth: int = 20
     width: int = 32
+    activation: str = "relu"
 
     @staticmethod
     def accepts(input_shape: tuple[int, ...]) -> bool:
@@ -72,15 +79,16 @@ class ResNet(Model):
             y = conv(h.movedim(-1, 2), p[f"{name}.weight"], stride=stride, padding=padding)
             return norm_last(y.movedim(2, -1), p[f"{norm}.gain"], p[f"{norm}.bias"])
 
-        h = layer(last(x), "stem", "stem.norm").relu_()
+        active = _ACTIVATIONS[self.activation]
+        h = active(layer(last(x), "stem", "stem.norm"))
         see("stem", h.movedim(-1, 2))
         for name, inputs, outputs, stride in self._blocks:
             skip = h
             if inputs != outputs:
                 skip = layer(h, f"{name}.shortcut", f"{name}.shortcut.norm", stride, 0)
-            h = layer(h, f"{name}.conv0", f"{name}.norm0", stride).relu_()
+            h = active(layer(h, f"{name}.conv0", f"{name}.norm0", stride))
             see(f"{name}.inner", h.movedim(-1, 2))
             h = drop(h.movedim(-1, 2)).movedim(2, -1)
-            h = layer(h, f"{name}.conv1", f"{name}.norm1").add_(skip).relu_()
+            h = active(layer(h, f"{name}.conv1", f"{name}.norm1").add_(skip))
             see(name, h.movedim(-1, 2))
         return linear(h.mean((2, 3)), p["head.weight"], p["head.bias"])

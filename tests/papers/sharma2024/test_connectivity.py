@@ -185,8 +185,9 @@ def test_all_permutations_of_tiny_networks_are_tried(results):
         ({"tiny": 6}, "'tiny' = 6"),
         ({"tiny": 4, "widths": [4, 8], "least": 4}, "tiny = 4 is one of the widths"),
         ({"widths": [8, 64]}, "give two or more from least = 32 on"),
-        ({"tiny": 5, "depth": 3}, "has 1728000 permutations"),
-        ({"depth": 0}, "'depth' = 0"),
+        ({"tiny": 5, "network": "mlp-3x"}, "has 1728000 permutations"),
+        ({"network": "mlp-0x"}, "size of 0"),
+        ({"network": "resnet8-"}, "of plain networks; tiny = null"),
         ({"points": 2}, "'points' = 2"),
         ({"width": [8, 16]}, "did you mean 'widths'"),
     ],
@@ -194,6 +195,16 @@ def test_all_permutations_of_tiny_networks_are_tried(results):
 def test_nonsense_is_refused_with_a_reason(values, reason):
     with pytest.raises(ParameterError, match=reason):
         Params.read(values, "here")
+
+
+def test_residual_networks_are_aligned_and_compared_alike():
+    small = {"network": "resnet8-", "tiny": None, "widths": (2, 4), "least": 2, "steps": 8, "groups": 2, "points": 3}
+    params = Params(**small)
+    assert params.architectures == "resnet8-2 to resnet8-4"
+    tables = study.run(params)
+    assert set(tables) >= {"barriers", "simplex", "average", "gaps", "fits"}
+    assert "tiny" not in tables
+    assert np.isfinite(tables["barriers"].value).all()
 
 
 def test_shards_hold_nothing_that_does_not_matter():

@@ -6,7 +6,7 @@ networks are aligned directly, through a third, by composed permutations, and jo
 """
 
 from itertools import combinations, permutations
-from math import factorial
+from math import factorial, prod
 from typing import Self
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from butterfly import align
+from butterfly import align, data, models
 from butterfly.evaluate import evaluate
 from butterfly.interpolate import EPSILON, barriers
 from butterfly.papers.sharma2024 import PAPER
@@ -39,10 +39,10 @@ class Params(Trained):
 
     setting: str = "digits"
     steps: int | None = Field(200, gt=0)  # None: the setting's own
-    depth: int = Field(2, ge=1)  # hidden layers
+    network: str = "mlp-2x"  # the architecture but for its width, which the name ends in: mlp-2x, cnn-3x, resnet8-
     widths: tuple[int, ...] = (8, 32, 64)
     least: int = Field(32, ge=2)  # claims are about widths from here on: narrower networks do not fit the data
-    tiny: int = Field(3, ge=2, le=5)  # the width at which all permutations are tried
+    tiny: int | None = Field(3, ge=2, le=5)  # the width at which all permutations of a perceptron are tried
     groups: int = Field(3, ge=1)  # of networks; no network is in two groups
     groups_per_shard: int = Field(3, ge=1)
     networks: int = Field(4, ge=4)  # in a group
@@ -57,17 +57,31 @@ class Params(Trained):
             raise ValueError(f"widths = {list(self.widths)}: give two or more from least = {self.least} on")
         if self.tiny in self.widths:
             raise ValueError(f"tiny = {self.tiny} is one of the widths; leave it out of them, it is trained anyway")
-        if (tried := factorial(self.tiny) ** self.depth) > MOST_TRIED:
-            most = f"give less of either ({MOST_TRIED})"
-            raise ValueError(f"tiny = {self.tiny} at depth {self.depth} has {tried} permutations; {most}")
-        self.chosen(self.setting)
+        shape = data.input_shape(self.chosen(self.setting).data)
+        for width in (*self.widths, *self.tinies):
+            model = models.build(f"{self.network}{width}", shape, classes=10)  # refuses what does not fit
+            if width == self.tiny:
+                self._can_be_tried(model.layout.groups)
         return self
+
+    def _can_be_tried(self, units: dict[str, int]) -> None:
+        """`ValueError` where not all permutations of the tiny network can be tried."""
+        if not all(layer.startswith("hidden") for layer in units):
+            raise ValueError(f"network = '{self.network}': all permutations are tried of plain networks; tiny = null")
+        tried = prod(map(factorial, units.values()))
+        if tried > MOST_TRIED:
+            raise ValueError(f"{self.network}{self.tiny} has {tried} permutations; give less ({MOST_TRIED})")
+
+    @property
+    def tinies(self) -> tuple[int, ...]:
+        """The tiny width, if there is one."""
+        return () if self.tiny is None else (self.tiny,)
 
     @property
     def architectures(self) -> str:
         """The networks that claims are about."""
         fit = [width for width in self.widths if width >= self.least]
-        return f"mlp-{self.depth}x{fit[0]} to mlp-{self.depth}x{fit[-1]}"
+        return f"{self.network}{fit[0]} to {self.network}{fit[-1]}"
 
 
 study = Study("21_connectivity", Params, PAPER, origin=Origin.OURS)
@@ -79,8 +93,8 @@ def plan(params: Params) -> list[Shard]:
     setting = params.chosen(params.setting, params.steps)
     others = params.model_dump(mode="json", include={"networks", "points", "restarts"})
     shards = []
-    for width in [*params.widths, params.tiny]:
-        own = setting.changed(model=f"mlp-{params.depth}x{width}")
+    for width in [*params.widths, *params.tinies]:
+        own = setting.changed(model=f"{params.network}{width}")
         compute = try_all if width == params.tiny else align_all
         for few in params.few("groups"):
             config = study.config(own, params, width=width, groups=few, **others)
