@@ -148,3 +148,11 @@ def save_table(numbers: pd.DataFrame, name: str, folder: Path) -> None:
     """Write `<name>.csv` into a folder."""
     text = numbers.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_whole(folder / f"{name}.csv", text.encode())
+
+
+def save_release(table: pd.DataFrame, card: str, name: str, folder: Path) -> None:
+    """Write `<name>.parquet` and its card `<name>.md` into a folder."""
+    content = io.BytesIO()
+    table.to_parquet(content, index=False, compression="zstd")
+    write_whole(folder / f"{name}.parquet", content.getvalue())
+    write_whole(folder / f"{name}.md", card.encode())

@@ -332,7 +332,7 @@ def reference(profile: str) -> None:
     source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
     claims = registration.judged(whole(profile), profile)
     made = (name for topic in _topics(profile) for name in facts[topic]["files"])
-    names = [name for name in made if name.endswith((".png", ".csv"))]
+    names = [name for name in made if name.endswith((".png", ".csv", ".parquet", ".md"))]
     with (
         alone(kept.parent),
         tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.", suffix=".part") as aside,

@@ -371,6 +371,12 @@ class Study:
         for name in names:
             figures.save_table(self.results[name], f"{self.number}_{name}", folders.results(self.params.profile))
 
+    def release(self, name: str, table: pd.DataFrame, card: str) -> None:
+        """Keep a table to take away as `<notebook>_<name>.parquet`, and beside it the card that says what it is."""
+        from butterfly.study import figures
+
+        figures.save_release(table, card, f"{self.number}_{name}", folders.results(self.params.profile))
+
     def verdicts(self) -> None:
         """Show the claims as the reference run has them; then judge them anew, keep them and show them."""
         found = self.judge(self.params, self.results)

@@ -18,6 +18,8 @@ SETTINGS = {
     "cifar10-small-adamw": COMMON["cifar10-small"].changed(
         title="CIFAR-10, small network, AdamW", optimizer="adamw", lr=3e-3
     ),
+    "cifar10half-adamw": COMMON["cifar10half"].changed(title="CIFAR-10 at 16 × 16, AdamW", optimizer="adamw", lr=3e-3),
+    "cifar10half-gelu": COMMON["cifar10half"].changed(title="CIFAR-10 at 16 × 16, GELU", model="resnet8-16-gelu"),
     # The AdamW arm of the paper.
     "cifar10-paper-adamw": COMMON["cifar10-paper"].changed(
         title="CIFAR-10, the paper's recipe, AdamW", optimizer="adamw", lr=3e-3, weight_decay=0.0

@@ -7,6 +7,10 @@ SETTINGS = {
     # One recipe with which MLPs, CNNs and GRUs all train, over 16 passes through the data.
     "mnist1d-scores": COMMON["mnist1d"].changed(steps=1000, lr=0.1),
     "digits-scores": COMMON["digits"].changed(steps=480, batch_size=32, lr=0.05),
+    # Small networks, ten times through all images, without augmentation: an image looks the same at every look.
+    "cifar10half-scores": COMMON["cifar10half"].changed(
+        title="CIFAR-10 at 16 × 16", model="cnn-3x16", steps=3900, batch_size=128, lr=0.05, augment=Augment()
+    ),
     # The recipe of the difficulty paper's code, 160 passes; its networks have batch norm, ours channel norm.
     "cifar10-difficulty": COMMON["cifar10-paper"].changed(
         title="CIFAR-10, the difficulty paper's recipe",
