@@ -81,6 +81,14 @@ COMMON = {
         ),
         judged=2000,
     ),
+    # The same on 2,000 images, which every network fits.
+    "cifar10half-few": Setting(
+        title="2,000 images of CIFAR-10 at 16 × 16",
+        data="cifar10half-2000",
+        model="resnet8-16",
+        recipe=Recipe(steps=1500, batch_size=64, lr=0.1, momentum=0.9, warmup=0.02),
+        judged=2000,
+    ),
     # The "standard" arm of the Butterfly paper, first learning rate of 0 included.
     "cifar10-paper": Setting(
         title="CIFAR-10, the Butterfly paper's recipe",
