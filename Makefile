@@ -109,8 +109,8 @@ claims: $(READY) ## print the ledger of PROFILE as a table
 compare: $(READY) ## hold the ledger of PROFILE against the reference run, in words
 	@$(DRIVE) compare --profile "$$PROFILE"
 
-register: $(READY) ## write down every claim, and what PROFILE=exploration made of it, before the run that counts
-	@$(DRIVE) register
+register: $(READY) ## explore, and write down every claim before the run that counts
+	@$(DRIVE) register --profile "$$PROFILE"
 
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--only", default="", help="the two digits of one notebook")
     command.add_argument("--rate", default="10", help="TFLOP/s that a GPU sustains on stacks of networks")
     commands.add_parser("build").add_argument("topics", nargs="*", help="notebooks to build (default: all)")
-    commands.add_parser("register")
+    commands.add_parser("register").add_argument("--profile", default="laptop")
     commands.add_parser("report")
     commands.add_parser("clean-runs").add_argument("--days", type=float, default=30.0)
     return parser
@@ -87,9 +87,9 @@ def _elsewhere(given: argparse.Namespace) -> int:
 def _judge(given: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from butterfly.study import reproduce
+    from butterfly.study import ledger, reproduce
 
-    reproduce.judge(given.profile, Path(given.keep))
+    ledger.write(Path(given.keep), reproduce.judged(given.profile))
     return 0
 
 
@@ -119,8 +119,11 @@ def _plan(given: argparse.Namespace) -> int:
 def _register(given: argparse.Namespace) -> int:
     from butterfly.study import registration, reproduce
 
-    registration.write(reproduce.whole(registration.EXPLORATION))
-    print("figures/reference/: exploration.json and registered.json; commit them before 'make figures'")
+    if given.profile == registration.CONFIRMATION:
+        registration.write(reproduce.judged(registration.EXPLORATION))
+    else:
+        registration.also(given.profile)
+    print(f"{registration.file(given.profile).name} is in figures/reference; commit it before 'make figures'")
     return 0
 
 

@@ -57,6 +57,15 @@ def test_nearly_every_computation_trains():
     assert {name for name in ROOTS if name < "30"} - TRAINED == {"11_one_notion measure_initial"}
 
 
+@pytest.mark.parametrize("name", ROOTS)
+def test_what_drives_studies_is_no_part_of_what_they_compute(name):
+    """Profiles, ledgers, executors, figures and plans can change, and no result is computed anew."""
+    own = {"bench", "identity", "runs", "settings"}
+    statements = reach(ROOTS[name], Program(SOURCES)).statements
+    modules = {place.partition(":")[0].rpartition("butterfly.study.")[2] for place in statements if ".study." in place}
+    assert modules <= own, modules - own
+
+
 FILES = sorted(str(path.relative_to(LIB)) for path in SOURCES)
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from butterfly.strict import UserError
-from butterfly.study import folders, ledger, notebooks, registration
+from butterfly.study import folders, ledger, notebooks, profiles, registration
 from butterfly.study.claims import Claim, Region
 from butterfly.study.intervals import Interval
 
@@ -55,7 +55,7 @@ def test_other_code_or_other_parameters_are_not_as_written(written, monkeypatch)
     monkeypatch.setattr(registration, "digest", same)
     params, values = registration._parameters("23_chaos_paths")
     more = params.model_copy(update={"seeds": params.seeds + 1})
-    monkeypatch.setattr(registration, "_parameters", lambda topic: (more, values))
+    monkeypatch.setattr(registration, "_parameters", lambda topic, profile: (more, values))
     assert not any(claim.registered for claim in registration.judged(written))
 
 
@@ -67,13 +67,14 @@ def test_the_file_says_what_will_be_judged(written):
 
 
 def test_nothing_is_registered_that_was_not_explored(written):
-    with pytest.raises(UserError, match=f"{written[0].id} was not explored; run 'make figures PROFILE=exploration'"):
+    with pytest.raises(UserError, match=f"{written[0].id} was not explored"):
         registration.write(written[1:])
 
 
 def test_seeds_that_were_looked_at_are_refused(written, monkeypatch):
     params, values = registration._parameters("23_chaos_paths")
-    monkeypatch.setattr(registration, "_parameters", lambda t: (params.model_copy(update={"first_seed": 0}), values))
+    fresh = params.model_copy(update={"first_seed": 0})
+    monkeypatch.setattr(registration, "_parameters", lambda topic, profile: (fresh, values))
     with pytest.raises(UserError, match="seeds were looked at"):
         registration.write(written)
 
@@ -102,3 +103,20 @@ def test_the_ledger_of_the_exploration_can_be_read(written):
     kept = ledger.read(folders.FIGURES / "reference" / "exploration.json")
     assert [c.id for c in kept] == sorted(c.id for c in written)
     assert not any(math.isnan(c.estimate) for c in kept)
+
+
+def test_another_profile_is_registered_beside_and_judged_by_its_own_parameters(written, monkeypatch):
+    params, values = registration._parameters("23_chaos_paths")
+    fewer = params.model_copy(update={"seeds": params.seeds - 1})
+    here = {"laptop": params, "mine": fewer}
+    monkeypatch.setattr(profiles, "sections", lambda profile: {"23_chaos_paths": {}})
+    monkeypatch.setattr(registration, "_parameters", lambda topic, profile: (here[profile], values))
+    assert not any(claim.registered for claim in registration.judged(written, "mine"))
+    registration.also("mine")
+    text = json.loads((folders.FIGURES / "reference" / "registered-mine.json").read_text())
+    assert text["studies"]["23_chaos_paths"]["parameters"]["seeds"] == params.seeds - 1
+    assert [row["id"] for row in text["claims"]] == [claim.id for claim in written]
+    for profile in here:
+        assert all(claim.registered for claim in registration.judged(written, profile))
+    here["mine"] = params
+    assert not any(claim.registered for claim in registration.judged(written, "mine"))

@@ -1,12 +1,13 @@
 """What the ledger tells of seeds and data, on claims with planted spreads."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from butterfly.study import intervals, report
+from butterfly.study import folders, intervals, ledger, report
 from butterfly.study.claims import Claim, Region
 
 LINE = Claim(
@@ -48,3 +49,23 @@ def test_what_has_no_spread_is_left_out():
     left += [claim(id, check, kind="check") for id in ("B00", "B00@redrawn")]
     left += [claim("B05@redrawn", check), claim("B07@digits", check)]
     assert cells(report.seeds_and_data(left)) == []
+
+
+def test_claims_of_another_profile_stand_beside_those_of_the_laptop(monkeypatch, tmp_path):
+    monkeypatch.setattr(folders, "FIGURES", tmp_path)
+    sure = intervals.mean([1.0, 1.1, 0.9])
+    laptop = [claim("B01", sure), claim("B02", sure, verdict="contradicted"), claim("B03", sure)]
+    scope = {"scope": "cifar10, resnet8-8"}
+    there = [claim("B01", sure, **scope), claim("B02", sure, registered=True, **scope), claim("B09", sure, **scope)]
+    kept = folders.reference("mine")
+    ledger.write(kept / "claims.json", there)
+    facts = {"processor": "Abacus", "cores": 2, "notebooks": {"01_a": {"compute_seconds": 100.0, "draw_seconds": 20.0}}}
+    (kept / "machine.json").write_text(json.dumps(facts))
+    assert report.others() == ["mine"]
+    text = report.elsewhere_text("mine", laptop)
+    assert "Made on Abacus, 2 cores, in 2 minutes." in text
+    assert "Of 2 claims judged in both, 1 have the same verdict and 1 are turned round." in text
+    rows = cells(text[text.index("| id") :])
+    assert [row[0] for row in rows] == ["B01@cifar10", "B02@cifar10", "B09@cifar10"]
+    assert [row[-3] for row in rows] == ["supported", "contradicted", "not judged"]
+    assert [row[-1] for row in rows] == ["no", "yes", "no"]

@@ -27,7 +27,7 @@ from pydantic import Field
 
 from butterfly import remote
 from butterfly.strict import ParameterError, Strict, UserError, close_to
-from butterfly.study import folders, identity, profiles, runs
+from butterfly.study import folders, identity, runs
 
 VARIABLE = "BUTTERFLY_EXECUTOR"  # notebooks run in kernels, which see the environment of the driver
 _QUEUES = {"slurm": ("SLURMCluster", "sbatch"), "pbs": ("PBSCluster", "qsub")}
@@ -105,6 +105,8 @@ class Jobs(Strict):
     @classmethod
     def of(cls, file: str) -> "Jobs":
         """What a file says, its name taken from the project's root; `ParameterError` where it cannot be understood."""
+        from butterfly.study import profiles  # its import acts: above, it would be code of every shard
+
         try:
             text = (folders.ROOT / Path(file).expanduser()).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

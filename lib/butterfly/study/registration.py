@@ -5,7 +5,8 @@ trained: `exploration.json`, the ledger of the run on which claims were worked o
 `registered.json`, every claim as it will be judged: statement, statistic, region, kind, what makes it void, the
 parameters that set its n, and a hash of all code from the plan of its study to the verdict. The confirming run (profile
 `laptop`) has seeds from 1,000,000, which no earlier run has used; its ledger says of each claim whether it is judged as
-registered, and whether the two runs agree.
+registered, and whether the two runs agree. `make register PROFILE=cifar` writes the same claims down for other data and
+networks, on which nothing was explored, in `registered-cifar.json`.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from butterfly.interpolate import EPSILON
@@ -27,38 +29,42 @@ FIRST = 1_000_000  # seeds from here on are kept for confirmation
 
 def write(explored: Sequence[Claim]) -> None:
     """Keep the ledger of the exploration, and register every claim of every study; `UserError` where one is missing."""
-    rows, studies = [], {}
     before = {claim.id: claim for claim in explored}
-    for topic in _studied():
-        study, (params, _) = notebooks.study(topic), _parameters(topic)
+    text = _registered(CONFIRMATION)
+    for row in text["claims"]:
+        claim = before.get(row["id"])
+        if claim is None:
+            raise UserError(f"{row['id']} was not explored: params/{EXPLORATION}.yaml asks for other claims")
+        row["planted"] = None if math.isnan(claim.planted) else claim.planted
+        row["n explored"] = claim.n
+    ledger.write(folders.FIGURES / "reference" / "exploration.json", [replace(c, figure="") for c in explored])
+    _write(CONFIRMATION, text)
+
+
+def also(profile: str) -> None:
+    """Register the claims of another profile: the same, on data and networks of which nothing was explored."""
+    _write(profile, _registered(profile))
+
+
+def _registered(profile: str) -> dict[str, Any]:
+    """What is to be written down of every study of a profile."""
+    rows, studies = [], {}
+    for topic in (topic for topic in _studied() if topic in profiles.sections(profile)):
+        study, (params, _) = notebooks.study(topic), _parameters(topic, profile)
         if params.first_seed < FIRST:
-            raise UserError(f"params/{CONFIRMATION}.yaml, {topic}: first_seed is below {FIRST}; seeds were looked at")
+            raise UserError(f"params/{profile}.yaml, {topic}: first_seed is below {FIRST}; seeds were looked at")
         studies[topic] = {"code": digest(topic), "parameters": params.model_dump(mode="json")}
-        for question in study.questions:
-            for label in study.places(params):
-                id = question.id + (f"@{label}" if label else "")
-                if label and not question.everywhere:
-                    continue
-                if id not in before:
-                    raise UserError(f"{id} was not explored; run 'make figures PROFILE={EXPLORATION}' first")
-                rows.append(_row(before[id], study.rule(question)))
-    text = {"floor of barriers": EPSILON, "studies": studies, "claims": rows}
-    folder = folders.FIGURES / "reference"
-    ledger.write(folder / "exploration.json", [replace(claim, figure="") for claim in explored])
-    write_whole(folder / "registered.json", (json.dumps(text, indent=1, ensure_ascii=False) + "\n").encode())
+        rows += study.asked(params)
+    return {"floor of barriers": EPSILON, "studies": studies, "claims": rows}
 
 
-def _row(claim: Claim, rule: str) -> dict[str, Any]:
-    return {
-        "id": claim.id,
-        "statement": claim.statement,
-        "statistic": claim.statistic,
-        "region": str(claim.region),
-        "kind": claim.kind,
-        "void if": rule,
-        "planted": None if math.isnan(claim.planted) else claim.planted,
-        "n explored": claim.n,
-    }
+def _write(profile: str, text: Mapping[str, Any]) -> None:
+    write_whole(file(profile), (json.dumps(text, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def file(profile: str) -> Path:
+    """Where what was registered of a profile is written."""
+    return folders.FIGURES / "reference" / f"registered{'' if profile == CONFIRMATION else f'-{profile}'}.json"
 
 
 def digest(topic: str) -> str:
@@ -68,16 +74,17 @@ def digest(topic: str) -> str:
     return hashlib.sha256(code.encode()).hexdigest()[:32]
 
 
-def judged(claims: Sequence[Claim]) -> list[Claim]:
+def judged(claims: Sequence[Claim], profile: str = CONFIRMATION) -> list[Claim]:
     """Claims with whether they were judged as registered: statement, region, parameters and code are the same."""
-    found = registered()
+    found = registered(profile)
     rows = {row["id"]: row for row in found.get("claims", [])}
-    same = {topic: _same(topic, found.get("studies", {})) for topic in {claim.notebook for claim in claims}}
+    studies = found.get("studies", {})
+    same = {topic: _same(topic, profile, studies) for topic in {claim.notebook for claim in claims}}
     return [replace(c, registered=same[c.notebook] and _as_written(c, rows.get(c.id, {}))) for c in claims]
 
 
-def _same(topic: str, studies: Mapping[str, Any]) -> bool:
-    now = {"code": digest(topic), "parameters": _parameters(topic)[0].model_dump(mode="json")}
+def _same(topic: str, profile: str, studies: Mapping[str, Any]) -> bool:
+    now = {"code": digest(topic), "parameters": _parameters(topic, profile)[0].model_dump(mode="json")}
     return json.loads(json.dumps(now)) == studies.get(topic)
 
 
@@ -87,24 +94,24 @@ def _as_written(claim: Claim, row: Mapping[str, Any]) -> bool:
     )
 
 
-def registered() -> dict[str, Any]:
-    """What was registered; nothing where nothing was yet."""
-    file = folders.FIGURES / "reference" / "registered.json"
-    if not file.exists():
+def registered(profile: str = CONFIRMATION) -> dict[str, Any]:
+    """What was registered of a profile; nothing where nothing was yet."""
+    path = file(profile)
+    if not path.exists():
         return {}
     try:
-        found = json.loads(file.read_text())
+        found = json.loads(path.read_text())
         if not isinstance(found, dict):
             raise ValueError("not a registration")
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{file} is damaged ({error}); take it back from git") from None
+        raise UserError(f"{path} is damaged ({error}); take it back from git") from None
     return found
 
 
 def exploration() -> dict[str, Claim]:
     """The claims of the exploration, by id; nothing where it was not kept yet."""
-    file = folders.FIGURES / "reference" / "exploration.json"
-    return {claim.id: claim for claim in ledger.read(file)} if file.exists() else {}
+    kept = folders.FIGURES / "reference" / "exploration.json"
+    return {claim.id: claim for claim in ledger.read(kept)} if kept.exists() else {}
 
 
 def agreement(claim: Claim, explored: Mapping[str, Claim]) -> str:
@@ -121,5 +128,5 @@ def _studied() -> list[str]:
     return [topic for topic in folders.topics() if notebooks.study(topic).paper is not None]
 
 
-def _parameters(topic: str) -> tuple:
-    return profiles.parameters(topic, notebooks.study(topic).parameters, CONFIRMATION)
+def _parameters(topic: str, profile: str = CONFIRMATION) -> tuple:
+    return profiles.parameters(topic, notebooks.study(topic).parameters, profile)

@@ -88,7 +88,34 @@ def ledger_text(claims: Sequence[Claim]) -> str:
             rows["instruction sets"] = ["{} of {}".format(*elsewhere.held(c, found)) for c in some]
         own = ledger.as_markdown(rows)
         parts.append(f"## {paper.link}\n\n{paper.question} At hand: {paper.at_hand}.\n\n{own}\n")
-    return "\n".join(parts)
+    return "\n".join(parts + [elsewhere_text(profile, claims) for profile in others()])
+
+
+def others() -> list[str]:
+    """The profiles beside the laptop's of which a reference run is kept."""
+    kept = sorted(folder.parent.name for folder in folders.reference("laptop").parent.glob("*/claims.json"))
+    return [profile for profile in kept if profile != "laptop"]
+
+
+def elsewhere_text(profile: str, laptop: Sequence[Claim]) -> str:
+    """The section of another profile: each claim beside the same one of the laptop."""
+    found, before = ledger.read(folders.reference(profile) / "claims.json"), {c.id: c for c in laptop}
+    rows = ledger.table(found)
+    rows["id"] = [f"{c.id}@{c.scope.partition(',')[0]}" for c in found]
+    rows.insert(2, "scope", [c.scope for c in found])
+    rows["laptop"] = [before[c.id].verdict if c.id in before else "not judged" for c in found]
+    rows["laptop's estimate"] = [
+        f"{before[c.id].bound}{before[c.id].estimate:.3g}" if c.id in before else "" for c in found
+    ]
+    rows["registered"] = ["yes" if c.registered else "no" for c in found]
+    both = [(c.verdict, before[c.id].verdict) for c in found if c.id in before]
+    turned = sum(set(pair) == {"supported", "contradicted"} for pair in both)
+    facts = _machine(profile)
+    seconds = sum(own["compute_seconds"] + own["draw_seconds"] for own in facts["notebooks"].values())
+    told = _OTHER.format(profile=profile, minutes=seconds / 60, **facts)
+    same = sum(here == there for here, there in both)
+    told += f"Of {len(both)} claims judged in both, {same} have the same verdict and {turned} are turned round."
+    return f"{told}\n\n{ledger.as_markdown(rows)}\n"
 
 
 def seeds_and_data(claims: Sequence[Claim]) -> str:
@@ -121,9 +148,9 @@ def spread(claim: Claim) -> float:
     return (high - low) / 2 / student(claim.n - 1) * math.sqrt(claim.n)
 
 
-def _machine() -> dict:
-    """On what the reference was made."""
-    file = folders.reference("laptop") / "machine.json"
+def _machine(profile: str = "laptop") -> dict:
+    """On what a reference was made."""
+    file = folders.reference(profile) / "machine.json"
     try:
         found = json.loads(file.read_text())
         if not isinstance(found, dict):
@@ -159,6 +186,10 @@ _ELSEWHERE = """
 The claims were judged again on the same seeds under other instruction sets ({sets}), which round differently: {same} of
 {count} verdicts are the same under all; the other {shaky} count as inconclusive in the README.
 """
+
+_OTHER = """## Profile `{profile}`: the same claims on other data and networks
+
+Made on {processor}, {cores} cores, in {minutes:.0f} minutes. """
 
 _DATA = """MNIST-1D is generated, so its signals can be drawn anew, training and test. In the claims `@redrawn` every
 unit has data of its own: their interval covers seeds and data at once. The spread is the standard deviation over units

@@ -80,9 +80,8 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
 
     `only` is the number of one notebook; with it, or with `changes`, the index is left as it is.
     """
-    os.environ[executors.VARIABLE] = os.environ.get(executors.VARIABLE) or profiles.executor(profile)
-    executors.chosen(os.environ[executors.VARIABLE])
-    chosen = [topic for topic in folders.topics() if topic != INDEX and only in ("", topic[:2])]
+    _choose_executor(profile)
+    chosen = [topic for topic in folders.topics() if topic[:2] == only != INDEX[:2]] if only else _topics(profile)
     if not chosen and only != INDEX[:2]:
         there = " ".join(folders.topics())
         raise ParameterError(f"there is no notebook {only}; use two digits, as in figure-01. There are: {there}")
@@ -97,6 +96,17 @@ def figures(profile: str, device: str | None = None, changes: str = "", only: st
             ledger.write(results / "claims.json", gathered(results.name))
         if only in ("", INDEX[:2]) and not changes:
             notebooks.execute(INDEX, {"profile": profile}, results / f"{INDEX}.ipynb")
+
+
+def _choose_executor(profile: str) -> None:
+    """Compute where `EXECUTOR` says, or else the profile; what is misspelt is refused here."""
+    os.environ[executors.VARIABLE] = os.environ.get(executors.VARIABLE) or profiles.executor(profile)
+    executors.chosen(os.environ[executors.VARIABLE])
+
+
+def _topics(profile: str) -> list[str]:
+    """The notebooks of a profile: those that it has a section of."""
+    return [topic for topic in folders.topics() if topic != INDEX and topic in profiles.sections(profile)]
 
 
 def _make(jobs: list[Job], profile: str, device: str | None, changes: str) -> None:
@@ -298,15 +308,16 @@ def _turned(ours: list[Claim], theirs: list[Claim]) -> set[str]:
     return {c.id for c in ours if {c.verdict, there.get(c.id)} == {"supported", "contradicted"}}
 
 
-def judge(profile: str, file: Path) -> None:
-    """Compute and judge every claim of a profile, without figures, and keep the ledger in a file."""
+def judged(profile: str) -> list[Claim]:
+    """Every claim of a profile, computed where that is missing, without figures."""
     found: list[Claim] = []
-    chosen = [topic for topic in folders.topics() if topic != INDEX]
+    _choose_executor(profile)
+    chosen = _topics(profile)
     for place, topic in enumerate(chosen, start=1):
         print(f"{topic} ({profile}): notebook {place} of {len(chosen)}", file=sys.stderr, flush=True)
         this = job(topic, profile)
         found += this.study.judge(this.params, this.study.run(this.params))
-    ledger.write(file, found)
+    return sorted(found, key=lambda claim: claim.id)
 
 
 # --- the reference ---------------------------------------------------------------------------------------------------
@@ -319,8 +330,8 @@ def reference(profile: str) -> None:
     if it is the profile of the laptop.
     """
     source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
-    claims = registration.judged(whole(profile))
-    made = (name for topic in folders.topics() if topic != INDEX for name in facts[topic]["files"])
+    claims = registration.judged(whole(profile), profile)
+    made = (name for topic in _topics(profile) for name in facts[topic]["files"])
     names = [name for name in made if name.endswith((".png", ".csv"))]
     with (
         alone(kept.parent),
@@ -334,14 +345,14 @@ def reference(profile: str) -> None:
         own = {t: {k: v for k, v in f.items() if k not in _WHAT} for t, f in facts.items()}
         _write_json(new / "machine.json", {**_machine(), "notebooks": own})
         _swap(new, kept, Path(aside) / "old")
-    if profile == "laptop":
+    if (folders.reference("laptop") / "claims.json").exists():
         report.write()
 
 
 def whole(profile: str) -> list[Claim]:
     """The claims of a profile; `UserError` unless all its notebooks ran on what is there now."""
     claims, facts = gathered(profile), _facts(profile)
-    for topic in (topic for topic in folders.topics() if topic != INDEX):
+    for topic in _topics(profile):
         if not _fresh(job(topic, profile, facts.get(topic, {}).get("device"))):
             raise UserError(f"{topic} of figures/{profile}/ is out of date; run 'make figures PROFILE={profile}' first")
     return claims

@@ -9,12 +9,14 @@ import contextlib
 import ctypes
 import hashlib
 import json
+import math
 import multiprocessing
 import os
 import signal
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -245,11 +247,14 @@ def work(compute: Compute, config: Config) -> Result:
 # --- time ------------------------------------------------------------------------------------------------------------
 
 
+_OFTEN = 1.0  # seconds between two reckonings of the time left
+
+
 class _Clock:
     """How long the rest will take, from the seconds of earlier shards of the same kind.
 
     Shards are of one kind when they differ in their seeds only. Times are kept beside the store; a kind that was never
-    timed counts like the mean of the others of its function.
+    timed counts like the mean of the others of its function. Once a second is often enough to reckon and to keep them.
     """
 
     def __init__(self, store: Store, waiting: list[Shard], executor: Executor | None):
@@ -257,26 +262,36 @@ class _Clock:
         self._seconds: dict[str, float] = {}
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):  # missing or damaged
             self._seconds = {str(k): float(v) for k, v in json.loads(self._file.read_text()).items()}
-        self._left = list(waiting)
+        self._left = Counter(map(kind, waiting))
         self._executor = executor
+        self._said, self._when = 0.0, -math.inf
 
     def after(self, shard: Shard, seconds: float) -> float:
         """Note that a shard is done; the seconds that are left."""
-        self._left.remove(shard)
-        self._seconds[kind(shard)] = round(seconds, 3)
-        write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
-        return sum(map(self._expected, self._left)) / self._workers()
+        own = kind(shard)
+        self._left[own] -= 1
+        self._seconds[own] = round(seconds, 3)
+        if time.monotonic() - self._when >= _OFTEN or not self._left.total():
+            write_whole(self._file, json.dumps(self._seconds, sort_keys=True).encode())
+            self._said, self._when = self._expected() / self._workers(), time.monotonic()
+        return self._said
 
     def _workers(self) -> int:
         """How many shards are computed at once, as far as the executor says; workers may come and go."""
         names = ("workers", "_max_workers")
         count = next((found for name in names if (found := getattr(self._executor, name, None))), 1)
-        return max(1, min(count, len(self._left)))
+        return max(1, min(count, self._left.total()))
 
-    def _expected(self, shard: Shard) -> float:
-        function = f"{_function(shard)} "
-        alike = [seconds for name, seconds in self._seconds.items() if name.startswith(function)]
-        return self._seconds.get(kind(shard)) or (statistics.fmean(alike) if alike else 0.0)
+    def _expected(self) -> float:
+        """Seconds of all shards that are left, one after another."""
+        of_function: dict[str, list[float]] = {}
+        for name, seconds in self._seconds.items():
+            of_function.setdefault(name.partition(" ")[0], []).append(seconds)
+        means = {function: statistics.fmean(alike) for function, alike in of_function.items()}
+        return sum(
+            count * (self._seconds.get(name) or means.get(name.partition(" ")[0], 0.0))
+            for name, count in self._left.items()
+        )
 
 
 def kind(shard: Shard) -> str:

@@ -280,6 +280,23 @@ class Study:
             found += [self._judged(q, here) for q in self.questions if q.everywhere or not label]
         return found
 
+    def asked(self, params: Params) -> list[dict[str, Any]]:
+        """What is claimed on every place, in words, before anything is known."""
+        values = params.model_dump() | {"params": params}
+        return [
+            {
+                "id": q.id + (f"@{label}" if label else ""),
+                "statement": q.statement.format(**values),
+                "statistic": q.by.format(**values),
+                "region": str(q.region),
+                "kind": str(q.kind),
+                "void if": self.rule(q),
+            }
+            for q in self.questions
+            for label in self.places(params)
+            if q.everywhere or not label
+        ]
+
     def _judged(self, question: Question, here: Tables) -> Claim:
         interval, void = question.measure(here), question.unless(here)
         if question.reach is not None:
