@@ -35,6 +35,7 @@ _KINDS = ("processes", "local", "dask", *_QUEUES)
 _ADDRESS = re.compile(r"((tcp|tls|ws|wss|ucx)://)?[^\s/]+:[0-9]+")
 _SECONDS = 10  # to wait for the answer of a scheduler
 _LOGGERS = ("distributed", "distributed.client", "distributed.gc", "tornado.application")
+_NO_PAGES = {"dashboard_address": "127.0.0.1:0"}  # Dask's pages on its state, for nobody else
 _GPU = {"GPU": 1}  # the tag of workers that have one
 
 Report = Callable[[str], None]
@@ -124,7 +125,8 @@ class Jobs(Strict):
         own = self.model_dump(mode="json", exclude={"jobs", "job_script_prologue"}, exclude_none=True)
         exports = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
         queue = getattr(_imported("dask_jobqueue"), _QUEUES[kind][0])
-        return queue(**own, processes=self.cores, job_script_prologue=[*exports, *self.job_script_prologue])
+        prologue = [*exports, *self.job_script_prologue]
+        return queue(**own, processes=self.cores, job_script_prologue=prologue, scheduler_options=_NO_PAGES)
 
 
 # --- workers of Dask -------------------------------------------------------------------------------------------------
@@ -216,7 +218,7 @@ def _connect(kind: str, what: str, device: str) -> Any:
 def _local(memory: str, device: str) -> Any:
     """Workers on this machine: as many as `JOBS` says, or one for its GPU."""
     count, resources = (jobs(), {}) if device == "cpu" else (1, _GPU)
-    quiet = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+    quiet = {**_NO_PAGES, "silence_logs": logging.CRITICAL}
     try:
         return _imported("distributed").LocalCluster(
             n_workers=count, threads_per_worker=1, memory_limit=memory or "auto", resources=resources, **quiet
