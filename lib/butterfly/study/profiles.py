@@ -112,14 +112,13 @@ def sections(name: str, seen: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]
             raise ParameterError(f"{where}, {topic}: the profile is named by the file; leave 'profile' out")
     if "profile" in common:
         raise ParameterError(f"{where}, common: the profile is named by the file; leave 'profile' out")
-    listed = folders.topics() if common else content
-    own = {topic: common | (content.get(topic) or {}) for topic in listed}
-    if base is None:
-        return own
+    own = {topic: common | (values or {}) for topic, values in content.items()}
+    if base is None:  # nothing but `common` is about all notebooks
+        return own or {topic: dict(common) for topic in folders.topics() if common}
     if not isinstance(base, str) or base in (*seen, name):
         raise ParameterError(f"{where}: base = {base!r}; name another profile, one of {', '.join(known())}")
     below = sections(base, (*seen, name))
-    return {topic: below.get(topic, {}) | own.get(topic, {}) for topic in {**below, **own}}
+    return {topic: below.get(topic, {}) | own.get(topic, common) for topic in {**below, **own}}
 
 
 def parameters(
