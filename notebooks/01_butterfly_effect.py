@@ -238,7 +238,7 @@ study.show("g", figures.number_of_weights, on=setting)
 # ![Barrier against kick time on three clocks, reference run](../figures/reference/laptop/01_h_clocks.png)
 
 # %%
-study.show("h", figures.clocks, on=setting, when=bool(long_times))
+study.show("h", figures.clocks, on=setting, when=bool(long_times) or setting.startswith("cifar10"))
 
 # %% [markdown]
 # B26e asks which clock it is: the percentage at which the barrier has fallen to a fifth in the long run, over that in
