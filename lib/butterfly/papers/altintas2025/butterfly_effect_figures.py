@@ -184,7 +184,7 @@ def clocks(tables: Tables) -> Drawn:
     means, spread = (np.array(column) / AUTHORS[0][0] for column in zip(*AUTHORS.values(), strict=True))
     bars = [np.minimum(spread, 0.9 * means), spread]  # on a logarithmic axis, 0 has no place
     for axis, (clock, label) in zip(axes, labels.items(), strict=True):
-        sns.lineplot(shown, x=clock, y="share", hue="run", style="run", markers=["o", "s"], dashes=False,
+        sns.lineplot(shown, x=clock, y="share", hue="run", style="run", markers=["o", "s"][: len(rows)], dashes=False,
                      palette="colorblind", ax=axis, **LOG_BAND)  # fmt: skip
         axis.errorbar(authors[clock], means, yerr=bars, color="black", marker="x", linestyle="none", linewidth=1,
                       label="authors' standard arm")  # fmt: skip
