@@ -278,7 +278,7 @@ def lost_long_runs(t: Tables) -> str:
 
 def _lost(twins: pd.DataFrame) -> str:
     failed = int((twins.groupby("seed").loss_parent.max() > UNLEARNED).sum())
-    untrained = f"{failed} networks did not learn" if failed else ""
+    untrained = f"{failed} network{'s' * (failed > 1)} did not learn" if failed else ""
     return "; ".join(filter(None, [broken(twins, ["barrier", "barrier_test"]), untrained]))
 
 
