@@ -11,6 +11,7 @@ import pkgutil
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -59,7 +60,8 @@ def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
     """Go through one shard with networks that do nothing, for `limit` seconds at most."""
     runs.prepare()
     meter, began = _Meter(), time.process_time()
-    with _installed(meter), _limited(limit):
+    with _installed(meter), _limited(limit), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # statistics of networks that are all alike
         try:
             compute(runs.Bench(config))
         except _LateError:
