@@ -202,9 +202,10 @@ class Claim:
 
 def differing_controls(twins: pd.DataFrame) -> str:
     """Why claims on twins are void: a twin that was not kicked left its parent. Empty if none did."""
-    if twins[twins.kind == "control"].largest_difference.max(skipna=False) != 0:
+    apart = twins[twins.kind == "control"].largest_difference
+    if (apart > 0).any():
         return "control twins differ from their parents"
-    return ""
+    return lost(apart.to_frame(), "control twins have no finite weights") if len(apart) else "there are no control twins"
 
 
 def lost(needed: pd.DataFrame, what: str) -> str:
