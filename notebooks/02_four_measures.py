@@ -9,10 +9,10 @@
 # apart, and still disagree on how far that is.
 #
 # **In short**: twins kicked at the start answer nearly as differently as strangers (X03 supported), but the barrier
-# between them is lower (X03b supported). Whether distance explains as much of it among twins that were kicked at one
-# time is open (B12c inconclusive). Weight matching does not lower the barrier of twins, with AdamW either (B13b
-# contradicted), since the initial weights that they share keep their units in order (B14c supported); where weight
-# decay forgets those, it does (B13i supported).
+# between them is lower (X03b supported). Distance explains most of it, also among twins that were kicked at one time
+# (B12c supported). Weight matching does not lower the barrier of twins, with AdamW either (B13b contradicted), since
+# the initial weights that they share keep their units in order (B14c supported); where weight decay forgets those, it
+# does (B13i supported).
 #
 # - *Weight matching* (Ainsworth et al. 2023) permutes the hidden units of the twin so that its weights come as close to
 #   the parent's as a local search finds, which begins with the units as they are: one layer at a time is a linear
@@ -230,13 +230,13 @@ study.verdicts()
 # the test barrier of AdamW twins falls far short of their training barrier (B21b contradicted). One explanation:
 # trained networks are surer of their answers than they are right, and pay for it in test loss; halfway between two of
 # them the answers are less sure, and what the path loses by errors it wins back by modesty. Then with one temperature
-# for the whole path, at which the ends are as sure as they should be, the barrier on test data must be higher. Whether
-# it is at all stays open (B21c inconclusive); half of the gap is not made up for (B21d contradicted), and with SGD the
-# same temperature makes the barrier lower (B21e contradicted). So modesty is a small part of the answer at best; most
-# of the gap is unexplained.
+# for the whole path, at which the ends are as sure as they should be, the barrier on test data must be higher. It is,
+# by a little (B21c supported); but half of the gap is not made up for (B21d contradicted), and with SGD the same
+# temperature makes the barrier lower (B21e contradicted). So modesty is a small part of the answer; most of the gap is
+# unexplained.
 #
-# The exponential loses to a power of the distance (B12b contradicted): a correlation as high as that of B12 does not tell
-# the two apart.
+# Whether an exponential or a power of the distance describes it better is not decided (B12b inconclusive): a
+# correlation as high as that of B12 does not tell the two apart.
 #
 # X03 and B13c were added after a trial run of the first edition; B12b, B12c, B13d to B13i, B14b to B14e, B21c to B21e, X02b,
 # X02c, X03b and X03c with the second (CHANGELOG).

@@ -11,8 +11,8 @@
 # **In short**: at a quarter of training a kick must be larger than at the start to leave a barrier of a fixed height
 # (X08 supported), and by half of training no kick leaves it (X08c supported). But how much can come of a kick at all
 # falls as well: whether at a quarter of training it must also be larger to leave half of the possible barrier is open
-# (X08b inconclusive); from then to half of training, that kick grows by less than ten times (X08d supported). Kicks
-# along the gradient of another batch matter at smaller sizes than Gaussian ones (B06 supported).
+# (X08b inconclusive), and so is whether from then to half of training that kick grows by less than ten times (X08d
+# inconclusive). Kicks along the gradient of another batch matter at smaller sizes than Gaussian ones (B06 supported).
 #
 # - For every seed, time and kind of kick, twins are kicked at sizes that stand powers of ten apart, all in one training
 #   run; the direction of the kick stays the same. The barrier of a single twin does not rise smoothly with the size of its

@@ -12,9 +12,9 @@
 # random, and two halves of the runs of one architecture.
 #
 # **In short**: on this draw of MNIST-1D, five chosen examples identify these ten architectures better than random ones
-# do (D12 supported), and three times as often as a guess (D12r supported), but less well than the accuracy of the
-# network (D12b contradicted). MLPs are told from CNNs at widths and depths that were not fitted (D12e supported, D12f
-# supported).
+# do (D12 supported), and three times as often as a guess (D12r supported), but, if anything, less well than the
+# accuracy of the network does (D12b inconclusive). MLPs are told from CNNs at widths and depths that were not fitted
+# (D12e supported, D12f supported).
 #
 # **The recipe.**
 #

@@ -12,10 +12,10 @@
 # ones when few can; the scores, the data and the same share of every class are ours.
 #
 # **In short**: on MNIST-1D, whatever the draw of its data, choosing hard examples unbalances the classes, and unequal
-# classes do harm (X42c@redrawn supported, X43c@redrawn supported); with every class kept alike, it is open whether hard
-# examples serve as well as random ones, within two points, when many are kept (X42d@redrawn inconclusive); they serve
-# worse when few are (X43@redrawn supported). EL2N averaged over training finds moved labels (X45@redrawn supported),
-# and images that people mislabel are harder for networks (D16 supported).
+# classes do harm (X42c@redrawn supported, X43c@redrawn supported); with every class kept alike, hard examples serve as
+# well as random ones, within two points, when many are kept (X42d@redrawn supported), and worse when few are
+# (X43@redrawn supported). EL2N averaged over training finds moved labels (X45@redrawn supported), and images that
+# people mislabel are harder for networks (D16 supported).
 #
 # **How it is done.**
 #

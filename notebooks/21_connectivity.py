@@ -11,8 +11,8 @@
 #
 # **In short**: on digits, aligning two networks through a third costs much of what alignment gains (P09 supported),
 # less so the wider they are (P09b supported). Aligned jointly, the widest networks are as well connected as pairs that
-# are aligned directly, to a point of error (X12 supported); whether that makes up for most of what a third network
-# costs is open (X12b inconclusive).
+# are aligned directly, to a point of error (X12 supported); and that makes up for most of what a third network costs
+# (X12b supported).
 #
 # - Groups of networks; a group is one unit for the statistics, since its pairs share networks.
 # - *Directly*: weight matching of the one to the other. *Through a third*: both are matched to a third network, and compared

@@ -11,9 +11,9 @@
 #
 # The abstract asks how; most directions tested here, and that untrained networks lead nowhere, are our own guesses.
 #
-# **In short**: on average training straightens the path (R03 supported) and leads it to the targets (R02 supported), though each step
-# turns only a few degrees towards them. With the debiased estimate its length does not depend on the number of examples
-# (R09 supported).
+# **In short**: on average training straightens the path (R03 supported) and leads it to the targets (R02 supported),
+# though each step turns only a few degrees towards them. Whether with the debiased estimate its length depends on the
+# number of examples, by half a percent or more for each doubling, is not decided (R09 inconclusive).
 #
 # - A representation is the matrix of inner products between all examples, centred such that unrelated ones are orthogonal
 #   ("U-centred"), as a direction: a point on a sphere. The distance is the angle between two, *Angular CKA*, and the

@@ -15,11 +15,11 @@
 # marked so in the ledger. The kicks at the end are ours.
 #
 # **In short**: at one training loss, more noise means a flatter place (FM01 supported), also when curvature counts in
-# units of the weights (FM10c supported), and flatter settings classify a few more test examples rightly (FM03
-# supported). The ratio of step to batch tells most of it (FM04 supported), but the step counts for more than the batch
-# (FM04b contradicted). A schedule of batches does the work of one of steps (FM06 supported). Of networks that have
-# memorised as much, those with more noise are, if anything, a little worse (FM07 contradicted). And flat places do not
-# forget kicks sooner (FM11 contradicted): with the most noise, small kicks grow (FM11d supported).
+# units of the weights (FM10c supported), but whether flatter settings classify more test examples rightly is open (FM03
+# inconclusive). The ratio of step to batch tells most of it (FM04 supported), though the step seems to count for more
+# than the batch (FM04b inconclusive). A schedule of batches does the work of one of steps (FM06 supported). Of networks
+# that have memorised as much, those with more noise are not seen to be better (FM07 inconclusive). And flat places do
+# not forget kicks sooner (FM11 contradicted): with the most noise, small kicks grow (FM11d supported).
 #
 # - **What later work disputes.** Dinh et al. (2017) rewrite a network, one layer larger and the next smaller, without a
 #   change of what it computes: its curvature can become anything (FM10). So a second measure here counts changes of a
@@ -203,8 +203,8 @@ study.show("f", figures.wrong_labels)
 # The left panel has the sum of steps for a clock: noise slows memorisation (FM07b). By epochs it would be the other way
 # round, since at a larger ratio each epoch moves a network further. FM07 needs no clock: networks are compared when
 # they have fitted half of their wrong labels. There the settings differ by less than the seeds of one, and what trend
-# there is goes the other way: three quarters of a percentage point less for every doubling of the ratio (FM07). The
-# paper has MNIST and 300 epochs; so has the profile `paper`.
+# there may be goes the other way: half a percentage point less for every doubling of the ratio (FM07). The paper has
+# MNIST and 300 epochs; so has the profile `paper`.
 #
 # ## (g) Where the equivalence breaks
 #

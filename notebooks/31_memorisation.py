@@ -16,16 +16,15 @@
 # scores of examples and on kicks are ours.
 #
 # **In short**: after one pass runs agree on which examples are easy where data are real (ME01 supported, ME01b
-# supported). Whether that holds at equal accuracy was not decided (ME01e inconclusive). Real labels are learned before
-# wrong ones (ME06d supported), noise takes longer (ME05 supported, ME09b supported), wider networks (ME04d supported)
-# and a busier surface (ME07 supported), and dropout keeps it out (ME08 supported), at a cost of a point at most or
-# little more (ME08b inconclusive). Not so here: noise in the place of inputs is not fitted sooner than real data (ME09
-# contradicted), unless it has many dimensions (ME09e supported); and whether the loss depends on fewer examples at
-# every look (ME02 inconclusive), or places that fit noise are sharper at equal loss (ME10 inconclusive), was not
-# decided, though they are sharper where all is fitted (ME10c supported). Under noise it also takes a wider network to
-# come near the best test accuracy (ME04 supported). Averages of EL2N find what is memorised (ME11 supported), and a
-# kick at the start changes which wrong labels that is (ME12e supported), if less than another seed does (ME12
-# contradicted).
+# supported). At equal accuracy it is not so (ME01e contradicted). Real labels are learned before wrong ones (ME06d
+# supported), noise takes longer (ME05 supported, ME09b supported), wider networks (ME04d supported) and a busier
+# surface (ME07 supported), and dropout keeps it out (ME08 supported), at a cost of less than a point (ME08b supported).
+# Not so here: noise in the place of inputs is not fitted sooner than real data (ME09 contradicted), unless it has many
+# dimensions (ME09e supported); and whether the loss depends on fewer examples at every look (ME02 inconclusive), or
+# places that fit noise are sharper at equal loss (ME10 inconclusive), was not decided, though they are sharper where
+# all is fitted (ME10c supported). Whether under noise it also takes a wider network to come near the best test accuracy
+# was not decided (ME04 inconclusive). Averages of EL2N find what is memorised (ME11 supported), and a kick at the start
+# changes which wrong labels that is (ME12e supported), if less than another seed does (ME12 contradicted).
 #
 # - **randX** puts Gaussian noise in the place of inputs, with the mean and the standard deviation of each pixel; **randY** draws
 #   labels anew. Either can be done to all examples or to a fraction, and which examples it was done to is recorded.

@@ -13,11 +13,11 @@
 # > angles rise in sigmoids, the larger and the more frequent first; the hinge loss is faster; frequent features starve rarer ones;
 # > and from some starts nothing is learned.
 #
-# **In short**: on two moons it is as the paper says. Once a straight line tells them apart, next to nothing of their curve is learned
-# (GS01 supported); a penalty on the squared outputs brings it back and more (GS02 supported), and none of six other changes to training
-# does (GS03 supported). A rare feature is starved by a frequent one (GS09b supported). But on small digits in two colours the same
-# penalty does not help when colours turn (GS05 contradicted), and modes are not quite independent where networks start at
-# random (GS06d contradicted).
+# **In short**: on two moons it is as the paper says. Once a straight line tells them apart, next to nothing of their
+# curve is learned (GS01 supported); a penalty on the squared outputs brings it back and more (GS02 supported), and none
+# of six other changes to training does (GS03 supported). A rare feature is starved by a frequent one (GS09b supported).
+# But on small digits in two colours the same penalty is not seen to help when colours turn (GS05 inconclusive), and
+# modes are not quite independent where networks start at random (GS06d contradicted).
 #
 # Of both papers there were at hand the abstracts, and of the first the code for its moons (`gradientstarvation/GS`); the texts at
 # second hand. Claims that are ours say so.

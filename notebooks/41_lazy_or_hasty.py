@@ -12,8 +12,8 @@
 #
 # **In short**: by their losses, yes. At the same mean loss hard and easy examples are further apart where features are
 # learned: consistency scores (LH03b supported), wrong labels (LH04b supported), colours that mislead (LH05c supported),
-# and places in the plane (LH01 supported), there by a sixth or so, but hardly from larger weights (LH01d inconclusive).
-# Counted in right answers little of it is left: one or two percent for scores (LH03 supported), perhaps nothing for
+# and places in the plane (LH01 supported), there by an eighth or so, but only by a few percent from larger weights
+# (LH01d supported). Counted in right answers little of it is left: perhaps nothing for scores (LH03 inconclusive) and
 # labels (LH04 inconclusive), and with colours it is the other way round (LH05 contradicted). There answers are spread
 # more widely between right and wrong (LH05d supported), so that a larger loss is not one more wrong answer. Smaller
 # steps may take a part of the effect away (LH03d inconclusive).
@@ -141,8 +141,8 @@ study.show("a", figures.places)
 #
 # LH01d repeats LH01 from weights that start larger, as they do in the rest of this companion. Larger weights by
 # themselves make a network lazier (Chizat, Oyallon, Bach 2019, [arXiv 1812.07956](https://arxiv.org/abs/1812.07956)),
-# so there should be less between the output scales. There is: one or two percent are left, if any. So how much hastier
-# learning features is hangs on the start.
+# so there should be less between the output scales. There is: a few percent are left. So how much hastier learning
+# features is hangs on the start.
 #
 # ## (b) A model that can be solved
 #

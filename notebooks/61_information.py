@@ -18,9 +18,9 @@
 # **In short**: in 2 dimensions a small network finds the information of Gaussian vectors to about a tenth of a nat
 # (MI01 inconclusive, since some seeds miss more). In 20 it does not (MI01b contradicted), and the more there is to
 # find, the smaller the share that it finds (MI01c supported); nearest neighbours do worse there from the same pairs
-# (MI02 supported), and better in 2 dimensions (MI02b supported). The estimate is not safe as a measuring tool: between
-# the inputs and a noisy hidden layer it misses a large part of the information (MI06 contradicted) and falls while the
-# exact value rises (MI06d supported, MI06b contradicted).
+# (MI02 supported), and in 2 dimensions about as well (MI02b inconclusive). The estimate is not safe as a measuring
+# tool: between the inputs and a noisy hidden layer it misses a large part of the information (MI06 contradicted) and
+# falls while the exact value rises (MI06d supported, MI06b contradicted).
 #
 # - A *statistics network* T gives each pair a number. It is shown pairs, and pairs that were shuffled. `mean T(pairs) - log
 #   mean exp T(shuffled)` is at most the information whatever T is (Donsker and Varadhan); the best T is the logarithm of
@@ -137,7 +137,7 @@ study.show("a", figures.by_correlation)
 study.show("b", figures.same_pairs)
 
 # %% [markdown]
-# In 2 dimensions neighbours are the better tool (MI02b). In 20, more than half of the information is beyond both, but
+# In 2 dimensions neighbours are no worse a tool (MI02b). In 20, more than half of the information is beyond both, but
 # the network is ahead (MI02), except with few pairs: at 500 the two are level.
 #
 # The right panel holds a trap. Read on the pairs that it learned from, the "lower bound" of 500 pairs lies above the
@@ -183,8 +183,9 @@ study.show("d", figures.learning)
 
 # %% [markdown]
 # Five dimensions take somewhat longer than 2. Twenty do not get to four fifths (dashed) within 1,000 updates, so that
-# only a lower end of the ratio is known, and it already lies above the ratio of the dimensions (MI04). A pass is cheap
-# in high dimension; the number of passes is what grows. With another learning rate or network the numbers would change.
+# only a lower end of the ratio is known, too little to say whether it lies above the ratio of the dimensions (MI04). A
+# pass is cheap in high dimension; the number of passes is what grows. With another learning rate or network the numbers
+# would change.
 #
 # On the right the moving average earns its place (MI01e): with 8 pairs in a minibatch the plain gradient raises a
 # number that is no bound: the logarithm of a mean over so few comes out too low, the more so the more T varies, and the

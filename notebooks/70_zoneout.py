@@ -130,8 +130,8 @@ study.show("b", figures.best)
 # of its rates, so the paper's separate rates for states and cells may matter there; this was not tried.
 #
 # Normalised networks overfit more here and gain as much from zoneout (ZO04). That the two together are best, as the
-# paper has it on its digits, was not seen: with zoneout, normalised networks err on about one image in a hundred more
-# (ZO04b). It is over units here and over batches there, and these networks train without trouble as they are.
+# paper has it on its digits, was not seen: with zoneout, normalised networks err as often (ZO04b). It is over units
+# here and over batches there, and these networks train without trouble as they are.
 #
 # ## (c) How far the gradient reaches back
 #

