@@ -1,5 +1,7 @@
 """Architectures against torch.nn, and the layout of a stack."""
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -52,21 +54,21 @@ def plain_gru(p, x):
     return last[0] @ p["head.weight"] + p["head.bias"]
 
 
-def plain_resnet(p, x, blocks_a_stage):
+def plain_resnet(p, x, blocks_a_stage, active=F.relu):
     def norm(h, name):
         h = h.permute(0, 2, 3, 1)
         h = (h - h.mean(-1, keepdim=True)) / (h.std(-1, correction=0, keepdim=True) + 1e-7)
         return (h * p[f"{name}.gain"] + p[f"{name}.bias"]).permute(0, 3, 1, 2)
 
-    h = F.relu(norm(F.conv2d(x, p["stem.weight"], padding=1), "stem.norm"))
+    h = active(norm(F.conv2d(x, p["stem.weight"], padding=1), "stem.norm"))
     for stage in range(3):
         for block in range(blocks_a_stage):
             name, stride = f"stage{stage}.block{block}", 2 if stage and not block else 1
             skip = h
             if f"{name}.shortcut.weight" in p:
                 skip = norm(F.conv2d(h, p[f"{name}.shortcut.weight"], stride=stride), f"{name}.shortcut.norm")
-            h = F.relu(norm(F.conv2d(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0"))
-            h = F.relu(norm(F.conv2d(h, p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1") + skip)
+            h = active(norm(F.conv2d(h, p[f"{name}.conv0.weight"], stride=stride, padding=1), f"{name}.norm0"))
+            h = active(norm(F.conv2d(h, p[f"{name}.conv1.weight"], padding=1), f"{name}.norm1") + skip)
     return h.mean((2, 3)) @ p["head.weight"] + p["head.bias"]
 
 
@@ -260,13 +262,25 @@ def test_kicks_leave_norms_embeddings_and_places_alone_unless_asked(name, shape,
 
 def test_cnn_and_resnet_agree_with_torch():
     cnn = models.build("cnn-3x7", (1, 40), 10)
-    resnet = models.build("resnet14-4", (3, 8, 8), 10)
-    for model, plain in ((cnn, plain_cnn), (resnet, lambda p, x: plain_resnet(p, x, 2))):
+    resnet, smooth = (models.build(name, (3, 8, 8), 10) for name in ("resnet14-4", "resnet14-4-gelu"))
+    residual = partial(plain_resnet, blocks_a_stage=2)
+    for model, plain in ((cnn, plain_cnn), (resnet, residual), (smooth, partial(residual, active=F.gelu))):
         theta = model.init([1, 2, 3]) + 0.05 * torch.randn(3, model.layout.size, generator=generator("t"))
         x = torch.randn(5, *model.input_shape, generator=generator("x"))
         ours = model.logits(theta, x)
         theirs = torch.stack([plain(single(model, row), x) for row in theta])
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_residual_networks_answer_alike_one_after_another_and_as_one():
+    """As one they go on a GPU, and where somebody looks inside."""
+    model, theta, x = moved("resnet8-4", (3, 8, 8))
+    seen = []
+    as_one = model.forward(model.layout.tensors(theta), x, see=lambda name, h: seen.append(h))
+    assert seen[0].shape[:2] == x.shape[:2]
+    torch.testing.assert_close(model.forward(model.layout.tensors(theta), x), as_one)
+    alone = [model.forward(model.layout.tensors(theta[k : k + 1]), x[k : k + 1]) for k in range(3)]
+    assert torch.equal(model.forward(model.layout.tensors(theta), x), torch.cat(alone))
 
 
 def moved(name, shape, members=3):

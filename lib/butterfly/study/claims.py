@@ -205,7 +205,9 @@ def differing_controls(twins: pd.DataFrame) -> str:
     apart = twins[twins.kind == "control"].largest_difference
     if (apart > 0).any():
         return "control twins differ from their parents"
-    return lost(apart.to_frame(), "control twins have no finite weights") if len(apart) else "there are no control twins"
+    return (
+        lost(apart.to_frame(), "control twins have no finite weights") if len(apart) else "there are no control twins"
+    )
 
 
 def lost(needed: pd.DataFrame, what: str) -> str:

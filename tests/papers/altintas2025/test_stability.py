@@ -1022,7 +1022,7 @@ def lost(kind, arm, column, value):
     ("kind", "column", "value", "why"),
     [
         ("control", "largest_difference", 1e-9, "control twins differ"),
-        ("control", "largest_difference", np.nan, "control twins differ"),
+        ("control", "largest_difference", np.nan, "control twins have no finite weights"),
         ("twin", "barrier", np.nan, "1 of .* no finite loss"),
         ("twin", "loss", np.inf, "no finite loss"),
     ],
