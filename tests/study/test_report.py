@@ -64,8 +64,9 @@ def test_claims_of_another_profile_stand_beside_those_of_the_laptop(monkeypatch,
     assert report.others() == ["mine"]
     text = report.elsewhere_text("mine", laptop)
     assert "Made on Abacus, 2 cores, in 2 minutes." in text
-    assert "Of 2 claims judged in both, 1 have the same verdict and 1 are turned round." in text
+    assert "Of 2 claims judged in both, 1 have the same verdict." in text
+    assert "are 1; these stand first." in text
     rows = cells(text[text.index("| id") :])
-    assert [row[0] for row in rows] == ["B01@cifar10", "B02@cifar10", "B09@cifar10"]
-    assert [row[-3] for row in rows] == ["supported", "contradicted", "not judged"]
-    assert [row[-1] for row in rows] == ["no", "yes", "no"]
+    assert [row[0] for row in rows] == ["B02@cifar10", "B01@cifar10", "B09@cifar10"]
+    assert [row[-3] for row in rows] == ["contradicted", "supported", "not judged"]
+    assert [row[-1] for row in rows] == ["yes", "no", "no"]

@@ -99,7 +99,12 @@ def others() -> list[str]:
 
 def elsewhere_text(profile: str, laptop: Sequence[Claim]) -> str:
     """The section of another profile: each claim beside the same one of the laptop."""
-    found, before = ledger.read(folders.reference(profile) / "claims.json"), {c.id: c for c in laptop}
+    before = {c.id: c for c in laptop}
+
+    def turned(c: Claim) -> bool:
+        return c.id in before and {c.verdict, before[c.id].verdict} == {"supported", "contradicted"}
+
+    found = sorted(ledger.read(folders.reference(profile) / "claims.json"), key=turned, reverse=True)
     rows = ledger.table(found)
     rows["id"] = [f"{c.id}@{c.scope.partition(',')[0]}" for c in found]
     rows.insert(2, "scope", [c.scope for c in found])
@@ -109,12 +114,12 @@ def elsewhere_text(profile: str, laptop: Sequence[Claim]) -> str:
     ]
     rows["registered"] = ["yes" if c.registered else "no" for c in found]
     both = [(c.verdict, before[c.id].verdict) for c in found if c.id in before]
-    turned = sum(set(pair) == {"supported", "contradicted"} for pair in both)
     facts = _machine(profile)
     seconds = sum(own["compute_seconds"] + own["draw_seconds"] for own in facts["notebooks"].values())
     told = _OTHER.format(profile=profile, minutes=seconds / 60, **facts)
     same = sum(here == there for here, there in both)
-    told += f"Of {len(both)} claims judged in both, {same} have the same verdict and {turned} are turned round."
+    told += f"Of {len(both)} claims judged in both, {same} have the same verdict. Turned round, from supported to "
+    told += f"contradicted or back, are {sum(map(turned, found))}; these stand first."
     return f"{told}\n\n{ledger.as_markdown(rows)}\n"
 
 
