@@ -140,7 +140,8 @@ CITATION = re.compile(r"\b([A-Z]{1,2}\d\d[a-z]?(?:@[\w-]+)?) (supported|contradi
 @pytest.mark.parametrize("topic", ["README", *TOPICS])
 def test_what_prose_says_of_a_claim_is_its_verdict(topic):
     text = README if topic == "README" else (folders.NOTEBOOKS / f"{topic}.py").read_text().replace("\n# ", " ")
-    verdicts = {claim.id: claim.verdict for claim in CLAIMS}
+    elsewhere = [claim for profile in report.others() for claim in report.named(profile)]
+    verdicts = {claim.id: claim.verdict for claim in [*CLAIMS, *elsewhere]}
     wrong = {id: (said, verdicts.get(id)) for id, said in CITATION.findall(text) if verdicts.get(id) != said}
     assert not wrong, f"{topic} says of claims (said, is): {wrong}"
 

@@ -5,6 +5,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pandas as pd
 from scipy import stats
@@ -97,27 +98,32 @@ def others() -> list[str]:
     return [profile for profile in kept if profile != "laptop"]
 
 
+def named(profile: str) -> list[Claim]:
+    """Claims of another profile's reference run, their ids with the data they were judged on: `B04@cifar10`."""
+    found = ledger.read(folders.reference(profile) / "claims.json")
+    return [replace(c, id=f"{c.id}@{c.scope.partition(',')[0]}") for c in found]
+
+
 def elsewhere_text(profile: str, laptop: Sequence[Claim]) -> str:
-    """The section of another profile: each claim beside the same one of the laptop."""
-    before = {c.id: c for c in laptop}
+    """The section of another profile: each claim beside that of the laptop, first those that are turned round."""
+    known = {c.id: c for c in laptop}
+    before = {c.id: known.get(c.id.rpartition("@")[0]) for c in named(profile)}
 
     def turned(c: Claim) -> bool:
-        return c.id in before and {c.verdict, before[c.id].verdict} == {"supported", "contradicted"}
+        there = before[c.id]
+        return there is not None and {c.verdict, there.verdict} == {"supported", "contradicted"}
 
-    found = sorted(ledger.read(folders.reference(profile) / "claims.json"), key=turned, reverse=True)
+    found = sorted(named(profile), key=turned, reverse=True)
+    both = [(c, there) for c in found if (there := before[c.id])]
     rows = ledger.table(found)
-    rows["id"] = [f"{c.id}@{c.scope.partition(',')[0]}" for c in found]
     rows.insert(2, "scope", [c.scope for c in found])
-    rows["laptop"] = [before[c.id].verdict if c.id in before else "not judged" for c in found]
-    rows["laptop's estimate"] = [
-        f"{before[c.id].bound}{before[c.id].estimate:.3g}" if c.id in before else "" for c in found
-    ]
+    rows["laptop"] = [there.verdict if (there := before[c.id]) else "not judged" for c in found]
+    rows["laptop's estimate"] = [f"{there.bound}{there.estimate:.3g}" if (there := before[c.id]) else "" for c in found]
     rows["registered"] = ["yes" if c.registered else "no" for c in found]
-    both = [(c.verdict, before[c.id].verdict) for c in found if c.id in before]
     facts = _machine(profile)
     seconds = sum(own["compute_seconds"] + own["draw_seconds"] for own in facts["notebooks"].values())
     told = _OTHER.format(profile=profile, minutes=seconds / 60, **facts)
-    same = sum(here == there for here, there in both)
+    same = sum(c.verdict == there.verdict for c, there in both)
     told += f"Of {len(both)} claims judged in both, {same} have the same verdict. Turned round, from supported to "
     told += f"contradicted or back, are {sum(map(turned, found))}; these stand first."
     return f"{told}\n\n{ledger.as_markdown(rows)}\n"
