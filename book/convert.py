@@ -312,10 +312,44 @@ def pages(claims: Sequence[Claim], topics: Sequence[str], code: Mapping[str, str
         "count": str(len(claims)),
         "atlas": (BOOK / "atlas.json").read_text().strip(),
     }
-    shutil.copyfile(folders.ROOT / "docs" / "cluster.md", SOURCE / "cluster.md")
+    for profile in report.others():
+        (SOURCE / f"profile_{profile}.md").write_text(elsewhere(profile, claims))
+    filled["profiles"] = "\n".join(f"profile_{profile}" for profile in report.others())
+    filled["documents"] = "\n".join(documents())
     for file in sorted((BOOK / "pages").glob("*.md")):
         text = re.sub(r"\{\{ (.+?) \}\}", lambda match: filled[match[1]], file.read_text())
         (SOURCE / file.name).write_text(text)
+
+
+def documents() -> list[str]:
+    """Copy the pages of `docs/`; their names."""
+    found = sorted((folders.ROOT / "docs").glob("*.md"))
+    for file in found:
+        shutil.copyfile(file, SOURCE / file.name)
+    return [file.stem for file in found]
+
+
+def elsewhere(profile: str, claims: Sequence[Claim]) -> str:
+    """The page of another profile's reference run: its claims beside the laptop's, then its figures."""
+    kept = folders.reference(profile)
+    parts = [report.elsewhere_text(profile, claims).removeprefix("#")]
+    for topic, files in groupby(sorted(kept.glob("*.png")), key=lambda file: _topic(file.name[:2])):
+        notebook = committed(topic)
+        alts = {match[3]: match[1].removesuffix(", reference run") for match in images(notebook)}
+        parts.append(f"## [{title(notebook)}]({topic}.ipynb)")
+        for file in files:
+            shown, letter = alts.get(file.name[3], file.stem), file.name[3]
+            shutil.copyfile(file, SOURCE / "figures" / f"{profile}_{file.name}")
+            parts.append(
+                f"```{{figure}} figures/{profile}_{file.name}\n:alt: {shown}, profile {profile}\n\n"
+                f"{shown}: as [figure {topic[:2]}{letter}]({topic}.ipynb#figure-{topic[:2]}-{letter}), which says how to "
+                "read it.\n```"
+            )
+    return "\n\n".join(parts)
+
+
+def _topic(number: str) -> str:
+    return next(topic for topic in folders.topics() if topic.startswith(number))
 
 
 def main() -> None:
