@@ -338,12 +338,12 @@ def elsewhere(profile: str, claims: Sequence[Claim]) -> str:
         alts = {match[3]: match[1].removesuffix(", reference run") for match in images(notebook)}
         parts.append(f"## [{title(notebook)}]({topic}.ipynb)")
         for file in files:
-            shown, letter = alts.get(file.name[3], file.stem), file.name[3]
+            letter = file.name[3]
+            shown, there = alts.get(letter, file.stem), f"{topic}.ipynb#figure-{topic[:2]}-{letter}"
             shutil.copyfile(file, SOURCE / "figures" / f"{profile}_{file.name}")
             parts.append(
                 f"```{{figure}} figures/{profile}_{file.name}\n:alt: {shown}, profile {profile}\n\n"
-                f"{shown}: as [figure {topic[:2]}{letter}]({topic}.ipynb#figure-{topic[:2]}-{letter}), which says how to "
-                "read it.\n```"
+                f"{shown}: as [figure {topic[:2]}{letter}]({there}), which says how to read it.\n```"
             )
     return "\n\n".join(parts)
 
