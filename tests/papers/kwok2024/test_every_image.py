@@ -1,5 +1,7 @@
 """Scores to take away: what is in the file, how reliable its means are, and what the card says."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -97,6 +99,8 @@ def test_the_card_names_every_column_and_how_the_file_was_made(results):
     for told in ("1297 rows", "`mlp-2x64`, seeds 0 to 3", "16 updates of", "PROFILE=smoke", "`digits-scores`"):
         assert told in text
     assert "Against people" not in text
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    assert {len(re.split(r"(?<!\\)\|", row)) for row in rows} == {2 + 5}  # a table of five columns
 
 
 def test_people_are_asked_about_cifar10_alone(monkeypatch):

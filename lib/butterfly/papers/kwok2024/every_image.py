@@ -164,7 +164,8 @@ def card(t: Tables) -> str:
     rows = []
     for name in LOGGED:
         score, reliable = SCORES[name], f"{sure.single[name]:.2f} | {sure['mean'][name]:.2f}"
-        rows.append(f"| `{name}` | {score.formula} | {score.harder} | {reliable} |")
+        formula = score.formula.replace("|", "\\|")  # else it would end a cell
+        rows.append(f"| `{name}` | {formula} | {score.harder} | {reliable} |")
     asked = [f"| {r.statistic} | {r.estimate:.3f} | {r.low:.3f} to {r.high:.3f} |" for r in t["people"].itertuples()]
     people_say = _PEOPLE.format(rows="\n".join(asked)) if asked else ""
     return _CARD.format(
