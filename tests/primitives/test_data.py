@@ -397,7 +397,7 @@ def test_conversion_touches_only_numbers():
 
 
 def test_an_unknown_name_lists_the_known():
-    with pytest.raises(DataError, match=r"known: cifar10, coloured, digits, .*modes, moons, .*sums"):
+    with pytest.raises(DataError, match=r"known: cifar10, cifar10half, coloured, digits, .*modes, moons, .*sums"):
         data.load("minst")
 
 

@@ -173,6 +173,7 @@ def made(tmp_path, monkeypatch):
     """A project of one notebook whose figures are made."""
     monkeypatch.setattr(folders, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(folders, "topics", lambda: ["00_index", "23_chaos_paths"])
+    monkeypatch.setattr(reproduce.profiles, "sections", lambda profile: {"23_chaos_paths": {}})
     results = tmp_path / "figures" / "mine"
     results.mkdir(parents=True)
     for name in ("23_a_by_time.png", "23_a_by_time.csv", "23_a_by_time.pdf"):

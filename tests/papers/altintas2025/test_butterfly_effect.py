@@ -334,7 +334,7 @@ def test_broken_controls_and_untrained_networks_void_everything_else():
     found = {c.id: c for c in study.judge(PARAMS, tables)}
     assert found.pop("B00").verdict == "supported"
     assert {c.verdict for c in found.values()} == {"inconclusive"}
-    assert found["B01"].void == "1 networks did not learn"
+    assert found["B01"].void == "1 network did not learn"
 
 
 def test_claims_without_their_cells_are_inconclusive():
