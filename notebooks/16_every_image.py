@@ -64,7 +64,7 @@ looks = 8
 # %% [markdown]
 # ## Train, and score every example
 
-# %%
+# %% tags=["nbval-ignore-output"]
 study.open(globals())
 
 # %% [markdown]
