@@ -251,13 +251,13 @@ study.show("h", figures.gan_kicks)
 
 # %% [markdown]
 # These GANs are chaotic even where they learn (NM08; by the rule fixed beforehand this and the next two claims are void
-# in the reference run, in which one GAN of 42 lost its weights). A kick of a millionth does little for a few updates,
-# then grows about tenfold every other update, and levels off after ten or so: from there on twins see the same
-# minibatches and go their own ways. The bilinear game has nothing like it: there, in alternating play without momentum,
-# a kick does not grow at all. While kicks to GANs grow, the arms stand in the order that was expected, but seeds differ
-# so much that it takes many to tell them apart (NM08b, NM08c; that "at first" means the first eight updates was settled
-# after 4 to 12 had been looked at, on other seeds). How far apart twins are in the end (right) says little of this: it
-# also grows with how far GANs move.
+# in the reference run, in which one parent and its twin lost their weights). A kick of a millionth does little for a
+# few updates, then grows about tenfold every other update, and levels off after ten or so: from there on twins see the
+# same minibatches and go their own ways. The bilinear game has nothing like it: there, in alternating play without
+# momentum, a kick does not grow at all. While kicks to GANs grow, the arms stand in the order that was expected, but
+# seeds differ so much that it takes many to tell them apart (NM08b, NM08c; that "at first" means the first eight
+# updates was settled after 4 to 12 had been looked at, on other seeds). How far apart twins are in the end (right) says
+# little of this: it also grows with how far GANs move.
 #
 # ## Claims
 #
