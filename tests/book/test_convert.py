@@ -66,3 +66,19 @@ def test_the_cell_that_fetches_the_project_is_left_out(monkeypatch):
     fetch = v4.new_code_cell("run(['git', 'clone'])", metadata={"tags": ["fetch"]})
     monkeypatch.setattr(convert, "committed", lambda topic: v4.new_notebook(cells=[v4.new_markdown_cell("# T"), fetch]))
     assert [cell.source for cell in convert.converted("99_toy", {}, []).cells] == ["# T"]
+
+
+def test_another_profile_has_a_page_of_claims_and_figures(monkeypatch, tmp_path):
+    kept = tmp_path / "reference" / "mine"
+    (tmp_path / "source" / "figures").mkdir(parents=True)
+    kept.mkdir(parents=True)
+    (kept / "01_a_barrier_by_size.png").write_bytes(b"a picture")
+    monkeypatch.setattr(convert, "SOURCE", tmp_path / "source")
+    monkeypatch.setattr(convert.folders, "reference", lambda profile: tmp_path / "reference" / profile)
+    monkeypatch.setattr(convert.report, "elsewhere_text", lambda profile, claims: f"## Profile {profile}\n\nA table.\n")
+    text = convert.elsewhere("mine", [])
+    assert text.startswith("# Profile mine\n")
+    assert "## [01 · The butterfly effect](01_butterfly_effect.ipynb)" in text
+    assert "```{figure} figures/mine_01_a_barrier_by_size.png\n:alt: Barrier against kick size, profile mine\n" in text
+    assert "(01_butterfly_effect.ipynb#figure-01-a)" in text
+    assert (tmp_path / "source" / "figures" / "mine_01_a_barrier_by_size.png").read_bytes() == b"a picture"
