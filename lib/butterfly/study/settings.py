@@ -81,13 +81,13 @@ COMMON = {
         ),
         judged=2000,
     ),
-    # The same on 2,000 images, which every network fits.
+    # The same on 2,000 images, which networks fit.
     "cifar10half-few": Setting(
         title="2,000 images of CIFAR-10 at 16 × 16",
         data="cifar10half-2000",
         model="resnet8-16",
         recipe=Recipe(steps=1500, batch_size=64, lr=0.1, momentum=0.9, warmup=0.02),
-        judged=2000,
+        judged=1000,
     ),
     # The "standard" arm of the Butterfly paper, first learning rate of 0 included.
     "cifar10-paper": Setting(

@@ -293,7 +293,7 @@ def test_pilots_try_multiples_of_the_updates_of_the_reference():
 
 # --- arms ------------------------------------------------------------------------------------------------------------
 
-SHAPE = {"mnist1d": (1, 40), "digits": (1, 8, 8), "cifar10half": (3, 16, 16)}
+SHAPE = {"mnist1d": (1, 40), "digits": (1, 8, 8), "cifar10half-few": (3, 16, 16)}
 SHAPE |= dict.fromkeys(("cifar10-small", "cifar10-paper"), (3, 32, 32))
 
 

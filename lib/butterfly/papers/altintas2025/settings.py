@@ -1,7 +1,7 @@
 """Settings of the Butterfly paper that no other paper uses."""
 
 from butterfly.study.settings import COMMON, Setting
-from butterfly.train import Recipe
+from butterfly.train import Augment, Recipe
 
 SETTINGS = {
     # A causal transformer that learns a made-up language; sums as well, to the last.
@@ -20,6 +20,14 @@ SETTINGS = {
     ),
     "cifar10half-adamw": COMMON["cifar10half"].changed(title="CIFAR-10 at 16 × 16, AdamW", optimizer="adamw", lr=3e-3),
     "cifar10half-gelu": COMMON["cifar10half"].changed(title="CIFAR-10 at 16 × 16, GELU", model="resnet8-16-gelu"),
+    # 2,000 images, flipped and turned as in the paper.
+    "cifar10half-few-turned": COMMON["cifar10half-few"].changed(augment=Augment(flip=True, rotate=10.0)),
+    "cifar10half-few-adamw": COMMON["cifar10half-few"].changed(
+        title="2,000 images of CIFAR-10 at 16 × 16, AdamW", optimizer="adamw", lr=3e-3
+    ),
+    "cifar10half-few-gelu": COMMON["cifar10half-few"].changed(
+        title="2,000 images of CIFAR-10 at 16 × 16, GELU", model="resnet8-16-gelu"
+    ),
     # The AdamW arm of the paper.
     "cifar10-paper-adamw": COMMON["cifar10-paper"].changed(
         title="CIFAR-10, the paper's recipe, AdamW", optimizer="adamw", lr=3e-3, weight_decay=0.0

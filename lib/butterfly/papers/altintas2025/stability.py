@@ -42,13 +42,13 @@ USUAL = (0.25, 0.4, 0.65, 1.0, 1.5)
 # On handwritten digits the common recipe leaves nearly all barriers of the other arms under the floor of measurement; a
 # deeper network, smaller batches and so more updates an epoch are about as chaotic as MNIST-1D.
 # On small CIFAR-10, a residual network that can be made shallower.
-HARDER = {"digits": {"model": "mlp-4x64", "batch_size": 8, "lr": 0.035}, "cifar10half": {"model": "resnet14-8"}}
+HARDER = {"digits": {"model": "mlp-4x64", "batch_size": 8, "lr": 0.035}, "cifar10half-few": {"model": "resnet14-8"}}
 # Other architectures, as far as a setting has them; "wide-shallow" has as many parameters as its own, to half a percent
 OTHERS = ("wider", "shallower", WIDE, "normalised")
 SHAPES = {
     "mnist1d": dict(zip(OTHERS, ("mlp-4x128", "mlp-2x64", "mlp-2x102", "mlp-4x64-norm"), strict=False)),
     "digits": dict(zip(OTHERS, ("mlp-4x128", "mlp-2x64", "mlp-2x99", "mlp-4x64-norm"), strict=False)),
-    "cifar10half": dict(zip(OTHERS, ("resnet14-16", "resnet8-8", "resnet8-12"), strict=False)),
+    "cifar10half-few": dict(zip(OTHERS, ("resnet14-16", "resnet8-8", "resnet8-12"), strict=False)),
     "cifar10-small": dict(zip(OTHERS, ("resnet8-32",), strict=False)),
     "cifar10-paper": dict(zip(OTHERS, ("resnet20-64", "resnet8-32", "resnet8-60"), strict=False)),
 }

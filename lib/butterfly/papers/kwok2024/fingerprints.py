@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from butterfly import association
 from butterfly.papers.kwok2024 import PAPER, inductive_bias, score_runs
 from butterfly.papers.kwok2024.inductive_bias import ALL, AMONG, OTHERS, SCORE, family, ranked, twins
-from butterfly.study import Arrays, Interval, Kind, Origin, Shard, Study, Tables, above, below, between, intervals
+from butterfly.study import Arrays, Interval, Kind, Origin, Shard, Tables, above, below, between, intervals
 from butterfly.study.intervals import CORRELATION, SHARE
 from butterfly.study.tables import grid, of_places
 
@@ -64,7 +64,7 @@ class Params(inductive_bias.Params):
                 values[:, tests : tests + size]]  # fmt: skip
 
 
-study = Study("13_fingerprints", Params, PAPER, on="setting", origin=Origin.OURS)
+study = score_runs.OneDataSet("13_fingerprints", Params, PAPER, on="setting", origin=Origin.OURS)
 study.shard(score_runs.measure_scores)
 study.plan(inductive_bias.plan)
 

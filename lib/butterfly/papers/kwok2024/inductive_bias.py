@@ -25,7 +25,6 @@ OTHERS = ("confidence.mean", "margin.logit.mean", "correctness")  # beside it: o
 ALL, CLASS = "all", "class"  # an example's rank is among all examples, or among those of its class
 AMONG = {ALL: "ranks among all examples", CLASS: "ranks among examples of the same class"}
 GROUP = 8  # runs of each architecture from which one independent value of a claim is taken
-SEEN = "this data set, seen in the exploration"  # no other draw of it is used: scope of claims
 APART = 1000  # seeds of one architecture lie this far from those of the next: no two share their order of data
 # Of the variance of an example's rank over runs and families: a sensitive example owes a quarter or more to the family
 # (a correlation ratio of a half), an insensitive one less than a twentieth.
@@ -91,7 +90,7 @@ class Params(Trained):
     @property
     def architectures(self) -> str:
         """The families, for the scope of claims."""
-        return f"{', '.join(self.largest)}; {SEEN}"
+        return ", ".join(self.largest)
 
     @property
     def depths(self) -> str:
@@ -135,7 +134,7 @@ def pairs(params: Params) -> dict[str, list[tuple[str, str]]]:
     }
 
 
-study = Study("12_inductive_bias", Params, PAPER, on="setting", origin=Origin.OURS)
+study = score_runs.OneDataSet("12_inductive_bias", Params, PAPER, on="setting", origin=Origin.OURS)
 study.shard(score_runs.measure_scores)
 
 

@@ -14,7 +14,7 @@ from butterfly.papers.kwok2024.score_runs import OfNetworks, in_blocks
 from butterfly.papers.kwok2024.within import disjoint_pairs, standardised, within
 from butterfly.score import c_score, difficulty, memorization
 from butterfly.study import (
-    Arrays, Bench, Interval, Kind, Origin, Shard, Study, Tables, above, below, between, intervals, of_places,
+    Arrays, Bench, Interval, Kind, Origin, Shard, Tables, above, below, between, intervals, of_places,
 )  # fmt: skip
 from butterfly.study.claims import Region
 
@@ -66,15 +66,7 @@ class Params(OfNetworks):
         return self
 
 
-class OneDataSet(Study):
-    """A study whose claims are about its data sets alone: networks are drawn anew to confirm them, examples are not."""
-
-    def scope(self, here: Tables) -> str:
-        """Data and model, and that the claims were worked out on the same data."""
-        return f"{super().scope(here)}; this data set, seen in exploration"
-
-
-study = OneDataSet("11_one_notion", Params, PAPER, on="network", origin=Origin.OURS)
+study = score_runs.OneDataSet("11_one_notion", Params, PAPER, on="network", origin=Origin.OURS)
 study.shard(score_runs.measure_scores)
 study.shard(score_runs.measure_held_out)
 

@@ -17,7 +17,7 @@ from butterfly.models import Model
 from butterfly.score import ScoreLogger, agreement, prototype_distance, self_prototype_distance
 from butterfly.streams import generator
 from butterfly.strict import ParameterError, UserError
-from butterfly.study import Arrays, Bench, OneModel, Setting, Shard, Study, Trained, plain, setting
+from butterfly.study import Arrays, Bench, OneModel, Setting, Shard, Study, Tables, Trained, plain, setting
 from butterfly.study.runs import Compute
 from butterfly.study.tables import by_place
 from butterfly.train import Observer, Recipe, Snapshot, train
@@ -25,6 +25,7 @@ from butterfly.train import Observer, Recipe, Snapshot, train
 EARLY = 8  # EL2N is taken early in training: after an eighth of it (Paul et al. take epochs 10 and 20 of 200)
 TOGETHER = 10  # networks between which agreement is measured
 STRENGTHS = (0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0)  # of noise, in standard deviations of the input; of weights
+EXPLORED = ("mnist1d", "digits")  # data on which claims were worked out
 HELD_OUT = 50_000  # seeds of networks trained on random subsets start here
 
 
@@ -55,6 +56,15 @@ class OfNetworks(OneModel):
         if network != self.main:
             return plain(name, self.steps, model=architecture)
         return self.model_copy(update={"model": self.model or architecture}).chosen(name, self.steps)
+
+
+class OneDataSet(Study):
+    """A study whose claims are about its data sets alone: networks are drawn anew to confirm them, examples are not."""
+
+    def scope(self, here: Tables) -> str:
+        """Data and model, and whether the claims were worked out on the same data."""
+        found = super().scope(here)
+        return f"{found}; this data set{', seen in the exploration' * found.startswith(EXPLORED)}"
 
 
 def parse(network: str) -> tuple[str, str]:
