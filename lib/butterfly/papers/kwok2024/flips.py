@@ -21,7 +21,7 @@ from torch import Tensor
 from butterfly import reliability
 from butterfly.evaluate import predictions
 from butterfly.papers.kwok2024 import PAPER, score_runs
-from butterfly.papers.kwok2024.one_notion import OneDataSet
+from butterfly.papers.kwok2024.score_runs import OneDataSet
 from butterfly.papers.kwok2024.score_runs import OfNetworks, check_looks, look_steps, measure_scores
 from butterfly.papers.kwok2024.within import in_class, parts
 from butterfly.perturb import Kick
