@@ -39,3 +39,24 @@ def test_what_is_saved_is_shrunk_and_the_same_every_time(tmp_path):
         one, other = ((tmp_path / name / f"line.{kind}").read_bytes() for name in ("one", "other"))
         assert one == other
     assert {path.suffix for path in (tmp_path / "one").iterdir()} == {".png", ".pdf", ".csv"}
+
+
+def test_what_is_released_has_four_digits_of_the_same_type(tmp_path):
+    real = np.array([0.123456, -98765.4, 0.0, 1e-30, np.nan, np.inf], dtype=np.float32)
+    table = pd.DataFrame({"id": np.arange(6), "score": real})
+    figures.save_release(table, "a card", "scores", tmp_path)
+    found = pd.read_parquet(tmp_path / "scores.parquet")
+    assert (found.id == table.id).all()
+    assert found.score.dtype == np.float32
+    expected = np.array([0.1235, -98770.0, 0.0, 1e-30, np.nan, np.inf], dtype=np.float32)
+    np.testing.assert_allclose(found.score, expected, rtol=1e-6)
+    assert (tmp_path / "scores.md").read_text() == "a card"
+
+
+def test_a_title_wider_than_its_figure_is_broken(tmp_path):
+    for words, lines in ((3, 1), (60, 2)):
+        figure, _ = figures.panels(1)
+        figure.suptitle(" ".join(["words"] * words))
+        figures.save(figure, pd.DataFrame({"a": [1]}), "wide", tmp_path)
+        assert len(figure.get_suptitle().splitlines()) >= lines
+        assert (figure.get_suptitle().count("\n") > 0) == (lines > 1)

@@ -120,3 +120,9 @@ def test_another_profile_is_registered_beside_and_judged_by_its_own_parameters(w
         assert all(claim.registered for claim in registration.judged(written, profile))
     here["mine"] = params
     assert not any(claim.registered for claim in registration.judged(written, "mine"))
+
+
+def test_figures_and_executors_are_no_part_of_what_is_registered(monkeypatch):
+    before = registration.digest("23_chaos_paths")
+    monkeypatch.setattr(registration, "_APART", ())
+    assert registration.digest("23_chaos_paths") != before  # they are reached, and left out on purpose

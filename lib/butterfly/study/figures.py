@@ -1,6 +1,7 @@
 """One look for all figures, the pieces they share, and one way to save them: PNG, PDF and the numbers behind."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def root_axis(axis: Axes, values: pd.Series, ticks: Sequence[float] | None = Non
 def save(figure: Figure, numbers: pd.DataFrame, name: str, folder: Path) -> Image:
     """Write `<name>.png`, `.pdf` and `.csv` into a folder, the same bytes for the same content; show the PNG."""
     save_table(numbers, name, folder)
+    _wrap_title(figure)
     figure.canvas.draw()
     figure.set_layout_engine("none")  # laid out once, not again for every format
     picture, page = io.BytesIO(), io.BytesIO()
@@ -133,6 +135,13 @@ def save(figure: Figure, numbers: pd.DataFrame, name: str, folder: Path) -> Imag
     write_whole(folder / f"{name}.png", shrunk(picture.getvalue()))
     write_whole(folder / f"{name}.pdf", page.getvalue())
     return Image(folder / f"{name}.png")
+
+
+def _wrap_title(figure: Figure) -> None:
+    """Break a title that is wider than its figure."""
+    artist = figure.suptitle(text := figure.get_suptitle())
+    if (width := artist.get_window_extent().width) > figure.bbox.width:
+        artist.set_text(textwrap.fill(text, int(0.95 * len(text) * figure.bbox.width / width)))
 
 
 def shrunk(picture: bytes) -> bytes:
@@ -150,9 +159,22 @@ def save_table(numbers: pd.DataFrame, name: str, folder: Path) -> None:
     write_whole(folder / f"{name}.csv", text.encode())
 
 
+DIGITS = 4  # of released numbers: finer than their noise, and files half as large
+
+
+def rounded(values: pd.Series) -> pd.Series:
+    """Numbers to `DIGITS` significant digits, of the same type."""
+    exact = values.to_numpy(dtype=float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        unit = 10.0 ** (np.floor(np.log10(np.abs(exact))) - DIGITS + 1)
+        short = np.where(np.isfinite(unit) & (unit > 0), np.round(exact / unit) * unit, exact)
+    return pd.Series(short, index=values.index).astype(values.dtype)
+
+
 def save_release(table: pd.DataFrame, card: str, name: str, folder: Path) -> None:
-    """Write `<name>.parquet` and its card `<name>.md` into a folder."""
+    """Write `<name>.parquet`, its real numbers to `DIGITS` digits, and its card `<name>.md` into a folder."""
     content = io.BytesIO()
-    table.to_parquet(content, index=False, compression="zstd")
+    real = {column: rounded(table[column]) for column in table.select_dtypes("floating")}
+    table.assign(**real).to_parquet(content, index=False, compression="zstd")
     write_whole(folder / f"{name}.parquet", content.getvalue())
     write_whole(folder / f"{name}.md", card.encode())

@@ -12,7 +12,7 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
@@ -34,10 +34,11 @@ class StaleError(UserError):
     """The code on disk is no longer the code that this process runs."""
 
 
-def code(roots: Sequence[Callable | type], files: Iterable[str] = ()) -> dict[str, str]:
+def code(roots: Sequence[Callable | type], files: Iterable[str] = (), without: Iterable[str] = ()) -> dict[str, str]:
     """What functions and classes can reach, and all of the modules `files`: a hash, and the packages used, by version.
 
-    `StaleError` where a module that counts was edited since this process began.
+    What lies in the modules `without`, or is reached through them alone, does not count. `StaleError` where a module
+    that counts was edited since this process began.
     """
     names = [(root.__module__, root.__qualname__) for root in roots]
     for (module, name), root in zip(names, roots, strict=True):
@@ -45,13 +46,13 @@ def code(roots: Sequence[Callable | type], files: Iterable[str] = ()) -> dict[st
             raise UserError(
                 f"{name} is no definition of its own in a file ({module}): its code cannot be told; make it one"
             )
-    return dict(_code((*names, *((file, None) for file in files))))
+    return dict(_code((*names, *((file, None) for file in files)), frozenset(without)))
 
 
 @cache
-def _code(roots: tuple[Name, ...]) -> tuple[tuple[str, str], ...]:
+def _code(roots: tuple[Name, ...], without: frozenset[str]) -> tuple[tuple[str, str], ...]:
     program = _running()
-    found = reach(roots, program)
+    found = reach(roots, program, without)
     for module in sorted(found.modules):
         importlib.import_module(module)  # what is not imported yet must not be edited between here and there
     stale = sorted(p.name for p in {program[m].path for m in found.modules} if p.read_text() != program.text(p))
@@ -168,8 +169,8 @@ def _running() -> Program:
     return Program(SOURCES)
 
 
-def reach(roots: Iterable[Name], program: Program) -> Reached:
-    """Walk from names to all that they use."""
+def reach(roots: Iterable[Name], program: Program, without: Container[str] = ()) -> Reached:
+    """Walk from names to all that they use, but for what lies in the modules `without`."""
     found, waiting, seen = Reached(), list(roots), set()
     while waiting:
         here = waiting.pop()
@@ -177,6 +178,8 @@ def reach(roots: Iterable[Name], program: Program) -> Reached:
             continue
         seen.add(here)
         module_name, name = here
+        if module_name in without:
+            continue
         if module_name not in program:
             found.packages |= set(_distributions().get(module_name.partition(".")[0], ()))
             continue

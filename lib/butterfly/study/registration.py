@@ -67,10 +67,14 @@ def file(profile: str) -> Path:
     return folders.FIGURES / "reference" / f"registered{'' if profile == CONFIRMATION else f'-{profile}'}.json"
 
 
+# What decides no number: how results are drawn, and on which machine shards are computed.
+_APART = ("butterfly.study.figures", "butterfly.study.executors")
+
+
 def digest(topic: str) -> str:
-    """A hash of a study's module and of all code that it reaches: plan, computation, tables, claims."""
+    """A hash of a study's module and of all code that it reaches: plan, computation, tables, claims; not of figures."""
     module = notebooks.study(topic).parameters.__module__
-    code = json.dumps(identity.code([], [module]), sort_keys=True)
+    code = json.dumps(identity.code([], [module], _APART), sort_keys=True)
     return hashlib.sha256(code.encode()).hexdigest()[:32]
 
 

@@ -26,9 +26,9 @@ AUTHORS = {0: (1.384, 1.53), 100: (0.336, 0.081), 400: (0.156, 0.055), 2000: (0.
 def barrier_by_size(tables: Tables) -> Drawn:
     """Loss barrier between twin and parent at the end of training, against the size of the kick; colours are kick
     times, in percent of training. Left: Gaussian kicks; triangles are kicks by one ulp and squares by one weight.
-    Right: kicks along another batch's gradient. The vertical axis is linear up to 0.01 and logarithmic beyond; dotted:
-    the limits of B04 and B04b. Bands are 95 % bootstrap intervals of the mean over seeds. Sizes are those that the
-    number format lets through."""
+    Right, where there are any: kicks along another batch's gradient. The vertical axis is linear up to 0.01 and
+    logarithmic beyond; dotted: the limits of B04 and B04b. Bands are 95 % bootstrap intervals of the mean over seeds.
+    Sizes are those that the number format lets through."""
     twins = tables["twins"]
     kinds = twins.kind.isin(["gaussian", "batch", "one ulp", "one weight"])
     numbers = per_seed(twins[kinds], ["kind", "time", "size"], ["barrier", "relative_size"])
@@ -36,9 +36,11 @@ def barrier_by_size(tables: Tables) -> Drawn:
     # One place on the axis for all seeds of a cell: the tiny kicks differ a little in size.
     place = numbers[numbers.relative_size > 0].groupby(["kind", "time", "size"]).relative_size
     numbers["place"] = np.exp(place.transform(lambda s: np.log(s).mean()))
-    figure, axes = panels(2, height=4.4, share=True)
+    titles = {"gaussian": "Gaussian kick", "batch": "batch kick"}
+    there = {kind: title for kind, title in titles.items() if (numbers.kind == kind).any()}
+    figure, axes = panels(len(there), width=5.0 if len(there) > 1 else 7.2, height=4.4, share=True)
     palette = colours(numbers.when)
-    for axis, (kind, title) in zip(axes, {"gaussian": "Gaussian kick", "batch": "batch kick"}.items(), strict=True):
+    for axis, (kind, title) in zip(axes, there.items(), strict=True):
         chosen = numbers[numbers.kind == kind]
         sns.lineplot(chosen, x="place", y="barrier", hue="when", palette=palette, marker="o", ax=axis, **BAND)
         axis.set(xscale="log", title=title)
@@ -53,7 +55,7 @@ def barrier_by_size(tables: Tables) -> Drawn:
             axes[0].annotate(kind, (top.place, top.barrier), (0, 9), textcoords="offset points", ha="center")
     axes[0].margins(x=0.12)
     figure.suptitle(f"Barrier at the end against the size of the kick ({scope(twins)})")
-    legend(axes[1], "kicked at", remove=axes[0])
+    legend(axes[-1], "kicked at", remove=axes[0] if len(axes) > 1 else None)
     return figure, numbers.drop(columns=["when", "place"])
 
 
