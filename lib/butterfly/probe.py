@@ -99,12 +99,12 @@ class GradientVariance:
         """All that was accumulated; it says what the gradients are of."""
         return {"of": self.of, "count": self._count, "mean": self._mean.clone(), "spread": self._spread.clone()}
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state; `ValueError` if its gradients are those of something else."""
+    def load_state_dict(self, state: Mapping[str, Any], device: str | torch.device | None = None) -> None:
+        """Go on from a saved state, perhaps on a device; `ValueError` if its gradients are of something else."""
         if state["of"] != self.of:
             raise ValueError(f"this state holds gradients of the {state['of']}, not of the {self.of}")
         self._count = state["count"]
-        self._mean, self._spread = state["mean"].clone(), state["spread"].clone()
+        self._mean, self._spread = (state[name].to(device, copy=True) for name in ("mean", "spread"))
 
 
 def input_gradient(model: Model, theta: Tensor, x: Tensor, y: Tensor, of: Literal["class", "loss"]) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from butterfly import optim
+from butterfly import checkpoint, optim
 from butterfly.augment import Augment
 from butterfly.batches import Batch, Minibatches, Places, spread
 from butterfly.data import Data
@@ -152,11 +152,16 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Observer:
-    """Records `measure(snapshot)` after each of the given numbers of updates (0 is the start, after kicks at 0)."""
+    """Records `measure(snapshot)` after each of the given numbers of updates (0 is the start, after kicks at 0).
+
+    `state` is what measuring changes beside what it returns: nothing, `()`, or objects such as a `ScoreLogger`. A run
+    goes on from a checkpoint (see `checkpoint`) only where all its observers say so; None says nothing.
+    """
 
     name: str
     measure: Callable[[Snapshot], Any]
     steps: frozenset[int]
+    state: Sequence[checkpoint.Evolving] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,7 @@ class Crossing:
 
     The mean training loss has to fall to `level`, or the training accuracy to rise to it; `rows [K]` are the members
     that crossed since the last look. Twins start unseen: one made after its parent crossed crosses at the next look.
+    `state` is as of an `Observer`.
     """
 
     name: str
@@ -172,6 +178,7 @@ class Crossing:
     metric: Literal["loss", "accuracy"]
     level: float
     every: int
+    state: Sequence[checkpoint.Evolving] | None = None
 
 
 def parent_rows(members: Sequence[Member]) -> Tensor:
@@ -223,19 +230,68 @@ def train(
     theta = (model.init(list(seeds)) if init is None else init.clone()).to(data.x)
     block = block or _block(model, recipe, data.x.device.type)
     run = _Run(model, data, recipe, list(seeds), theta, mask, objective, start, block)
-    waiting = sorted(forks, key=lambda fork: fork.step)
-    records: list[tuple[str, int, Any]] = []
-    crossed: dict[str, set[int]] = {}
-    for step in range(start, recipe.steps + 1):
-        due = [fork for fork in waiting if fork.step == step]
-        if due:
-            run.fork(due)
-        for observer in observers:
-            seen = crossed.setdefault(observer.name, set())
-            records += _observe(observer, run.snapshot(step), recipe.steps, seen, objective)
+    course = _Course(run, forks, observers)
+    kept = checkpoint.next_run() if all(observer.state is not None for observer in observers) else None
+    for step in range(begin := course.resume(kept, start), recipe.steps + 1):
+        course.at(step)
         if step < recipe.steps:
             run.update(step)
-    return Population(run.theta, tuple(run.members), records)
+            if kept and kept.due():
+                kept.save(course.state(step + 1))
+    if kept and begin <= recipe.steps:
+        kept.done(course.state(recipe.steps + 1))
+    return Population(run.theta, tuple(run.members), course.records)
+
+
+class _Course:
+    """What happens to a run between its updates: forks and observers."""
+
+    def __init__(self, run: "_Run", forks: Sequence[Fork], observers: Sequence[Observer | Crossing]):
+        self.run, self.observers = run, observers
+        self.waiting = sorted(forks, key=lambda fork: fork.step)
+        self.records: list[tuple[str, int, Any]] = []
+        self.crossed: dict[str, set[int]] = {observer.name: set() for observer in observers}
+
+    def at(self, step: int) -> None:
+        """Fork, then look, after `step` updates."""
+        self._fork(step)
+        last, objective = self.run.recipe.steps, self.run.objective
+        for observer in self.observers:
+            seen = self.crossed[observer.name]
+            self.records += _observe(observer, self.run.snapshot(step), last, seen, objective)
+
+    def _fork(self, step: int) -> None:
+        due = [fork for fork in self.waiting if fork.step == step]
+        if due:
+            self.run.fork(due)
+
+    def state(self, step: int) -> dict[str, Any]:
+        """All that is not there at the start, before what happens after `step` updates."""
+        return {
+            "step": step,
+            "theta": self.run.theta,
+            "optimizer": self.run.state,
+            "block": self.run.block,
+            "records": self.records,
+            "crossed": self.crossed,
+            "observers": [[part.state_dict() for part in observer.state or ()] for observer in self.observers],
+        }
+
+    def resume(self, kept: checkpoint.Run | None, start: int) -> int:
+        """Go back to where the run was kept; the number of updates behind it, `start` where nothing was kept."""
+        state = kept.load(self.run.theta.device) if kept else None
+        if state is None:
+            return start
+        for step in range(start, state["step"]):
+            self._fork(step)  # who the members are; what they are follows
+        if state["theta"].shape != self.run.theta.shape:
+            raise RuntimeError("a checkpoint of another run: whatever decides its numbers belongs into its name")
+        self.run.theta, self.run.state, self.run.block = state["theta"], state["optimizer"], state["block"]
+        self.records, self.crossed = state["records"], state["crossed"]
+        for observer, parts in zip(self.observers, state["observers"], strict=True):
+            for part, own in zip(observer.state or (), parts, strict=True):
+                part.load_state_dict(own, self.run.theta.device)
+        return state["step"]
 
 
 def _check(model: Model, data: Data, recipe: Recipe, seeds: Sequence[int]) -> None:

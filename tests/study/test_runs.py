@@ -384,3 +384,55 @@ def test_damaged_times_do_no_harm(tmp_path, monkeypatch):
         assert timed(tmp_path, monkeypatch, 1, 1)[-1] == "0:00 left"
         for file in tmp_path.glob("*.shard"):
             file.unlink()
+
+
+LONG = """
+import sys
+from butterfly import checkpoint, models, train
+from butterfly.study import runs
+from butterfly.study.settings import setting
+
+checkpoint.keeping.__wrapped__.__defaults__ = (0.0,)  # at every update, for what it costs
+began = train._Course.resume
+
+
+def resume(*of):
+    step = began(*of)
+    print("from", step, file=sys.stderr, flush=True)
+    return step
+
+
+train._Course.resume = resume
+
+
+def long(bench):
+    run = train.train(bench.model, bench.task, bench.recipe, [0, 1])
+    return {"theta": run.theta.numpy()}
+
+
+if __name__ == "__main__":
+    chosen = setting("digits").changed(steps=int(sys.argv[1]))
+    from butterfly import data
+    config = {"device": "cpu", "setting": chosen.identity, "source": data.provenance("digits")}
+    sys.stdout.buffer.write(runs.work(long, config)[1]["theta"].tobytes())
+"""
+
+
+def test_a_shard_whose_worker_was_killed_goes_on_where_it_was(tmp_path):
+    script = tmp_path / "long.py"
+    script.write_text(LONG)
+    whole, cut = (os.environ | {"BUTTERFLY_RUNS": str(tmp_path / name), "PYTHONPATH": str(LIBRARY.parent)}
+                  for name in ("whole", "cut"))  # fmt: skip
+    command = [sys.executable, str(script), "3000"]
+    first = subprocess.Popen(command, env=cut, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    partway = tmp_path / "cut" / "partway"
+    while not list(partway.glob("*.shard")):
+        assert first.poll() is None, first.stderr.read().decode()
+        time.sleep(0.05)
+    first.kill()
+    first.communicate()
+    again, undisturbed = (subprocess.run(command, env=env, capture_output=True, check=True) for env in (cut, whole))
+    begun = [int(found.stderr.decode().rpartition("from")[2]) for found in (again, undisturbed)]
+    assert begun[0] > begun[1] == 0
+    assert again.stdout == undisturbed.stdout
+    assert not list(partway.glob("*"))

@@ -2,7 +2,9 @@
 
 A shard is a pure function of its configuration: one process, its own seeds. Its key is a hash of the configuration, of
 the code that it reaches and of library versions, so a changed parameter or program finds no old result. Who computes a
-shard says by which key; what does not match is refused. Killing the program loses the shards in flight only.
+shard says by which key; what does not match is refused. Killing the program loses no more than the last minute of the
+shards in flight: their training goes on from checkpoints, where all that watches it says what it changes (see
+`checkpoint`), and begins anew where not.
 """
 
 import contextlib
@@ -25,9 +27,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from butterfly import registry
+from butterfly import checkpoint, registry
 from butterfly.strict import UserError
-from butterfly.study import description, identity
+from butterfly.study import description, folders, identity
 from butterfly.study.bench import Bench
 from butterfly.study.store import Arrays, Config, DamagedError, Store, write_whole
 
@@ -235,13 +237,19 @@ def work(compute: Compute, config: Config) -> Result:
     prepare()
     began = time.monotonic()
     registry.OPENED.clear()
-    arrays = compute(Bench(config))
+    with checkpoint.keeping(partway(), own := key_of(compute, config)):
+        arrays = compute(Bench(config))
     if strange := registry.OPENED - identity.named(config):
         raise RuntimeError(
             f"{compute.__name__} opened {', '.join(sorted(strange))}, which its configuration does not name: "
             "a change there would go unnoticed; put the names into the configuration"
         )
-    return key_of(compute, config), arrays, time.monotonic() - began
+    return own, arrays, time.monotonic() - began
+
+
+def partway() -> Store:
+    """Where this machine keeps how far its unfinished shards are."""
+    return Store(folders.runs() / "partway")
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _PREFIX = "array "  # of the names of arrays, that none of them is taken for an 
 _UNSOUND = (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile)
 
 
-class DamagedError(Exception):
+class DamagedError(LookupError):
     """A file of the store is truncated, corrupted, foreign or unreadable."""
 
 
@@ -64,14 +64,19 @@ class Store:
 
     def sweep(self, older_than: float = 3600.0) -> None:
         """Remove what writers that were killed left behind."""
-        for path in self.folder.glob(".*.part"):
+        for path in self.folder.rglob(".*.part"):
             with contextlib.suppress(OSError):  # another driver may have been faster
                 if time.time() - path.stat().st_mtime > older_than:
                     path.unlink()
 
+    def forget(self, key: str) -> None:
+        """Remove a shard, if it is there."""
+        with contextlib.suppress(OSError):
+            self.file(key).unlink(missing_ok=True)
+
     def clean(self, days: float) -> int:
-        """Remove the shards that nobody asked for in the last `days` days; how many they were."""
-        old = [p for p in self.folder.glob("*.shard") if time.time() - p.stat().st_mtime > days * 86_400]
+        """Remove the shards that nobody asked for in the last `days` days, also unfinished ones; how many they were."""
+        old = [p for p in self.folder.rglob("*.shard") if time.time() - p.stat().st_mtime > days * 86_400]
         for path in old:
             path.unlink(missing_ok=True)
         return len(old)

@@ -140,7 +140,7 @@ def measure(bench: Bench) -> Arrays:
     forks = [Fork(seed, bench.setting.step_at(time), kick) for seed, time, kick in cells]
     looks = root_looks(recipe.steps, bench["looks"], forks)
     start = model.init(seeds).to(task.x)
-    observer = Observer("watch", lambda now: watch(now, start), frozenset(looks))
+    observer = Observer("watch", lambda now: watch(now, start), frozenset(looks), state=())
     run = train(model, task, recipe, seeds, forks, [observer])
 
     rows = parent_rows(run.members)

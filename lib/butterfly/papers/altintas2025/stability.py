@@ -279,8 +279,8 @@ def measure(bench: Bench) -> Arrays:
     ]
     steps = np.array([fork.step for fork in forks])
     looks = root_looks(recipe.steps, bench["looks"]) if bench["looks"] else []
-    norm = Observer("norm", lambda now: _norms(now, len(seeds)), frozenset([*steps.tolist(), *looks]))
-    loose = Observer("loose", lambda now: looseness(model.layout, now.theta[: len(seeds)]), frozenset(looks))
+    norm = Observer("norm", lambda now: _norms(now, len(seeds)), frozenset([*steps.tolist(), *looks]), state=())
+    loose = Observer("loose", lambda now: looseness(model.layout, now.theta[: len(seeds)]), frozenset(looks), state=())
     run = train(model, task, recipe, seeds, forks, [norm, loose])
     norms, found = dict(run.recorded("norm")), dict(run.recorded("loose"))
     parents, twins = run.theta[parent_rows(run.members)], run.theta[len(seeds) :]

@@ -231,7 +231,7 @@ def _model(bench: Bench, task: Data) -> Model:
 def _pretrain(bench: Bench, model: Model, task: Data, checkpoints: Sequence[float]) -> dict[float, Tensor]:
     """Networks `[S, P]` at every checkpoint."""
     looks = frozenset(bench.setting.step_at(time) for time in checkpoints)
-    copy = Observer("copy", lambda now: now.theta.clone(), looks)
+    copy = Observer("copy", lambda now: now.theta.clone(), looks, state=())
     run = train(model, task, bench.recipe, bench.seeds, observers=[copy])
     return {time: theta for time, (_, theta) in zip(checkpoints, run.recorded("copy"), strict=True)}
 

@@ -82,7 +82,7 @@ def measure(bench: Bench) -> Arrays:
             logger.watch(model, now.theta, x)
 
     steps = frozenset(look_steps(bench.recipe, bench["looks"]))
-    theta = train(model, task, bench.recipe, seeds, observers=[Observer("look", look, steps)]).theta
+    theta = train(model, task, bench.recipe, seeds, observers=[Observer("look", look, steps, state=loggers)]).theta
     scores = {TRAIN + name: values for name, values in loggers[0].scores().items()}
     scores[TEST + SCORE] = loggers[1].scores([SCORE])[SCORE]
     errors = [evaluate(model, theta, *half)[1] for half in ((task.x, task.y), (task.x_test, task.y_test))]

@@ -175,7 +175,7 @@ def _scored(
     parents = [seeds.index(fork.seed) for fork in sorted(forks, key=lambda fork: fork.step)]
     logger = ScoreLogger(torch.arange(len(y)), y.cpu(), len(seeds) + len(forks))
     watch = _Watch(logger, x, torch.tensor([*range(len(seeds)), *parents]))
-    observers = [Observer("look", watch, frozenset(look_steps(bench.recipe, bench["looks"])))]
+    observers = [Observer("look", watch, frozenset(look_steps(bench.recipe, bench["looks"])), state=[logger])]
     theta = train(bench.model, task, bench.recipe, seeds, forks, observers, init).theta
     scores = {name: values.cpu().numpy() for name, values in logger.scores().items() if name in SCORES}
     return theta, scores | {"answer": predictions(bench.model, theta, x).cpu().numpy()}

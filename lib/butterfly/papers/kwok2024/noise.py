@@ -127,18 +127,18 @@ def measure_course(bench: Bench) -> Arrays:
     task, seeds = bench.task, bench.seeds
     count = len(task.y[: bench["examples"]])
     x, y = torch.cat([task.x[:count], task.x_test]), torch.cat([task.y[:count], task.y_test])
-    logger, found, right = ScoreLogger(torch.arange(len(y)), y.cpu(), len(seeds)), [], []
+    logger = ScoreLogger(torch.arange(len(y)), y.cpu(), len(seeds))
 
-    def look(now: Snapshot) -> None:
+    def look(now: Snapshot) -> tuple[list, np.ndarray]:
         logger.watch(bench.model, now.theta, x)
         names = ("confidence.last", "confidence.mean", "accuracy.last")
         *values, answers = (scores.cpu().numpy() for scores in logger.scores(names).values())
         halves = (slice(None, count), slice(count, None))
-        found.append([[_agreement(v[:, half]) for v in values] for half in halves])
-        right.append(answers[:, :count].mean(1))
+        return [[_agreement(v[:, half]) for v in values] for half in halves], answers[:, :count].mean(1)
 
     steps = frozenset(look_steps(bench.recipe, bench["looks"]))
-    train(bench.model, task, bench.recipe, seeds, observers=[Observer("look", look, steps)])
+    run = train(bench.model, task, bench.recipe, seeds, observers=[Observer("look", look, steps, state=[logger])])
+    found, right = zip(*(seen for _, seen in run.recorded("look")), strict=True)
     return {"correlation": np.stack(found, 2), "train_accuracy": np.stack(right)}
 
 

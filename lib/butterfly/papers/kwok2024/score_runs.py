@@ -165,7 +165,8 @@ def watched(
     def look(now: Snapshot) -> None:
         logger.watch(model, now.theta, task.x[:examples])
 
-    train(model, task, recipe, seeds, observers=[Observer("look", look, frozenset(look_steps(recipe, looks)))])
+    observer = Observer("look", look, frozenset(look_steps(recipe, looks)), state=[logger])
+    train(model, task, recipe, seeds, observers=[observer])
     return {name: values.cpu().numpy() for name, values in logger.scores().items()}
 
 
@@ -179,20 +180,21 @@ def measure_scores(bench: Bench) -> Arrays:
     x, y = task.x[:count], task.y[:count]
     logger = ScoreLogger(task.ids[:count], y, len(seeds))
     vog = [probe.GradientVariance("class"), probe.GradientVariance("loss")] if probed else []
-    found: dict[str, Tensor] = {}
     steps = look_steps(recipe, looks)
 
-    def look(now: Snapshot) -> None:
+    def look(now: Snapshot) -> dict[str, Tensor]:
         logger.watch(model, now.theta, x)
         for variance in vog:
             variance.look(model, now.theta, x, y)
-        if now.step == steps[looks // EARLY - 1]:
-            found["el2n.early"] = logger.scores(["el2n.last"])["el2n.last"]
-            if probed:
-                found["grand"], found["grand.last_layer"] = probe.gradient_norms(model, now.theta, x, y)
+        if now.step != steps[looks // EARLY - 1]:
+            return {}
+        early = {"el2n.early": logger.scores(["el2n.last"])["el2n.last"]}
+        norms = probe.gradient_norms(model, now.theta, x, y) if probed else ()
+        return early | dict(zip(("grand", "grand.last_layer"), norms, strict=False))
 
-    run = train(model, task, recipe, seeds, observers=[Observer("look", look, frozenset(steps))])
-    found |= logger.scores()
+    observer = Observer("look", look, frozenset(steps), state=[logger, *vog])
+    run = train(model, task, recipe, seeds, observers=[observer])
+    found = {name: values for _, seen in run.recorded("look") for name, values in seen.items()} | logger.scores()
     if probed:
         found["grand.init"] = probe.gradient_norms(model, model.init(list(seeds)).to(run.theta), x, y)[0]
         found |= {k: v for variance in vog for k, v in variance.scores().items()}

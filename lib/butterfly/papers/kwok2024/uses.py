@@ -188,7 +188,7 @@ def _watched(bench: Bench, task: Data, seeds: list[int], parts: Sequence[str]) -
         logger.watch(model, now.theta, task.x)
 
     observers = [
-        Observer(part, partial(look, logger), frozenset(looks[part]))
+        Observer(part, partial(look, logger), frozenset(looks[part]), state=[logger])
         for part, logger in zip(parts, loggers, strict=True)
     ]
     return train(model, task, bench.recipe, seeds, observers=observers).theta, loggers
@@ -332,7 +332,7 @@ def measure_images(bench: Bench) -> Arrays:
         for logger, x in zip(loggers, (task.x, task.x_test), strict=True):
             logger.watch(model, now.theta, x)
 
-    observer = Observer("look", look, frozenset(look_steps(bench.recipe, bench["looks"])))
+    observer = Observer("look", look, frozenset(look_steps(bench.recipe, bench["looks"])), state=loggers)
     run = train(model, task, bench.recipe, seeds, observers=[observer])
     of_train, of_test = (logger.scores([SCORE])[SCORE].cpu().numpy() for logger in loggers)
     accuracy = 1 - evaluate(model, run.theta, task.x_test, task.y_test)[1].cpu().numpy()

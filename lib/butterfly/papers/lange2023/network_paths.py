@@ -106,7 +106,8 @@ def measure(bench: Bench) -> Arrays:
 def _follow(bench: Bench, model: Model) -> tuple[Arrays, list[list[Tensor]]]:
     """What is measured on one architecture; and the paths at the end, those of the second networks last."""
     seeds, task, examples = bench.seeds, bench.task, bench["examples"]
-    copy = Observer("copy", lambda now: now.theta.clone(), frozenset(map(bench.setting.step_at, bench["checkpoints"])))
+    copy = Observer("copy", lambda now: now.theta.clone(), frozenset(map(bench.setting.step_at, bench["checkpoints"])),
+                    state=())  # fmt: skip
     run = train(model, task, bench.recipe, [*seeds, *(seed + OTHER for seed in seeds)], observers=[copy])
     stacks = torch.stack([theta[: len(seeds)] for _, theta in run.recorded("copy")], 1)  # [S, T, P]
     paths = [[_points(model, theta, task, examples) for theta in seed] for seed in stacks]

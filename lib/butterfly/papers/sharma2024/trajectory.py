@@ -80,7 +80,7 @@ def measure(bench: Bench) -> Arrays:
     """
     pairs = _Pairs(bench)
     looks = [bench.setting.step_at(time) for time in bench["checkpoints"]]
-    copy = Observer("copy", lambda now: now.theta.clone(), frozenset({*looks, pairs.rewind}))
+    copy = Observer("copy", lambda now: now.theta.clone(), frozenset({*looks, pairs.rewind}), state=())
     seen = dict(train(bench.model, bench.task, bench.recipe, pairs.seeds, observers=[copy]).recorded("copy"))
     along = _along(pairs, torch.stack([seen[look] for look in looks]))
     start = seen[pairs.rewind]
