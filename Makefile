@@ -12,6 +12,8 @@ PYTHON  ?= python3
 # Where torch comes from: empty for PyPI, or for example https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
 TORCH   := torch==2.13.0
+# Empty for an index with builds of its own: what is installed is then not held against the hashes of PyPI's files.
+HASHES  ?= yes
 
 # What users give is text: make does not expand it, and the shell sees it only inside quotes.
 $(foreach name,PROFILE JOBS EXECUTOR DEVICE SET DAYS KILLS RATE,$(eval override $(name) := $$(value $(name))))
@@ -51,7 +53,7 @@ $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -m venv --clear $(VENV)
 	@# torch first: a package that merely depends on it would pull another build.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX))
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(if $(HASHES),--require-hashes --no-deps -r requirements.hashes,-r requirements.lock)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -121,8 +123,12 @@ elsewhere: $(READY) ## judge every claim under other instruction sets, and keep 
 report: $(READY) ## make LEDGER.md and the README's table anew
 	@$(DRIVE) report
 
-lock: $(READY) ## rewrite requirements.lock from the environment
+lock: $(READY) ## rewrite requirements.lock from the environment, and requirements.hashes from PyPI
 	@{ head -1 requirements.lock; $(BIN)/python -m pip freeze --all --exclude-editable --exclude torch --exclude pip; } > .lock && mv .lock requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --target .uv uv
+	@{ head -1 requirements.hashes; .uv/bin/uv pip compile --quiet --no-deps --generate-hashes --no-annotate --no-header \
+		--python $(BIN)/python requirements.lock; } > .lock && mv .lock requirements.hashes
+	@rm -rf .uv
 
 clean: ## remove generated figures, the site and tool caches; finished runs in .runs are kept
 	@find figures -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +

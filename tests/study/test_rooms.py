@@ -349,3 +349,11 @@ def test_what_users_give_to_make_never_runs(tmp_path):
             plan = make("--dry-run", f"{name}={value}", "figures", "clean-runs")
             assert str(mark) not in plan.stdout, plan.stdout
     assert not mark.exists()
+
+
+def test_every_package_of_the_lock_has_its_hashes():
+    entries = (folders.ROOT / "requirements.hashes").read_text().replace("\\\n", " ").splitlines()[1:]
+    hashed = {entry.split()[0]: entry.split()[1:] for entry in entries}
+    locked = {re.sub("[-_.]+", "-", name) + "==" + v for name, _, v in (line.partition("==") for line in LOCK[1:])}
+    assert set(hashed) == locked
+    assert all(h and all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", one) for one in h) for h in hashed.values())
