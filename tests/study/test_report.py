@@ -67,6 +67,6 @@ def test_claims_of_another_profile_stand_beside_those_of_the_laptop(monkeypatch,
     assert "Of 2 claims judged in both, 1 have the same verdict." in text
     assert "are 1; these stand first." in text
     rows = cells(text[text.index("| id") :])
-    assert [row[0] for row in rows] == ["B02@cifar10", "B01@cifar10", "B09@cifar10"]
+    assert [row[0] for row in rows] == ["B02@mine", "B01@mine", "B09@mine"]
     assert [row[-3] for row in rows] == ["contradicted", "supported", "not judged"]
     assert [row[-1] for row in rows] == ["yes", "no", "no"]

@@ -99,9 +99,9 @@ def others() -> list[str]:
 
 
 def named(profile: str) -> list[Claim]:
-    """Claims of another profile's reference run, their ids with the data they were judged on: `B04@cifar10`."""
+    """Claims of another profile's reference run, their ids with its name: `B04@cifar`."""
     found = ledger.read(folders.reference(profile) / "claims.json")
-    return [replace(c, id=f"{c.id}@{c.scope.partition(',')[0]}") for c in found]
+    return [replace(c, id=f"{c.id}@{profile}") for c in found]
 
 
 def elsewhere_text(profile: str, laptop: Sequence[Claim]) -> str:
