@@ -26,7 +26,7 @@ SETTINGS = {
         title="2,000 images of CIFAR-10 at 16 × 16, AdamW", optimizer="adamw", lr=3e-3
     ),
     "cifar10half-few-gelu": COMMON["cifar10half-few"].changed(
-        title="2,000 images of CIFAR-10 at 16 × 16, GELU", model="resnet8-16-gelu"
+        title="2,000 images of CIFAR-10 at 16 × 16, GELU", model="resnet8-8-gelu"
     ),
     # The AdamW arm of the paper.
     "cifar10-paper-adamw": COMMON["cifar10-paper"].changed(
