@@ -117,6 +117,9 @@ register: $(READY) ## explore, and write down every claim before the run that co
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"
 
+reference-%: $(READY) ## keep one notebook's figures as the reference, beside what it has of the others
+	@$(DRIVE) reference --profile "$$PROFILE" --only "$*"
+
 elsewhere: $(READY) ## judge every claim under other instruction sets, and keep beside the reference which verdicts hold
 	@$(DRIVE) elsewhere --profile "$$PROFILE"
 

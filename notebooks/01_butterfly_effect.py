@@ -218,7 +218,7 @@ for name in real_settings or [""]:
 # ![Barrier against the number of kicked weights, reference run](../figures/reference/laptop/01_g_number_of_weights.png)
 
 # %%
-study.show("g", figures.number_of_weights, on=setting)
+study.show("g", figures.number_of_weights, on=setting, when=bool(weight_counts))
 
 # %% [markdown]
 # At equal L2, claims B24 and B24c ask whether the number of weights matters by more than a factor of 1.6 between one

@@ -24,6 +24,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--device", default="", help="cpu, cuda, cuda:1, ...; overrides the profile")
             command.add_argument("--set", default="", dest="changes", help='as in "recipe.lr=0.1 seeds=5"')
             command.add_argument("--only", default="", help="the two digits of one notebook")
+        if name == "reference":
+            command.add_argument("--only", default="", help="the two digits of one notebook")
         if name == "judge":
             command.add_argument("--keep", required=True, help="the file of the ledger")
     command = commands.add_parser("plan")
@@ -71,7 +73,7 @@ def _compare(given: argparse.Namespace) -> int:
 def _reference(given: argparse.Namespace) -> int:
     from butterfly.study import reproduce
 
-    reproduce.reference(given.profile)
+    reproduce.reference(given.profile, given.only)
     return 0
 
 

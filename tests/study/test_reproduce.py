@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,11 @@ import pytest
 from butterfly import SOURCES, registry
 from butterfly.__main__ import main
 from butterfly.strict import UserError
-from butterfly.study import Params, folders, profiles, reproduce
+from butterfly.study import Params, folders, intervals, ledger, profiles, reproduce
 from butterfly.study.identity import Program, reach
 from tests import toy
 from tests.study.test_identity import BEFORE, ROOTS
+from tests.study.test_report import claim
 
 LIB = Path(registry.__file__).parent
 
@@ -196,6 +198,30 @@ def test_the_reference_is_replaced_as_a_whole(made):
     kept = {path.name for path in (made / "figures" / "reference" / "mine").iterdir()}
     assert kept == {"23_a_by_time.png", "23_a_by_time.csv", "claims.json", "machine.json"}
     assert [path.name for path in (made / "figures" / "reference").iterdir()] == ["mine"]
+
+
+def test_one_notebook_of_the_reference_is_replaced_beside_the_others(made, monkeypatch):
+    monkeypatch.setattr(reproduce, "_topics", lambda profile: ["23_chaos_paths", "30_noise_minima"])
+    old = made / "figures" / "reference" / "mine"
+    (old / "30_a_flatness.png").write_text("kept")
+    (old / "31_a_ease.png").write_text("of no notebook of the profile")
+    sure = intervals.mean([1.0, 1.1, 0.9])
+    own, other, gone = (claim(id, sure) for id in ("CP01", "FM01", "CP02"))
+    ledger.write(made / "figures" / "mine" / "23_chaos_paths.claims.json", [replace(own, notebook="23_chaos_paths")])
+    there = [replace(other, notebook="30_noise_minima"), replace(gone, notebook="23_chaos_paths")]
+    ledger.write(old / "claims.json", there)
+    (old / "machine.json").write_text(json.dumps({"notebooks": {"30_noise_minima": {"commit": "earlier"}}}))
+    with pytest.raises(UserError, match="no notebook 99; use two digits"):
+        reproduce.reference("mine", "99")
+    reproduce.reference("mine", "23")
+    assert {path.name for path in old.iterdir()} == {
+        "23_a_by_time.png", "23_a_by_time.csv", "30_a_flatness.png", "claims.json", "machine.json"
+    }  # fmt: skip
+    assert [(c.id, c.notebook) for c in ledger.read(old / "claims.json")] == [
+        ("CP01", "23_chaos_paths"), ("FM01", "30_noise_minima")
+    ]  # fmt: skip
+    commits = {t: f["commit"] for t, f in json.loads((old / "machine.json").read_text())["notebooks"].items()}
+    assert commits["30_noise_minima"] == "earlier" != commits["23_chaos_paths"]
 
 
 def test_nothing_is_removed_before_its_successor_is_there(made, monkeypatch):

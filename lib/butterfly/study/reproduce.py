@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -323,36 +323,49 @@ def judged(profile: str) -> list[Claim]:
 # --- the reference ---------------------------------------------------------------------------------------------------
 
 
-def reference(profile: str) -> None:
+def reference(profile: str, only: str = "") -> None:
     """Keep the results of a profile as the reference that ships with the repository; the old one goes last.
 
-    They must be whole and made from what is there now. Then LEDGER.md and the table of the README are made from them,
-    if it is the profile of the laptop.
+    They must be whole and made from what is there now. `only` is the number of one notebook: what the reference has of
+    the others stays. Then LEDGER.md and the table of the README are made anew.
     """
     source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
-    claims = registration.judged(whole(profile), profile)
-    made = (name for topic in _topics(profile) for name in facts[topic]["files"])
+    topics = [topic for topic in _topics(profile) if only in ("", topic[:2])]
+    if not topics:
+        raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits, as in reference-01")
+    claims = registration.judged(whole(profile, topics), profile)
+    made = (name for topic in topics for name in facts[topic]["files"])
     names = [name for name in made if name.endswith((".png", ".csv", ".parquet", ".md"))]
+    others = [
+        topic for topic in _reference_facts(profile) if only and topic in _topics(profile) and topic not in topics
+    ]
+    staying = [path for topic in others for path in kept.glob(f"{topic[:2]}_*")]
+    if others:
+        claims = sorted([*claims, *(c for c in ledger.read(kept / "claims.json") if c.notebook in others)],
+                        key=lambda claim: claim.id)  # fmt: skip
     with (
         alone(kept.parent),
         tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.", suffix=".part") as aside,
     ):
         new = Path(aside) / "new"
         new.mkdir()
-        for name in names:
-            shutil.copy(source / name, new / name)
+        for path in [*(source / name for name in names), *staying]:
+            shutil.copy(path, new / path.name)
         ledger.write(new / "claims.json", claims)
-        own = {t: {k: v for k, v in f.items() if k not in _WHAT} for t, f in facts.items()}
-        _write_json(new / "machine.json", {**_machine(), "notebooks": own})
+        machine = _machine()
+        by = {name: machine[name] for name in ("processor", "commit")}
+        own = {t: {k: v for k, v in facts[t].items() if k not in _WHAT} | by for t in topics}
+        own |= {topic: _reference_facts(profile)[topic] for topic in others}
+        _write_json(new / "machine.json", {**machine, "notebooks": dict(sorted(own.items()))})
         _swap(new, kept, Path(aside) / "old")
     if (folders.reference("laptop") / "claims.json").exists():
         report.write()
 
 
-def whole(profile: str) -> list[Claim]:
-    """The claims of a profile; `UserError` unless all its notebooks ran on what is there now."""
-    claims, facts = gathered(profile), _facts(profile)
-    for topic in _topics(profile):
+def whole(profile: str, topics: Sequence[str]) -> list[Claim]:
+    """The claims of notebooks of a profile; `UserError` unless all of them ran on what is there now."""
+    claims, facts = [claim for claim in gathered(profile) if claim.notebook in topics], _facts(profile)
+    for topic in topics:
         if not _fresh(job(topic, profile, facts.get(topic, {}).get("device"))):
             raise UserError(f"{topic} of figures/{profile}/ is out of date; run 'make figures PROFILE={profile}' first")
     return claims
