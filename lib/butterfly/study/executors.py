@@ -66,6 +66,11 @@ def jobs() -> int:
     return int(text)
 
 
+def width(device: str, count: int) -> int:
+    """How many of so many shards this machine computes at once on a device."""
+    return max(1, min(count, jobs())) if device == "cpu" else 1
+
+
 @contextmanager
 def opened(device: str, count: int, report: Report) -> Iterator[Executor | None]:
     """What computes so many shards on a device; None: this process does, one after another, as on its own GPU.
@@ -73,11 +78,10 @@ def opened(device: str, count: int, report: Report) -> Iterator[Executor | None]
     Nobody is asked for workers before a shard is submitted.
     """
     kind, what = chosen(os.environ.get(VARIABLE, ""))
-    width = max(1, min(count, jobs()))
-    if kind == "processes" and (width == 1 or device != "cpu"):
+    if kind == "processes" and width(device, count) == 1:
         yield None
         return
-    executor = runs.workers(width) if kind == "processes" else Cluster(kind, what, device, report)
+    executor = runs.workers(width(device, count)) if kind == "processes" else Cluster(kind, what, device, report)
     with executor:
         yield executor
 

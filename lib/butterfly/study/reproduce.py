@@ -30,6 +30,7 @@ from butterfly.study import elsewhere, executors, folders, identity, ledger, not
 from butterfly.study.alone import alone, swept
 from butterfly.study.claims import Claim
 from butterfly.study.parameters import Params
+from butterfly.study.runs import Shard
 from butterfly.study.store import write_whole
 from butterfly.study.study import Study
 
@@ -119,13 +120,19 @@ def _make(jobs: list[Job], profile: str, device: str | None, changes: str) -> No
             print(f"{topic} ({folder}): notebook {place} of {len(due)}{left}", file=sys.stderr, flush=True)
             again = partial(job, topic, profile, device, changes)
             this, began = again(), time.monotonic()
-            this.study.computed(this.params)  # the notebook finds this in the store, and makes its tables
-            seconds = time.monotonic() - began
+            shards = this.study.computed(this.params)  # the notebook finds this in the store, and makes its tables
+            seconds = max(time.monotonic() - began, _shared(shards, this.params.device))
             if drawing:
                 drawing.result()
             drawing = artist.submit(_draw, this, seconds, again)
         if drawing:
             drawing.result()
+
+
+def _shared(shards: Sequence[Shard], device: str) -> float:
+    """Seconds that shards took, each counted once, whenever they were computed, by as many workers as there are now."""
+    own = {shard.key: shard.seconds for shard in shards}
+    return sum(own.values()) / executors.width(device, len(own))
 
 
 def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
@@ -146,9 +153,6 @@ def _draw(this: Job, computed: float, again: Callable[[], Job]) -> None:
         if _place(path) == place:  # a figure that the notebook no longer draws
             path.unlink()
     drawn = time.monotonic() - began
-    earlier = _read_json(folder / f"{topic}.run.json")
-    if earlier.get("computed_from") == this.computed_from:  # what came from the store was computed once
-        computed = max(computed, earlier.get("compute_seconds", 0.0))
     facts = {
         "compute_seconds": round(computed, 1),
         "draw_seconds": round(drawn, 1),

@@ -48,6 +48,7 @@ class Shard:
     config: Config
     of: str = ""
     found: Arrays = field(default_factory=dict, compare=False)
+    seconds: float = field(default=0.0, compare=False)  # that computing it took, now or earlier
 
     def __getitem__(self, name: str) -> Any:
         return self.found[name]
@@ -90,7 +91,7 @@ def collect(
     """
     store.sweep()
     keys = [shard.key for shard in shards]
-    found = {key: result for key in keys if (result := _try(store, key, report)) is not None}
+    found = {key: result for key in dict.fromkeys(keys) if (result := _try(store, key, report)) is not None}
     waiting = {key: shard for key, shard in zip(keys, shards, strict=True) if key not in found}
     if waiting:
         report(f"{len(shards)} shards: {len(found)} stored, {len(waiting)} to compute")
@@ -99,18 +100,21 @@ def collect(
             if own != key:
                 raise identity.StaleError(f"{where or 'a worker'} runs other code, data or libraries; {_AGAIN}")
             store.save(key, arrays, {"seconds": seconds, "config": waiting[key].config})
-            found[key] = arrays
+            found[key] = arrays, seconds
             left = clock.after(waiting[key], seconds)
             by = f" by {where}" if where else ""
             report(f"shard {done}/{len(waiting)} done in {seconds:.0f} s{by}, about {_minutes(left)} left")
         if retries := getattr(executor, "retries", 0):
             report(f"shards that were begun again because their worker died: {retries}")
-    return [Shard(s.compute, s.config, s.of, found[key]) for key, s in zip(keys, shards, strict=True)]
+    return [Shard(s.compute, s.config, s.of, *found[key]) for key, s in zip(keys, shards, strict=True)]
 
 
-def _try(store: Store, key: str, report: Report) -> Arrays | None:
+def _try(store: Store, key: str, report: Report) -> tuple[Arrays, float] | None:
+    """The arrays of a shard that is kept, and the seconds that it took; None if there is none that is sound."""
     try:
-        return store.load(key)[0]
+        arrays, about = store.load(key)
+        seconds = about.get("seconds")
+        return arrays, seconds if isinstance(seconds, float) else 0.0
     except KeyError:
         return None
     except DamagedError as error:
