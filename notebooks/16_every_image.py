@@ -22,7 +22,7 @@
 #   50,000 images are held against them, and the card says how well they agree. In the reference run EL2N of one network, 57 %
 #   right on test images, has a rank correlation of 0.13 with how many of three people were wrong about a training image, and
 #   of 0.19 (0.25 freed of noise) with the entropy of the votes of 50 people about a test image: hard for such networks is
-#   mostly something else than hard for people.
+#   mostly something else than hard for people. (Images were read from a copy encoded anew as JPEG, with small errors of pixels.)
 
 # %%
 import torch

@@ -564,8 +564,8 @@ def test_each_network_has_claims_of_its_own():
     made = {c.id: c for c in study.judge(BOTH, tables)}
     assert list(made) == [*CLAIMS, *ELSEWHERE]
     assert {id for id, c in made.items() if c.verdict != "supported"} == {"X50@digits"}
-    assert {made[id].scope for id in CLAIMS} == {"mnist1d, mlp-1x8; this data set, seen in exploration"}
-    assert {made[id].scope for id in ELSEWHERE} == {"digits, mlp-1x8; this data set, seen in exploration"}
+    assert {made[id].scope for id in CLAIMS} == {"mnist1d, mlp-1x8; this data set, seen in the exploration"}
+    assert {made[id].scope for id in ELSEWHERE} == {"digits, mlp-1x8; this data set, seen in the exploration"}
 
 
 @pytest.mark.parametrize(("value", "why"), [(1e-9, "control twins differ"), (np.nan, "no finite weights")])

@@ -190,7 +190,7 @@ def test_names_of_architectures_are_read():
     assert [inductive_bias.family(name) for name in ("mlp-2x16", "resnet20-16", "vgg11-8")] == ["mlp", "resnet", "vgg"]
     assert TINY.largest == FAMILIES
     assert TINY.models == (*TINY.first, *TINY.second, *TINY.third)
-    assert TINY.architectures == "mlp, cnn, gru; this data set, seen in the exploration"
+    assert TINY.architectures == "mlp, cnn, gru"
     assert TINY.depths == "MLP 1 to 2, CNN 1 to 2"
     assert TINY.widths == "MLP 8 to 16, CNN 4 to 8"
     assert TINY.places == {"": MAIN, "digits": REAL}

@@ -571,8 +571,8 @@ def test_the_claims_of_every_network_rest_on_its_own_numbers():
     assert [c.id for c in claims] == [f"{id}{place}" for place in ("", "@digits") for id in IDS]
     assert {c.id for c in claims if c.verdict != "supported"} == {"D14@digits"}
     about = {c.id: (c.statement, c.scope) for c in claims}
-    assert about["D14"] == (about["D14@digits"][0], "mnist1d, mlp-1x8; this data set, seen in exploration")
-    assert about["D14@digits"][1] == "digits, mlp-1x16; this data set, seen in exploration"
+    assert about["D14"] == (about["D14@digits"][0], "mnist1d, mlp-1x8; this data set, seen in the exploration")
+    assert about["D14@digits"][1] == "digits, mlp-1x16; this data set, seen in the exploration"
 
 
 def test_too_little_and_lost_numbers_leave_claims_open():
