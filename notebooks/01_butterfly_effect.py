@@ -257,7 +257,7 @@ study.show("h", figures.clocks, on=setting, when=bool(long_times) or setting.sta
 # authors' do (B27@cifar supported), whatever the size of the kick (B05@cifar supported), behind a barrier of about half a
 # nat; the authors' is 1.4. Of that barrier a kick at update 100 leaves 0.46, at update 400 0.16, and at update 1,500 0.009;
 # the authors' runs have 0.24, 0.11, and 0.014 at update 2,000. So the curves come near each other on the clock of updates
-# (`figures/reference/cifar/01_h_clocks.png`), not on that of percent, which decides between our own runs; no claim asks
+# (`figures/reference/cifar/01_h_clocks.png`), not on that of percent, which decides between runs of the MLP; no claim asks
 # about that, and it may be chance. In nats, update 400 leaves too little to say that it is within a factor of 2 of theirs
 # (B26c@cifar inconclusive).
 #
@@ -275,8 +275,8 @@ study.verdicts()
 # A network that did not learn, or a control twin that left its parent, voids the claims. The recipe of the main setting
 # (and of the digits) was chosen so that the early phase is chaotic: at learning rate 0.1 instead of 0.15 a kick of one
 # ulp left a mean barrier of only about 0.1 in a trial of 4 seeds. Statements about tiny kicks at the start are therefore
-# about such recipes. So it is with the residual networks of the profile `cifar`: twice as wide, and with batches twice as
-# large, twins kicked at the start ended behind a barrier of 0.1 (six other seeds, not kept).
+# about such recipes. So it is with the residual networks of the profile `cifar`: twice as wide, and trained for half as many
+# updates of twice as many images, twins kicked at the start ended behind a barrier of 0.1 (six other seeds, not kept).
 #
 # What holds on every machine, even at these defaults:
 

@@ -11,7 +11,7 @@ SETTINGS = {
     "cifar10half-scores": COMMON["cifar10half"].changed(
         title="CIFAR-10 at 16 × 16", model="cnn-3x16", steps=3900, batch_size=128, lr=0.05, augment=Augment()
     ),
-    # On 2,000 images every architecture learns what it is shown.
+    # On 2,000 images small networks learn most of what they are shown.
     "cifar10half-few-scores": COMMON["cifar10half-few"].changed(model="cnn-3x16", steps=800, batch_size=128, lr=0.05),
     # The recipe of the difficulty paper's code, 160 passes; its networks have batch norm, ours channel norm.
     "cifar10-difficulty": COMMON["cifar10-paper"].changed(
