@@ -82,7 +82,7 @@ COMMON = {
         judged=2000,
     ),
     # 2,000 images, narrower networks, small batches. Tuned on seed 0 to be chaotic early on: kicked there, twins end
-    # behind a barrier of about 1 nat (0.5 if images are flipped and turned); after 1,500 updates of 64 at width 16, 0.1.
+    # behind a barrier of about 1 nat (0.5 if images are turned); at width 16, after 1,500 updates of 64, of 0.1.
     "cifar10half-few": Setting(
         title="2,000 images of CIFAR-10 at 16 × 16",
         data="cifar10half-2000",
