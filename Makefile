@@ -123,6 +123,9 @@ reference-%: $(READY) ## keep one notebook's figures as the reference, beside wh
 elsewhere: $(READY) ## judge every claim under other instruction sets, and keep beside the reference which verdicts hold
 	@$(DRIVE) elsewhere --profile "$$PROFILE"
 
+elsewhere-%: $(READY) ## the same of one notebook, beside what is kept of the others
+	@$(DRIVE) elsewhere --profile "$$PROFILE" --only "$*"
+
 report: $(READY) ## make LEDGER.md and the README's table anew
 	@$(DRIVE) report
 

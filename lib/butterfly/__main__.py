@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--device", default="", help="cpu, cuda, cuda:1, ...; overrides the profile")
             command.add_argument("--set", default="", dest="changes", help='as in "recipe.lr=0.1 seeds=5"')
             command.add_argument("--only", default="", help="the two digits of one notebook")
-        if name == "reference":
+        if name in ("reference", "elsewhere", "judge"):
             command.add_argument("--only", default="", help="the two digits of one notebook")
         if name == "judge":
             command.add_argument("--keep", required=True, help="the file of the ledger")
@@ -80,7 +80,7 @@ def _reference(given: argparse.Namespace) -> int:
 def _elsewhere(given: argparse.Namespace) -> int:
     from butterfly.study import elsewhere, report
 
-    elsewhere.compute(given.profile)
+    elsewhere.compute(given.profile, given.only)
     if given.profile == "laptop":
         report.write()
     return 0
@@ -91,7 +91,7 @@ def _judge(given: argparse.Namespace) -> int:
 
     from butterfly.study import ledger, reproduce
 
-    ledger.write(Path(given.keep), reproduce.judged(given.profile))
+    ledger.write(Path(given.keep), reproduce.judged(given.profile, given.only))
     return 0
 
 

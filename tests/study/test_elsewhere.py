@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,9 @@ def test_how_many_departures_to_expect_is_counted_over_sets_with_room_for_chance
     assert mean == 1.5
     assert 3 <= most <= 5  # the 97.5 % quantile of a Poisson count of 1.5 is 4
     assert elsewhere.most(found, {"SSE": other(found)}) == (0.0, 0)
+    half = {name: {id: row for id, row in rows.items() if id < "B50"} for name, rows in kept.items()}
+    assert elsewhere.most(found, half)[0] == pytest.approx(3)  # 3 of 100 judged: as often among those that were not
+    assert elsewhere.most(found, {"SSE": {}}) == (0.0, 0)
 
 
 @pytest.fixture
@@ -115,6 +119,29 @@ def test_shaky_verdicts_decide_nothing_in_the_readme_and_are_marked_in_the_ledge
     assert f"{len(found) - 1} of\n{len(found)} verdicts are the same" in text
 
 
+def test_one_notebook_is_judged_beside_what_is_kept_of_the_others(kept, monkeypatch):
+    """Its rows are new, those of others stay, those of claims that are gone do not."""
+    file = folders.reference("mine") / "elsewhere.json"
+    rows = json.loads(file.read_text())["AVX2"] | {"B00x": {"verdict": "supported", "estimate": 1.0}}
+    file.write_text(json.dumps({"AVX2": rows}))
+    asked = []
+
+    def run(command, **_):
+        asked.append(command)
+        ledger.write(Path(command[command.index("--keep") + 1]), [line("B07", verdict="contradicted")])
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(elsewhere.subprocess, "run", run)
+    elsewhere.compute("mine", "01")
+    found = elsewhere.read("mine")
+    assert all(command[-2:] == ["--only", "01"] for command in asked)
+    assert list(found) == list(elsewhere.SETS)
+    assert len(found["AVX2"]) == 100
+    assert found["AVX2"]["B07"]["verdict"] == "contradicted"
+    assert found["AVX2"]["B01"]["verdict"] == "inconclusive"
+    assert list(found["SSE"]) == ["B07"]
+
+
 def test_every_claim_is_computed_anew_under_each_set(tmp_path):
     toy.project(tmp_path, [], {"params/mine.yaml": "99_small_steps:\n  seeds: 3\n"})
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "lib"), "BUTTERFLY_JOBS": "1"}
@@ -135,6 +162,9 @@ def test_every_claim_is_computed_anew_under_each_set(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "figures" / "reference" / "mine" / "elsewhere.json").read_text())
     (own,) = ledger.read(tmp_path / "own.json")
+    wrong = drive("elsewhere", "--only", "98")
+    assert wrong.returncode == 2
+    assert "no notebook 98" in wrong.stderr
     assert list(found) == list(elsewhere.SETS)
     # On this processor, what it chooses by itself may be one of the two.
     assert len(list((tmp_path / "runs").glob("*.shard"))) in (2 * shards, 3 * shards)

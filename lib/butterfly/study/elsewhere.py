@@ -1,8 +1,8 @@
 """The same verdicts elsewhere: the claims of a profile under instruction sets that round differently.
 
 `make elsewhere` computes every claim anew on the same seeds, under each set in processes of their own, and keeps the
-verdicts beside the reference. A claim whose verdict hangs on rounding says so; how many depart tells what another
-machine may find by chance.
+verdicts beside the reference; `make elsewhere-01` those of one notebook. A claim whose verdict hangs on rounding says
+so; how many depart tells what another machine may find by chance.
 """
 
 import json
@@ -28,18 +28,25 @@ SETS = {
 Found = Mapping[str, Mapping[str, Mapping[str, Any]]]  # by set and id: verdict and estimate
 
 
-def compute(profile: str) -> None:
-    """Compute and keep what is claimed under each set; what was computed before is found in the store."""
+def compute(profile: str, only: str = "") -> None:
+    """Compute and keep what is claimed under each set; what was computed before is found in the store.
+
+    `only` is the number of one notebook: what was kept of the others stays.
+    """
     if not (folders.reference(profile) / "claims.json").exists():
         raise UserError(f"there is no reference of profile '{profile}' yet: run 'make reference' first")
+    before = read(profile) if only else {}
+    ids = {c.id for c in ledger.read(folders.reference(profile) / "claims.json")}
     kept = {}
     for name, choice in SETS.items():
         print(f"under {name}", file=sys.stderr, flush=True)
         file = folders.results(profile) / f"elsewhere-{name}.json"
         command = [sys.executable, "-m", "butterfly", "judge", "--profile", profile, "--keep", str(file)]
+        command += ["--only", only] if only else []
         if code := subprocess.run(command, env=os.environ | choice, check=False).returncode:
             raise UserError(f"under {name} it ended with code {code}; finished shards are kept, run the same again")
-        kept[name] = {c.id: {"verdict": c.verdict, "estimate": c.estimate} for c in ledger.read(file)}
+        found = {c.id: {"verdict": c.verdict, "estimate": c.estimate} for c in ledger.read(file)}
+        kept[name] = {id: row for id, row in {**before.get(name, {}), **found}.items() if id in ids}
     text = json.dumps(kept, indent=1, sort_keys=True).replace("NaN", "null")
     write_whole(folders.reference(profile) / "elsewhere.json", f"{text}\n".encode())
 
@@ -69,10 +76,13 @@ def shaky(claims: Sequence[Claim], found: Found) -> set[str]:
 
 
 def most(claims: Sequence[Claim], found: Found) -> tuple[float, int]:
-    """How many claims depart from the reference under another set on average, and how many may by chance elsewhere."""
-    counts = [sum(c.id in rows and departs(rows[c.id], c) for c in claims) for rows in found.values()]
-    mean = sum(counts) / len(counts)
-    return mean, int(stats.binom.ppf(1 - TAIL, len(claims), mean / len(claims)))
+    """How many claims depart from the reference under another set on average, and how many may by chance elsewhere.
+
+    Where only some were judged under other sets, the others are taken to depart as often.
+    """
+    judged = [departs(rows[c.id], c) for rows in found.values() for c in claims if c.id in rows]
+    rate = sum(judged) / len(judged) if judged else 0.0
+    return rate * len(claims), int(stats.binom.ppf(1 - TAIL, len(claims), rate))
 
 
 def departs(row: Mapping[str, Any], reference: Claim) -> bool:

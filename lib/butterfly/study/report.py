@@ -76,7 +76,13 @@ def ledger_text(claims: Sequence[Claim]) -> str:
     found = elsewhere.read("laptop")
     if found:
         shaky, sets = elsewhere.shaky(claims, found), ", ".join(found)
-        told += _ELSEWHERE.format(sets=sets, same=len(claims) - len(shaky), count=len(claims), shaky=len(shaky))
+        judged = sum(elsewhere.held(c, found)[1] > 1 for c in claims)
+        what = (
+            "The claims"
+            if judged == len(claims)
+            else f"{judged} of the claims (those with a number in the last column)"
+        )
+        told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged, shaky=len(shaky))
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")
     for paper, topics in rooms().values():
@@ -86,7 +92,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
             rows["exploration"] = [registration.agreement(c, explored) for c in some]
             rows["registered"] = ["yes" if c.registered else "no" for c in some]
         if found:
-            rows["instruction sets"] = ["{} of {}".format(*elsewhere.held(c, found)) for c in some]
+            held = [elsewhere.held(c, found) for c in some]
+            rows["instruction sets"] = [f"{same} of {of}" if of > 1 else "" for same, of in held]
         own = ledger.as_markdown(rows)
         parts.append(f"## {paper.link}\n\n{paper.question} At hand: {paper.at_hand}.\n\n{own}\n")
     return "\n".join(parts + [elsewhere_text(profile, claims) for profile in others()])
@@ -194,7 +201,7 @@ yet on seeds that nobody had looked at."""
 
 _ELSEWHERE = """
 
-The claims were judged again on the same seeds under other instruction sets ({sets}), which round differently: {same} of
+{what} were judged again on the same seeds under other instruction sets ({sets}), which round differently: {same} of
 {count} verdicts are the same under all; the other {shaky} count as inconclusive in the README.
 """
 
