@@ -84,6 +84,12 @@ def test_looks_must_have_an_eighth_and_fit_into_training(looks, reason):
         configs(looks=looks)
 
 
+def test_longer_runs_must_be_longer():
+    with pytest.raises(ParameterError, match="passes = 1: the runs of mnist1d-scores/mlp-1x8 make .* already"):
+        configs(passes=1, steps=200, course_runs=4)
+    assert configs(passes=1, steps=200)  # none are followed
+
+
 def test_a_missing_gpu_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ParameterError, match="torch sees no GPU"):

@@ -13,6 +13,7 @@ from butterfly.papers.kwok2024 import PAPER, score_runs
 from butterfly.papers.kwok2024.score_runs import OfNetworks, in_blocks, look_steps
 from butterfly.papers.kwok2024.within import correlations, disjoint_pairs, within
 from butterfly.score import SCORES, ScoreLogger, difficulty
+from butterfly.strict import ParameterError
 from butterfly.study import (
     Arrays, Bench, Interval, Origin, Setting, Shard, Study, Tables, above, below, between, by_place, intervals,
     grid, of_places,
@@ -92,6 +93,11 @@ def plan(params: Params) -> list[Shard]:
     for network in params.courses:
         trained = params.trained(network)
         longer = trained.changed(steps=round(params.passes / passes(trained, 1)))
+        if longer.recipe.steps <= trained.recipe.steps:
+            own = passes(trained, trained.recipe.steps)
+            raise ParameterError(
+                f"passes = {params.passes}: the runs of {network} make {own:.3g} already; give more, or course_runs = 0"
+            )
         for name, own in zip(LENGTHS, (trained, longer), strict=True):
             score_runs.check_looks(own, params.looks)
             common = study.config(own, params, looks=params.looks, examples=params.examples)
