@@ -65,7 +65,7 @@ def plain_loop(task: Data, networks: int = 2, steps: int = 100) -> Callable[[], 
     return run
 
 
-def vmapped(task: Data, members: int, steps: int = 40) -> Callable[[], int]:
+def vmapped(task: Data, members: int, steps: int = 200) -> Callable[[], int]:
     """What one would write today: the plain network as a function, its gradient by `vmap` over stacked parameters."""
     layers = [m for i, o in pairwise(WIDTHS) for m in (nn.Linear(i, o), nn.ReLU())]
     net = nn.Sequential(nn.Flatten(), *layers[:-1])
@@ -97,7 +97,7 @@ class GraphMLP(MLP):
     gradient = Model.gradient
 
 
-def stack(task: Data, members: int, block: int, kind: type[MLP] = MLP, steps: int = 40) -> Callable[[], int]:
+def stack(task: Data, members: int, block: int, kind: type[MLP] = MLP, steps: int = 200) -> Callable[[], int]:
     """`members` networks in lockstep, `block` at a time."""
     model = kind(task.input_shape, task.classes, depth=4, width=64)
     recipe = Recipe(steps=steps, batch_size=BATCH, lr=0.1)
