@@ -745,7 +745,7 @@ def test_examples_are_drawn_with_their_ranks(results):
     known = examples.loc[(REAL, first.id.iloc[0])]
     expected = " ".join(f"{100 * known[f'rank_{name}']:.0f}" for name in FAMILIES)
     axis = figure.axes[12 + 2]
-    assert axis.get_title("left") == f"a {int(known.label)}: {expected}"
+    assert axis.get_title("left") == f"label {int(known.label)}: {expected}"
     np.testing.assert_array_equal(axis.images[0].get_array(), first.value.to_numpy().reshape(8, 8))
     plt.close(figure)
 
@@ -754,11 +754,18 @@ def test_sensitive_examples_stand_above_insensitive_ones(other_families):
     tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()}, TINY)
     figure, shown = figures.pictures(tables)
     for row, kind in enumerate(("most", "least")):
-        assert figure.axes[6 * row].get_ylabel() == f"MNIST-1D\n{kind} sensitive"
+        assert figure.axes[6 * row].get_ylabel().split() == ["MNIST-1D,", kind, "sensitive"]
         for place in range(6):
             (line,) = figure.axes[6 * row + place].get_lines()
             some = shown[(shown.kind == kind) & (shown.place == place)]
             np.testing.assert_array_equal(line.get_ydata(), some.value)
+    plt.close(figure)
+
+
+def test_images_are_drawn_in_their_colours():
+    figure, axis = plt.subplots()
+    figures._draw(axis, np.arange(12.0) - 4, (2, 2))  # the red of four pixels, then their green, then their blue
+    np.testing.assert_allclose(axis.images[0].get_array()[0, 1] * 11, [1, 5, 9])
     plt.close(figure)
 
 

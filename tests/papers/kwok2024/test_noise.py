@@ -85,7 +85,7 @@ def test_looks_must_have_an_eighth_and_fit_into_training(looks, reason):
 
 
 def test_longer_runs_must_be_longer():
-    with pytest.raises(ParameterError, match="passes = 1: the runs of mnist1d-scores/mlp-1x8 make .* already"):
+    with pytest.raises(ParameterError, match=r"passes = 1: the runs of mnist1d-scores/mlp-1x8 make .* already"):
         configs(passes=1, steps=200, course_runs=4)
     assert configs(passes=1, steps=200)  # none are followed
 

@@ -1,5 +1,6 @@
 """The figures of notebook 12. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
+import textwrap
 from itertools import product
 
 import matplotlib.pyplot as plt
@@ -188,18 +189,23 @@ def pictures(tables: Tables) -> Drawn:
             _draw(axis, example.value.to_numpy(), shape)
             known = ranks.loc[(name, example.id.iloc[0])]
             values = " ".join(f"{100 * known[column]:.0f}" for column in families)
-            axis.set_title(f"a {int(known.label)}: {values}", fontsize=8)
-        row[0].set_ylabel(f"{title(name)}\n{kind} sensitive", fontsize=8)
+            axis.set_title(f"label {int(known.label)}: {values}", fontsize=8)
+        row[0].set_ylabel(textwrap.fill(f"{title(name)}, {kind} sensitive", 24), fontsize=8)
     order = ", ".join(families.values())
     figure.suptitle(f"Examples by sensitivity; above each its label, and its rank (0 easy, 100 hard) for {order}")
     return figure, shown
 
 
 def _draw(axis: Axes, values: np.ndarray, shape: tuple[int, ...]) -> None:
+    """A signal as a line, an image in its colours, each from its darkest to its brightest value."""
     if len(shape) == 1:
         axis.plot(values, color="black", linewidth=1)
+        return
+    image = np.moveaxis(values.reshape(-1, *shape), 0, -1)
+    if image.shape[-1] == 1:
+        axis.imshow(image[..., 0], cmap="gray_r")
     else:
-        axis.imshow(values.reshape(-1, *shape)[0], cmap="gray_r")
+        axis.imshow((image - image.min()) / max(np.ptp(image), 1e-9))
 
 
 def _families(examples: pd.DataFrame) -> dict[str, str]:
