@@ -11,6 +11,12 @@
 # scores are asked (D07c supported). GraNd at initialisation stands for the norm of the input (D13b supported). All of this is
 # about two data sets: the runs are drawn anew to confirm it, the examples are not.
 #
+# A small convolutional network that scores images of CIFAR-10 (profile `cifar`) turns one answer round: scores have a
+# dominant axis (D06@cifar supported) and a second one there as well (D06b@cifar contradicted), but most of their
+# disagreement is not noise (D07@cifar contradicted). That is the work of three scores of spread, which go their own way;
+# without them, far more of the disagreement is noise (D07c@cifar supported). The gradient before training
+# is again that of the input's norm (D13b@cifar supported).
+#
 # Correlations of noisy scores are too low, and those of two scores of the *same* run are too high, as they share its noise. Both
 # can be mended.
 #
