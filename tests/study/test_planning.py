@@ -1,5 +1,7 @@
 """What a plan says, against what training then does."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from butterfly import curvature, models, train
 from butterfly.papers.altintas2025 import butterfly_effect, ensembles
 from butterfly.strict import ParameterError
 from butterfly.study import notebooks, planning, profiles, runs
-from butterfly.study.planning import Plan
+from butterfly.study.planning import Cost, Plan
 
 PATIENT = 600.0  # seconds: the machine may be busy
 
@@ -78,6 +80,23 @@ def test_plans_of_a_profile_add_up_over_shards():
     assert (found.notebook, found.shards, found.stored) == ("07_ensembles", len(study.shards(params)), 0)
     assert found.networks > 4
     assert found.seconds > 0
+
+
+def test_what_only_a_gpu_can_do_is_planned_without_one(monkeypatch):
+    """As long as nothing is gone through: the variants of notebook 08 that ask for a GPU are shards as all others."""
+    monkeypatch.setattr(planning.runs, "workers", ThreadPoolExecutor)
+    devices = set()
+    monkeypatch.setattr(planning, "trial", lambda compute, config: devices.add(config["device"]) or Cost(networks=1))
+    (found,) = planning.plans("gpu", only="08")
+    assert found.networks == found.shards > 1
+    assert devices == {"cpu"}
+
+
+def test_what_is_misspelt_is_told_before_anything_is_gone_through():
+    told = []
+    with pytest.raises(ParameterError, match="'seedz' is not a parameter"):
+        list(planning.plans("laptop", "seedz=3", report=told.append))
+    assert not told
 
 
 @pytest.mark.parametrize("only", ["99", "x"])

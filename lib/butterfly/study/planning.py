@@ -332,20 +332,26 @@ def plans(
     chosen = [topic for topic in there if only in ("", topic[:2])]
     if not chosen:
         raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits. It has: {' '.join(there)}")
+    asked = {topic: _shards(topic, profile, changes) for topic in chosen}  # what is misspelt is found here
     with runs.workers(jobs) as pool:
-        for place, topic in enumerate(chosen, start=1):
+        for place, (topic, shards) in enumerate(asked.items(), start=1):
             report(f"{topic}: notebook {place} of {len(chosen)}")
-            try:
-                study = notebooks.study(topic)
-                # Planned for this machine: the profile of a GPU can be planned without one.
-                params, _ = profiles.parameters(topic, study.parameters, profile, "cpu", changes)
-                shards = study.shards(params)
-            except DataError as error:
-                yield Plan(topic, note=str(error))
+            if isinstance(shards, DataError):
+                yield Plan(topic, note=str(shards))
                 continue
             kinds = _kinds(shards)
             costs = list(pool.map(trial, *zip(*((some[0].compute, some[0].config) for some in kinds), strict=True)))
-            yield _sum(topic, shards, kinds, costs, bool(study._follow))
+            yield _sum(topic, shards, kinds, costs, bool(notebooks.study(topic)._follow))
+
+
+def _shards(topic: str, profile: str, changes: str) -> Sequence[Shard] | DataError:
+    """The shards of a notebook, to be gone through on this machine: the profile of a GPU can be planned without one."""
+    study = notebooks.study(topic)
+    params, _ = profiles.parameters(topic, study.parameters, profile, changes=changes)
+    try:
+        return study.shards(params.model_copy(update={"device": "cpu"}))
+    except DataError as error:
+        return error
 
 
 def _kinds(shards: Sequence[Shard]) -> list[list[Shard]]:
