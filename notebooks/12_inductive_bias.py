@@ -19,6 +19,11 @@
 # supported), but not these digits (D10@digits contradicted); GRUs differ from both on both data sets (D10d, D10e supported). Some
 # examples are highly sensitive to the family (D11 supported), and some are not sensitive to it (D11b supported).
 #
+# On 2,000 images of CIFAR-10 (profile `cifar`, two groups of runs), with residual networks as the third family, MLPs and
+# residual networks judge differently (D10e@cifar supported); whether CNNs and MLPs do, more than networks of one family, is
+# open (D10@cifar inconclusive). There, too, some examples are highly sensitive to the family (D11@cifar supported) and
+# some are not (D11b@cifar supported).
+#
 # - The *rank* of an example within a run is its place when the examples are sorted by EL2N, averaged over training. Ranks
 #   remove what a run or an architecture has overall, such as its accuracy.
 # - *Ranks within classes* sort an example among those of its own class only. An architecture that finds a whole class hard moves

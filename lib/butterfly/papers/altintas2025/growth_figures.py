@@ -1,5 +1,7 @@
 """The figures of notebook 03. Each returns the picture and the numbers behind it; its docstring is the caption."""
 
+import textwrap
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -76,7 +78,8 @@ def shapes(tables: Tables) -> Drawn:
                     _interval(axis, at + 0.25 * (side - 0.5), found, color, whole, marker)
         axis.axhline(0, color="black", linewidth=1)
         axis.axhline(BETTER, color="black", linewidth=1, linestyle=":")
-        axis.set(title=_network(place), xlabel="kick at the start", xticks=range(len(kicks)), xticklabels=kicks)
+        axis.set(xlabel="kick at the start", xticks=range(len(kicks)), xticklabels=kicks)
+        axis.set_title(textwrap.fill(_network(place), 28))
     axes[0].set_yscale("symlog", linthresh=1.0)
     axes[0].set_ylabel(
         "exponential fits better  ←  0  →  another shape does\n(difference of Akaike's criterion a look)"
@@ -196,7 +199,8 @@ def first_flips(tables: Tables) -> Drawn:
     axes[0].legend(title="kick at the start", loc="lower right")
     order = [_network(place) for place in dict.fromkeys(twins.setting)]
     if len(near):
-        sns.lineplot(near, x="since", y="excess", hue="network", hue_order=order, palette=HUES[:2], ax=axes[1], **BAND)
+        hues = {name: hue for name, hue in zip(order, HUES, strict=False) if name in set(near.network)}
+        sns.lineplot(near, x="since", y="excess", hue="network", palette=hues, ax=axes[1], **BAND)
         axes[1].legend(title="")
     else:
         axes[1].text(0, 0, "no unit switched while twins were watched", ha="center", va="center")
