@@ -739,8 +739,10 @@ def test_evidence_is_drawn_by_class_with_the_line_of_discoveries(other_families)
 
 
 def test_examples_are_drawn_with_their_ranks(results):
-    figure, shown = figures.pictures(results)
-    examples = results["examples"].set_index(["setting", "id"])
+    figure, numbers = figures.pictures(results)
+    shown, examples = results["shown"], results["examples"].set_index(["setting", "id"])
+    assert len(numbers) == sum(bool(axis.get_title("left")) for axis in figure.axes)
+    assert list(numbers.columns) == ["setting", "kind", "place", "id", "label", *(f"rank_{name}" for name in FAMILIES)]
     first = shown[(shown.setting == REAL) & (shown.kind == "most") & (shown.place == 2)]
     known = examples.loc[(REAL, first.id.iloc[0])]
     expected = " ".join(f"{100 * known[f'rank_{name}']:.0f}" for name in FAMILIES)
@@ -752,7 +754,8 @@ def test_examples_are_drawn_with_their_ranks(results):
 
 def test_sensitive_examples_stand_above_insensitive_ones(other_families):
     tables = Tables({name: table.assign(setting=MAIN) for name, table in other_families.items()}, TINY)
-    figure, shown = figures.pictures(tables)
+    figure, _ = figures.pictures(tables)
+    shown = tables["shown"]
     for row, kind in enumerate(("most", "least")):
         assert figure.axes[6 * row].get_ylabel().split() == ["MNIST-1D,", kind, "sensitive"]
         for place in range(6):

@@ -193,7 +193,8 @@ def pictures(tables: Tables) -> Drawn:
         row[0].set_ylabel(textwrap.fill(f"{title(name)}, {kind} sensitive", 24), fontsize=8)
     order = ", ".join(families.values())
     figure.suptitle(f"Examples by sensitivity; above each its label, and its rank (0 easy, 100 hard) for {order}")
-    return figure, shown
+    which = shown[["setting", "kind", "place", "id"]].drop_duplicates()  # their values are the data's
+    return figure, which.join(ranks[["label", *families]], on=["setting", "id"])
 
 
 def _draw(axis: Axes, values: np.ndarray, shape: tuple[int, ...]) -> None:
