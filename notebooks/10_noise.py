@@ -13,7 +13,8 @@
 #
 # A small convolutional network on all images of CIFAR-10 (profile `cifar`) ranks them as unreliably in one run (D01@cifar
 # supported), but within classes nearly as well as among all: there the averages over training gain less than on MNIST-1D,
-# where they gain much (D02c@cifar contradicted, D02c supported).
+# where they gain much (D02c@cifar contradicted, D02c supported). More passes make them gain more there too, but little
+# (D02g@cifar supported).
 #
 # We had the abstract at hand, the code of the scores and four of the authors' notebooks, but not the body of the paper. Claims
 # marked *authors' notebook* are our reading of figures in those notebooks, which rest on CIFAR-10, 160 passes and test images.
