@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
 from butterfly import curvature, models, train
 from butterfly.papers.altintas2025 import butterfly_effect, ensembles
@@ -63,6 +64,40 @@ def test_nothing_is_trained_and_all_is_as_it_was(shard, monkeypatch):
 def test_what_takes_too_long_is_said_to_be_unknown(shard):
     found = planning.trial(shard.compute, shard.config, limit=0.01)
     assert found.lacking == "more than 0.01 s to go through"
+
+
+def test_what_takes_too_long_leaves_all_as_it_was():
+    """Stopped at the next thing to count, or, where nothing is counted, wherever it is."""
+
+    def counts(bench):
+        with torch.no_grad():
+            while True:
+                reached.append(bench.model.logits(bench.model.init([0]), bench.task.x[:4]))
+
+    def spins(bench):
+        torch.set_grad_enabled(False)  # as if it was stopped on its way out of `no_grad`
+        while True:
+            pass
+
+    config, reached = ensembles.study.shards(ensembles.Params(steps=60, seeds=2, seeds_per_shard=2))[0].config, []
+    for compute in (counts, spins):
+        assert planning.trial(compute, config, limit=0.2).lacking == "more than 0.2 s to go through"
+        assert torch.is_grad_enabled()
+    assert reached
+
+
+def test_activations_of_many_networks_take_no_memory():
+    def looks(bench):
+        theta = bench.model.init(range(100)) * 1.0
+        seen = bench.model.features(theta, bench.task.x[:1000])
+        found.update(
+            {name: (h.shape[:2], h.untyped_storage().nbytes()) for name, h in seen.items() if name != "logits"}
+        )
+
+    config, found = ensembles.study.shards(ensembles.Params(steps=60, seeds=2, seeds_per_shard=2))[0].config, {}
+    planning.trial(looks, config, PATIENT)
+    assert found
+    assert set(found.values()) == {((100, 1000), 4)}
 
 
 def test_what_ends_early_is_said_to():

@@ -59,8 +59,8 @@ class _LateError(BaseException):
 def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
     """Go through one shard with networks that do nothing, for `limit` seconds at most."""
     runs.prepare()
-    meter, began = _Meter(), time.process_time()
-    with _installed(meter), _limited(limit), warnings.catch_warnings():
+    meter, began, graphs = _Meter(), time.process_time(), torch.is_grad_enabled()
+    with _installed(meter), _limited(limit, meter), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # statistics of networks that are all alike
         try:
             compute(runs.Bench(config))
@@ -68,23 +68,29 @@ def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
             meter.cost.lacking = f"more than {limit:g} s to go through"
         except Exception as error:  # what nothing was learned by may be refused further on
             meter.cost.lacking = f"ended early: {type(error).__name__}"
+        finally:
+            torch.set_grad_enabled(graphs)  # whatever was stopped on its way in or out of `no_grad`
     rest = time.process_time() - began - meter.probed
     return replace(meter.cost, seconds=meter.cost.seconds + rest)
 
 
 @contextmanager
-def _limited(seconds: float) -> Iterator[None]:
-    """Stop after so many seconds of work, or five times as long where most of it is waiting."""
+def _limited(seconds: float, meter: "_Meter") -> Iterator[None]:
+    """Stop after so many seconds of work, or five times as long where most of it is waiting.
+
+    That is, at the next thing to count: stopped anywhere else, a library may be left half changed for the trials that
+    follow. Only what waits, or counts nothing for twice as long again, is stopped where it is.
+    """
 
     def late(number: int, frame: FrameType | None) -> None:
-        for timer, _, _ in timers:
-            signal.setitimer(timer, 0)
-        raise _LateError
+        if meter.late or number == signal.SIGALRM:
+            raise _LateError
+        meter.late = True
 
     timers = (signal.ITIMER_PROF, signal.SIGPROF, seconds), (signal.ITIMER_REAL, signal.SIGALRM, 5 * seconds)
     before = [(signal.signal(number, late), number) for _, number, _ in timers]
     for timer, _, limit in timers:
-        signal.setitimer(timer, limit)
+        signal.setitimer(timer, limit, 2 * limit)
     try:
         yield
     finally:
@@ -108,8 +114,13 @@ class _Meter:
     base: int = field(default_factory=_base)  # bytes of a process that has done nothing yet
     probed: float = 0.0  # seconds that went into timing
     idle: bool = False  # while something is computed for its time
+    late: bool = False  # once this has taken too long
     forwards: dict = field(default_factory=dict)  # by model: FLOP and seconds an example, answers of one
     steps: dict = field(default_factory=dict)  # by model, batch size and company: seconds an update of one network
+
+    def go_on(self) -> None:
+        if self.late:
+            raise _LateError
 
     def timed(self, work: Callable[[], Any], least: float = 0.02) -> tuple[Any, float]:
         """What `work` returns, and its seconds: after a first time, if that was short, the shortest of three."""
@@ -125,6 +136,7 @@ class _Meter:
 
     def passes(self, model: Model, original: Callable, p: Tensors, x: Tensor, count: int) -> Tensor:
         """Count `count` passes of all networks on all examples; answers `[1, 1, ...]` of one on one."""
+        self.go_on()
         if model not in self.forwards:
             all_of = {name: value.detach() for name, value in p.items()}, x.detach()[:, :4096]
             one = {name: value[:1] for name, value in all_of[0].items()}, x.detach()[:1, :1]
@@ -140,6 +152,7 @@ class _Meter:
 
     def update(self, run: "train._Run", original: Callable, step: int) -> None:
         """Count an update of every network of a run."""
+        self.go_on()
         batch, count = run.recipe.batch_size_at(step), len(run.members)
         key = run.model, batch, run.recipe.optimizer, min(count, run.block)
         if key not in self.steps:
@@ -231,7 +244,9 @@ def _forward(meter: _Meter, original: Callable) -> Callable:
         if see is not overlook:
             meter.idle = True
             one = {name: value.detach()[:1] for name, value in p.items()}
-            original(model, one, x.detach()[:1, :1], keep, lambda name, h: see(name, _blank(h, x)))
+            # Activations of all networks on all examples could fill the memory: one zero stands for all.
+            zeros = lambda h: h.new_zeros(()).expand(*x.shape[:2], *h.shape[2:])  # noqa: E731
+            original(model, one, x.detach()[:1, :1], keep, lambda name, h: see(name, zeros(h)))
             meter.idle = False
         blank = _blank(answers, x)
         if graph:  # so that there is a gradient
