@@ -7,7 +7,9 @@ import shutil
 import pytest
 from jupyter_server.services.contents.largefilemanager import LargeFileManager
 from jupytext import build_sync_jupytext_contents_manager_class
+from nbclient.exceptions import DeadKernelError
 
+from butterfly.strict import UserError
 from butterfly.study import folders, notebooks
 
 TOPIC = "15_flips"
@@ -69,3 +71,23 @@ def test_what_has_come_apart_is_not_opened_without_a_word(jupyter, tmp_path):
     file.write_text(file.read_text().replace("Two papers, one phenomenon", "Edited elsewhere"))
     with pytest.raises(Exception, match="Bad Request"):
         jupyter.get(f"{TOPIC}.ipynb")
+
+
+@pytest.mark.parametrize("fault", [DeadKernelError("Kernel died"), RuntimeError("Kernel died before replying")])
+def test_a_kernel_that_is_killed_is_one_line_also_while_it_starts(tmp_path, monkeypatch, fault):
+    def dies(*given, **about):
+        raise fault
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", dies)
+    with pytest.raises(UserError, match="its kernel was killed .* run the same command again"):
+        notebooks.execute(TOPIC, {}, tmp_path / "out.ipynb")
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_faults_of_a_notebook_are_not_hidden(tmp_path, monkeypatch):
+    def fails(*given, **about):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(notebooks.papermill, "execute_notebook", fails)
+    with pytest.raises(RuntimeError, match="something else"):
+        notebooks.execute(TOPIC, {}, tmp_path / "out.ipynb")

@@ -109,7 +109,9 @@ def execute(topic: str, values: dict[str, Any], output: Path) -> None:
             papermill.execute_notebook(
                 source, draft, parameters=values, cwd=str(folders.ROOT), config=connection, **quiet
             )
-        except DeadKernelError:
+        except RuntimeError as error:
+            if not isinstance(error, DeadKernelError) and "Kernel died" not in str(error):  # the latter as it starts
+                raise
             raise UserError(f"{topic}: its kernel was killed (out of memory?); run the same command again") from None
         except PapermillExecutionError as error:
             if error.ename not in _MENDABLE:
