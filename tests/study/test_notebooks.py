@@ -79,7 +79,7 @@ def test_a_kernel_that_is_killed_is_one_line_also_while_it_starts(tmp_path, monk
         raise fault
 
     monkeypatch.setattr(notebooks.papermill, "execute_notebook", dies)
-    with pytest.raises(UserError, match="its kernel was killed .* run the same command again"):
+    with pytest.raises(UserError, match=r"its kernel was killed .* run the same command again"):
         notebooks.execute(TOPIC, {}, tmp_path / "out.ipynb")
     assert not list(tmp_path.iterdir())
 
