@@ -109,7 +109,10 @@ def _plan(given: argparse.Namespace) -> int:
     def tell(line: str) -> None:
         print(f"  {line}", file=sys.stderr, flush=True)
 
-    found = list(planning.plans(given.profile, given.changes, given.only, jobs(), tell))
+    found = []
+    for plan in planning.plans(given.profile, given.changes, given.only, jobs(), tell):
+        found.append(plan)
+        tell(planning.line(plan, jobs(), rate))
     print(planning.table(found, jobs(), rate))
     print(
         f"Nothing was trained. here: in {jobs()} processes of this machine, from updates and passes that were timed; "

@@ -144,6 +144,7 @@ def test_the_table_adds_up_and_says_what_does_not_fit():
     small = Plan("01_a", 2, 1, 10, 100, 5.0, 0.5, 120.0)
     large = Plan("02_b", 1, 0, 5, 50, 20.0, 1e6, 7200.0, "measure: more than 20 s to go through")
     lines = planning.table([small, large], jobs=2, rate=10.0).splitlines()
+    assert planning.line(small, 2, 10.0) == "  10 networks, 100 updates, 5.0 TFLOP: 1.0 min here, 0 s on the GPU"
     assert lines[1].split() == ["01_a", "2", "1", "10", "100", "5.0", "0.5", "1.0", "min", "0", "s"]
     assert "2 processes need 2000000.0 GB, there are" in lines[2]
     assert "> 1.0 h" in lines[2]

@@ -7,6 +7,7 @@ it. What is left of the time of going through is what else the shard does: match
 
 import copy
 import importlib
+import itertools
 import pkgutil
 import signal
 import sys
@@ -24,9 +25,10 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from butterfly import curvature, models, train
+from butterfly import curvature, evaluate, models, train
 from butterfly.data import DataError
 from butterfly.models import Drop, Model, Tensors, keep, overlook
+from butterfly.stack import blocks
 from butterfly.strict import ParameterError
 from butterfly.study import folders, notebooks, profiles, reproduce, runs
 from butterfly.study.runs import Compute, Shard
@@ -138,12 +140,13 @@ class _Meter:
         """Count `count` passes of all networks on all examples; answers `[1, 1, ...]` of one on one."""
         self.go_on()
         if model not in self.forwards:
-            all_of = {name: value.detach() for name, value in p.items()}, x.detach()[:, :4096]
+            rows, some = next(_original(evaluate._parts)(model, x, x[0]))  # as many as go through at once
+            all_of = {name: value.detach()[rows] for name, value in p.items()}, x.detach()[rows, some]
             one = {name: value[:1] for name, value in all_of[0].items()}, x.detach()[:1, :1]
             with torch.no_grad():
                 (answers, flop), _ = self.timed(lambda: _flop(lambda: original(model, *one)), 0.0)
                 _, seconds = self.timed(lambda: original(model, *all_of))
-            self.forwards[model] = answers, flop, seconds / (len(x) * all_of[1].shape[1])
+            self.forwards[model] = answers, flop, seconds / all_of[1].shape[:2].numel()
         answers, flop, seconds = self.forwards[model]
         times = len(x) * x.shape[1] * count
         self.cost.flop += flop * times
@@ -222,7 +225,7 @@ def _places() -> list[tuple[Any, str]]:
         kind = kinds.pop()
         kinds += kind.__subclasses__()
         found += [(kind, name) for name in ("forward", "gradient") if name in vars(kind)]
-    found += [(models.module, "stack_of")]
+    found += [(models.module, "stack_of"), (evaluate, "_parts")]
     found += [(train._Run, name) for name in ("update", "fork", "__init__")]
     product = curvature.hessian_product
     users = [m for name, m in sorted(sys.modules.items()) if name.startswith("butterfly.")]
@@ -317,7 +320,19 @@ def _fork(meter: _Meter, original: Callable) -> Callable:
     return fork
 
 
-_STAND_INS = {"forward": _forward, "gradient": _gradient, "hessian_product": _product,
+def _in_parts(meter: _Meter, original: Callable) -> Callable:
+    """What costs nothing need not go through the network in many small parts."""
+
+    def parts(model: Model, theta: Tensor, x: Tensor) -> Iterator[tuple[slice, slice]]:
+        if meter.idle:
+            yield from original(model, theta, x)
+        else:
+            yield from itertools.product(blocks(len(theta), 64), blocks(len(x), 8192))
+
+    return parts
+
+
+_STAND_INS = {"_parts": _in_parts, "forward": _forward, "gradient": _gradient, "hessian_product": _product,
               "stack_of": _made, "update": _update, "fork": _fork, "__init__": _begin}  # fmt: skip
 
 
@@ -416,6 +431,12 @@ def table(found: Sequence[Plan], jobs: int, rate: float) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
     lines = [[row[0].ljust(widths[0]), *map(str.rjust, row[1:-1], widths[1:]), row[-1]] for row in rows]
     return "\n".join("  ".join(line).rstrip() for line in lines)
+
+
+def line(plan: Plan, jobs: int, rate: float) -> str:
+    """A plan in one line, for who waits for the table."""
+    counted = f"{plan.networks:,} networks, {plan.updates:,.0f} updates, {plan.tflop:,.1f} TFLOP"
+    return f"  {counted}: {_time(plan.seconds / jobs)} here, {_time(plan.tflop / rate)} on the GPU"
 
 
 def _time(seconds: float) -> str:
