@@ -91,8 +91,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
         if explored:
             rows["exploration"] = [registration.agreement(c, explored) for c in some]
             rows["registered"] = ["yes" if c.registered else "no" for c in some]
-        if found:
-            held = [elsewhere.held(c, found) for c in some]
+        held = [elsewhere.held(c, found) for c in some]
+        if any(of > 1 for _, of in held):
             rows["instruction sets"] = [f"{same} of {of}" if of > 1 else "" for same, of in held]
         own = ledger.as_markdown(rows)
         parts.append(f"## {paper.link}\n\n{paper.question} At hand: {paper.at_hand}.\n\n{own}\n")
