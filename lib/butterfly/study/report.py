@@ -82,7 +82,7 @@ def ledger_text(claims: Sequence[Claim]) -> str:
             if judged == len(claims)
             else f"{judged} of the claims (those with a number in the last column)"
         )
-        told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged, shaky=len(shaky))
+        told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged)
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")
     for paper, topics in rooms().values():
@@ -201,8 +201,9 @@ yet on seeds that nobody had looked at."""
 
 _ELSEWHERE = """
 
-{what} were judged again on the same seeds under other instruction sets ({sets}), which round differently: {same} of
-{count} verdicts are the same under all; the other {shaky} count as inconclusive in the README.
+{what} were judged again on the same seeds under other instruction sets ({sets}),
+which round differently: {same} of {count} verdicts are the same under all; one that is not counts as inconclusive in the
+README.
 """
 
 _OTHER = """## Profile `{profile}`: the same claims on other data and networks
