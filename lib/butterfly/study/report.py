@@ -77,11 +77,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
     if found:
         shaky, sets = elsewhere.shaky(claims, found), ", ".join(found)
         judged = sum(elsewhere.held(c, found)[1] > 1 for c in claims)
-        what = (
-            "The claims"
-            if judged == len(claims)
-            else f"{judged} of the claims (those with a number in the last column)"
-        )
+        some = f"{judged} of the claims (those with a number in the last column)"
+        what = "The claims" if judged == len(claims) else some
         told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged)
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")
@@ -202,8 +199,8 @@ yet on seeds that nobody had looked at."""
 _ELSEWHERE = """
 
 {what} were judged again on the same seeds under other instruction sets ({sets}),
-which round differently: {same} of {count} verdicts are the same under all; one that is not counts as inconclusive in the
-README.
+which round differently: {same} of {count} verdicts are the same under all; one that is not counts as inconclusive in
+the README.
 """
 
 _OTHER = """## Profile `{profile}`: the same claims on other data and networks
