@@ -32,9 +32,9 @@ ROUNDS, MEGA, KILO = 3, 2**20, 2**10
 STEPS = 1550  # of the laptop's setting: what a network of the reference run takes
 HEAD = """# How time and memory grow
 
-{date}, {machine}, one thread a process ({load}); `make scaling` measures this anew. Times are medians of {rounds}
-rounds; memory is the most that the process held beyond what it holds without data and networks ({base:.0f} MB: Python
-and PyTorch).
+{date}, {machine}, one thread a process ({load}); `make scaling` measures this anew.
+Times are medians of {rounds} rounds; memory is the most that the process held beyond what it holds without data and
+networks ({base:.0f} MB: Python and PyTorch).
 """
 
 
@@ -121,11 +121,14 @@ def growth(base: float, most: int) -> tuple[list[str], float]:
     found, parts = {}, []
     rows = []
     for members in (n for n in (1, 4, 16, 64, 256, 1024) if n <= most):
-        found[members], held = alone(update, "mlp-4x64", members, 4000, (1, 40), 64, max(4, 400 // members))
+        # Long enough that making the networks does not count.
+        found[members], held = alone(update, "mlp-4x64", members, 4000, (1, 40), 64, max(50, 400 // members))
         rate = f"{found[1] / found[members]:.1f}"
         rows.append((f"{members:,}", f"{found[members] * 1e6:.0f}", rate, f"{(held - base) / MEGA:.0f}"))
     head = "networks in the stack", "µs an update of one", "times as fast as alone", "MB"
-    parts.append("## Members: `mlp-4x64`, minibatches of 64 of 4,000 signals\n\n" + table(head, rows))
+    best, each = min(found, key=found.__getitem__), (held - base) / MEGA / members
+    said = f"A stack is fastest with {best} networks or so, and holds {each:.1f} MB a network where it is largest."
+    parts.append(f"## Members: `mlp-4x64`, minibatches of 64 of 4,000 signals\n\n{table(head, rows)}\n\n{said}")
     rows = []
     for members in (1, 4, 16):
         seconds, held = alone(update, "resnet8-16", members, 2000, (3, 32, 32), 32, 2)
@@ -137,7 +140,8 @@ def growth(base: float, most: int) -> tuple[list[str], float]:
         seconds, held = alone(update, "mlp-4x64", 16, examples, (1, 40), 64, 25)
         rows.append((f"{examples:,}", f"{seconds * 1e6:.0f}", f"{(held - base) / MEGA:.0f}"))
     head = "examples", "µs an update of one", "MB"
-    parts.append("## Examples: `mlp-4x64`, 16 networks\n\n" + table(head, rows))
+    said = "Data are held once a process; picking minibatches slows down when they outgrow its caches."
+    parts.append(f"## Examples: `mlp-4x64`, 16 networks\n\n{table(head, rows)}\n\n{said}")
     rows = []
     for width in (16, 32, 64, 128, 256, 512):
         seconds, held = alone(update, f"mlp-4x{width}", 16, 4000, (1, 40), 64, 25)
@@ -155,12 +159,16 @@ def overhead(counts: Sequence[int]) -> list[str]:
             seconds, held = afresh(shards, count, workers)
             rows.append((f"{count:,}", str(workers), f"{seconds * 1e3:.1f}", f"{held / MEGA:.0f}"))
     head = "shards", "processes", "ms a shard", "MB of the driver"
+    limit = (
+        f"A shard costs {seconds * 1e3:.1f} ms beyond its work, once there are many: shards of a second or more lose "
+        "nothing to being shards. Few are dominated by starting workers."
+    )
     one, two = together(1), together(2)
     said = (
         f"Four training runs of 32 networks: {one:.1f} s in one process, {two:.1f} s in two, {one / two:.2f} times as "
         "fast."
     )
-    return ["## Shards that do nothing\n\n" + table(head, rows), "## Workers\n\n" + said]
+    return [f"## Shards that do nothing\n\n{table(head, rows)}\n\n{limit}", "## Workers\n\n" + said]
 
 
 def arithmetic(seconds: float) -> str:
