@@ -176,8 +176,8 @@ def arithmetic(seconds: float) -> str:
     return (
         f"## A million networks\n\nThe laptop's setting takes {STEPS} updates a network: 10^6 networks are "
         f"{STEPS / 1e3:.2f}·10^9 updates, at {seconds * 1e6:.0f} µs {hours:,.0f} hours of one core, or "
-        f"{hours * 60 / 1000:.1f} minutes of a thousand. In shards of 64 networks that are {1e6 / 64:,.0f} shards. Their "
-        "parameters, if they were kept, would be 62 GB (15,488 numbers of 4 bytes each); studies keep what they "
+        f"{hours * 60 / 1000:.1f} minutes of a thousand. In shards of 64 networks that are {1e6 / 64:,.0f} shards. "
+        "Their parameters, if they were kept, would be 62 GB (15,488 numbers of 4 bytes each); studies keep what they "
         "measure, a few numbers a network."
     )
 
