@@ -135,12 +135,15 @@ def growth(base: float, most: int) -> tuple[list[str], float]:
         rows.append((f"{members}", f"{seconds * 1e3:.1f}", f"{(held - base) / MEGA:.0f}"))
     head = "networks in the stack", "ms an update of one", "MB"
     parts.append("## Members: `resnet8-16`, minibatches of 32 of 2,000 colour images\n\n" + table(head, rows))
-    rows = []
+    rows, times = [], []
     for examples in (1000, 10_000, 100_000, 1_000_000):
         seconds, held = alone(update, "mlp-4x64", 16, examples, (1, 40), 64, 25)
+        times.append(seconds)
         rows.append((f"{examples:,}", f"{seconds * 1e6:.0f}", f"{(held - base) / MEGA:.0f}"))
     head = "examples", "µs an update of one", "MB"
-    said = "Data are held once a process; picking minibatches slows down when they outgrow its caches."
+    said = (
+        f"Data are held once a process; an update takes {times[-1] / times[0]:.1f} times as long with the most of them."
+    )
     parts.append(f"## Examples: `mlp-4x64`, 16 networks\n\n{table(head, rows)}\n\n{said}")
     rows = []
     for width in (16, 32, 64, 128, 256, 512):
@@ -160,8 +163,8 @@ def overhead(counts: Sequence[int]) -> list[str]:
             rows.append((f"{count:,}", str(workers), f"{seconds * 1e3:.1f}", f"{held / MEGA:.0f}"))
     head = "shards", "processes", "ms a shard", "MB of the driver"
     limit = (
-        f"A shard costs {seconds * 1e3:.1f} ms beyond its work, once there are many: shards of a second or more lose "
-        "nothing to being shards. Few are dominated by starting workers."
+        f"Once there are many, a shard costs {seconds * 1e3:.1f} ms beyond its work, {seconds:.1%} of one that takes a "
+        "second."
     )
     one, two = together(1), together(2)
     said = (

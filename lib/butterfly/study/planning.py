@@ -29,7 +29,6 @@ from butterfly import curvature, evaluate, models, train
 from butterfly.data import DataError
 from butterfly.models import Drop, Model, Tensors, keep, overlook
 from butterfly.stack import blocks
-from butterfly.strict import ParameterError
 from butterfly.study import folders, notebooks, profiles, reproduce, runs
 from butterfly.study.runs import Compute, Shard
 from butterfly.study.store import Config, Store
@@ -121,6 +120,7 @@ class _Meter:
     steps: dict = field(default_factory=dict)  # by model, batch size and company: seconds an update of one network
 
     def go_on(self) -> None:
+        """Stop here if this has taken too long."""
         if self.late:
             raise _LateError
 
@@ -247,9 +247,12 @@ def _forward(meter: _Meter, original: Callable) -> Callable:
         if see is not overlook:
             meter.idle = True
             one = {name: value.detach()[:1] for name, value in p.items()}
+
             # Activations of all networks on all examples could fill the memory: one zero stands for all.
-            zeros = lambda h: h.new_zeros(()).expand(*x.shape[:2], *h.shape[2:])  # noqa: E731
-            original(model, one, x.detach()[:1, :1], keep, lambda name, h: see(name, zeros(h)))
+            def show(name: str, h: Tensor) -> None:
+                see(name, h.new_zeros(()).expand(*x.shape[:2], *h.shape[2:]))
+
+            original(model, one, x.detach()[:1, :1], keep, show)
             meter.idle = False
         blank = _blank(answers, x)
         if graph:  # so that there is a gradient
@@ -358,10 +361,7 @@ def plans(
     profile: str, changes: str = "", only: str = "", jobs: int = 1, report: Callable[[str], None] = lambda line: None
 ) -> Iterator[Plan]:
     """What every notebook of a profile costs, gone through in `jobs` processes."""
-    there = [topic for topic in profiles.sections(profile) if topic != reproduce.INDEX]
-    chosen = [topic for topic in there if only in ("", topic[:2])]
-    if not chosen:
-        raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits. It has: {' '.join(there)}")
+    chosen = reproduce.chosen(profile, only)
     asked = {topic: _shards(topic, profile, changes) for topic in chosen}  # what is misspelt is found here
     with runs.workers(jobs) as pool:
         for place, (topic, shards) in enumerate(asked.items(), start=1):

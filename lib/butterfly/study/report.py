@@ -77,8 +77,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
     if found:
         shaky, sets = elsewhere.shaky(claims, found), ", ".join(found)
         judged = sum(elsewhere.held(c, found)[1] > 1 for c in claims)
-        some = f"{judged} of the claims (those with a number in the last column)"
-        what = "The claims" if judged == len(claims) else some
+        part = f"{judged} of the claims (those with a number in the last column)"
+        what = "The claims" if judged == len(claims) else part
         told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged)
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")

@@ -110,12 +110,13 @@ def _topics(profile: str) -> list[str]:
     return [topic for topic in folders.topics() if topic != INDEX and topic in profiles.sections(profile)]
 
 
-def _chosen(profile: str, only: str) -> list[str]:
+def chosen(profile: str, only: str) -> list[str]:
     """The notebooks of a profile, or the one whose number is `only`."""
-    chosen = [topic for topic in _topics(profile) if only in ("", topic[:2])]
-    if not chosen:
-        raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits, such as 01")
-    return chosen
+    there = _topics(profile)
+    found = [topic for topic in there if only in ("", topic[:2])]
+    if not found:
+        raise ParameterError(f"params/{profile}.yaml has no notebook {only}; use two digits. It has: {' '.join(there)}")
+    return found
 
 
 def _make(jobs: list[Job], profile: str, device: str | None, changes: str) -> None:
@@ -323,10 +324,10 @@ def _turned(ours: list[Claim], theirs: list[Claim]) -> set[str]:
 def judged(profile: str, only: str = "") -> list[Claim]:
     """Every claim of a profile, or of its one notebook `only`, computed where that is missing, without figures."""
     found: list[Claim] = []
-    chosen = _chosen(profile, only)
+    topics = chosen(profile, only)
     _choose_executor(profile)
-    for place, topic in enumerate(chosen, start=1):
-        print(f"{topic} ({profile}): notebook {place} of {len(chosen)}", file=sys.stderr, flush=True)
+    for place, topic in enumerate(topics, start=1):
+        print(f"{topic} ({profile}): notebook {place} of {len(topics)}", file=sys.stderr, flush=True)
         this = job(topic, profile)
         found += this.study.judge(this.params, this.study.run(this.params))
     return sorted(found, key=lambda claim: claim.id)
@@ -342,7 +343,7 @@ def reference(profile: str, only: str = "") -> None:
     the others stays. Then LEDGER.md and the table of the README are made anew.
     """
     source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
-    topics = _chosen(profile, only)
+    topics = chosen(profile, only)
     claims = registration.judged(whole(profile, topics), profile)
     made = (name for topic in topics for name in facts[topic]["files"])
     names = [name for name in made if name.endswith((".png", ".csv", ".parquet", ".md"))]
