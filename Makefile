@@ -3,6 +3,7 @@
 PROFILE ?= laptop
 JOBS    ?=
 EXECUTOR ?=
+GRAPHS ?=
 DEVICE  ?=
 SET     ?=
 DAYS    ?= 30
@@ -16,10 +17,11 @@ TORCH   := torch==2.13.0
 HASHES  ?= yes
 
 # What users give is text: make does not expand it, and the shell sees it only inside quotes.
-$(foreach name,PROFILE JOBS EXECUTOR DEVICE SET DAYS KILLS RATE,$(eval override $(name) := $$(value $(name))))
+$(foreach name,PROFILE JOBS EXECUTOR GRAPHS DEVICE SET DAYS KILLS RATE,$(eval override $(name) := $$(value $(name))))
 export PROFILE DEVICE SET DAYS KILLS RATE
 export BUTTERFLY_JOBS := $(value JOBS)
 export BUTTERFLY_EXECUTOR := $(value EXECUTOR)
+export BUTTERFLY_GRAPHS := $(value GRAPHS)
 # One thread a process; processes are what is scaled.
 export OMP_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
@@ -40,7 +42,7 @@ DRIVE := $(BIN)/python -m butterfly
 help: ## explain every target (this text)
 	@echo "How neural networks train: a companion. Targets:"
 	@awk -F ':.*## ' '/^[a-zN%0-9-]+:.*## / {sub("%", "NN", $$1); printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo 'Settings: PROFILE=laptop|gpu|paper|yours  SET="recipe.lr=0.1 seeds=5"  DEVICE=cpu|cuda  JOBS=2  EXECUTOR=local|dask:ADDRESS|slurm:FILE  PYTHON=python3.11  TORCH_INDEX=URL'
+	@echo 'Settings: PROFILE=laptop|gpu|paper|yours  SET="recipe.lr=0.1 seeds=5"  DEVICE=cpu|cuda  GRAPHS=1  JOBS=2  EXECUTOR=local|dask:ADDRESS|slurm:FILE  PYTHON=python3.11  TORCH_INDEX=URL'
 
 env: $(READY) ## make the environment in .venv (about 3 minutes, once)
 

@@ -12,6 +12,7 @@ def run(topic: str, number: int, packed: bytes) -> Any:
     from distributed import get_worker
     from distributed.protocol.pickle import loads
 
+    from butterfly import replay
     from butterfly.strict import UserError
 
     worker = get_worker()
@@ -25,4 +26,5 @@ def run(topic: str, number: int, packed: bytes) -> Any:
         function, args, kwargs = loads(packed)
     except (ImportError, AttributeError) as error:
         raise UserError(f"worker {worker.name} has another checkout or environment: {error}") from None
-    return function(*args, **kwargs)
+    with replay.asked():
+        return function(*args, **kwargs)

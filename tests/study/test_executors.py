@@ -19,7 +19,7 @@ import pytest
 import torch
 from pydantic import Field
 
-from butterfly import registry, remote
+from butterfly import registry, remote, replay
 from butterfly.evaluate import evaluate
 from butterfly.streams import generator
 from butterfly.strict import ParameterError, UserError
@@ -266,6 +266,16 @@ def test_a_worker_with_several_threads_is_refused(tmp_path):
         with pytest.raises(UserError, match=r"has 2 threads, .*start workers with --nthreads 1"):
             collected(tmp_path, shards(2), f"dask:{own.scheduler_address}")
         executors.close()
+
+
+@pytest.mark.parametrize("asked", ["1", ""])
+def test_graphs_are_replayed_where_they_are_asked_for(asked, monkeypatch):
+    monkeypatch.setenv(replay.VARIABLE, asked)
+    monkeypatch.setenv("BUTTERFLY_JOBS", "1")
+    runs_of = sys.modules["butterfly.train"]
+    with executors.opened("cpu", 1, print):
+        assert (runs_of._Run is replay._Run) == bool(asked)
+    assert runs_of._Run is not replay._Run
 
 
 def test_other_data_are_refused_by_name(monkeypatch):

@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import Field
 
-from butterfly import remote
+from butterfly import remote, replay
 from butterfly.strict import ParameterError, Strict, UserError, close_to
 from butterfly.study import folders, identity, runs
 
@@ -78,8 +78,10 @@ def opened(device: str, count: int, report: Report) -> Iterator[Executor | None]
     Nobody is asked for workers before a shard is submitted.
     """
     kind, what = chosen(os.environ.get(VARIABLE, ""))
+    graphs = replay.asked()
     if kind == "processes" and width(device, count) == 1:
-        yield None
+        with graphs:
+            yield None
         return
     executor = runs.workers(width(device, count)) if kind == "processes" else Cluster(kind, what, device, report)
     with executor:
