@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from butterfly import curvature, models, train
+from butterfly import curvature, kernel, models, train
 from butterfly.papers.altintas2025 import butterfly_effect, ensembles
+from butterfly.papers.pezeshki2023 import environments, twins
 from butterfly.strict import ParameterError
 from butterfly.study import notebooks, planning, profiles, runs
 from butterfly.study.planning import Cost, Plan
@@ -64,6 +65,94 @@ def test_nothing_is_trained_and_all_is_as_it_was(shard, monkeypatch):
 def test_what_takes_too_long_is_said_to_be_unknown(shard):
     found = planning.trial(shard.compute, shard.config, limit=0.01)
     assert found.lacking == "more than 0.01 s to go through"
+
+
+def test_of_a_run_that_takes_too_long_all_updates_are_counted(shard):
+    whole = planning.trial(shard.compute, shard.config, PATIENT)
+    seen = []
+
+    def late(bench):
+        def stop(now):
+            seen.append(now.step)
+            raise planning._LateError
+
+        look = train.Observer("stop", stop, frozenset([10]))
+        train.train(bench.model, bench.task, bench.recipe, [0, 1], observers=[look])
+
+    found = planning.trial(late, shard.config, PATIENT)
+    assert seen == [10]
+    assert (found.updates, found.networks) == (2 * 60, 2)
+    assert found.lacking
+    assert not whole.lacking
+
+
+def test_of_a_loop_of_ones_own_that_takes_too_long_all_updates_are_counted(shard):
+    def loop(until):
+        def compute(bench):
+            theta = bench.model.init([0, 1])
+            x, state = bench.task.x[:8].expand(2, 8, *bench.task.input_shape), [torch.zeros_like(theta)]
+            for step in range(bench.recipe.steps):
+                if step == until:
+                    raise planning._LateError
+                slope = bench.model.gradient(theta, x, lambda logits: logits.square().sum())
+                twins.descend(bench.recipe, step, theta, state, slope)
+
+        return compute
+
+    whole = planning.trial(loop(None), shard.config, PATIENT)
+    part = planning.trial(loop(10), shard.config, PATIENT)
+    assert (whole.updates, whole.networks, whole.lacking) == (2 * 60, 2, "")
+    assert (part.updates, part.networks, part.flop) == (whole.updates, 2, pytest.approx(whole.flop))
+    assert part.lacking
+
+
+def test_gradients_of_ones_own_are_counted(shard):
+    def loop(bench):
+        theta, x = torch.zeros(3, 64), torch.ones(3, 5, 64)
+        state = [torch.zeros_like(theta)]
+        for step in range(bench.recipe.steps):
+            leaf = theta.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(torch.bmm(x, leaf[..., None]).square().sum(), leaf)
+            twins.descend(bench.recipe, step, theta, state, slope)
+
+    found = planning.trial(loop, shard.config, PATIENT)
+    assert (found.updates, found.networks, found.lacking) == (3 * 60, 3, "")
+    assert found.flop == (60 - 1) * 3 * 2 * (2 * 5 * 64)  # the first is not watched
+
+
+def test_loops_of_ones_own_are_counted(monkeypatch):
+    params = environments.Params(**{**environments.Params().model_dump(), "steps": 20})
+    shard = next(s for s in environments.study.shards(params) if s.compute is environments.measure)
+    found = planning.trial(shard.compute, shard.config, PATIENT)
+    rows, original = [], train.descend
+    monkeypatch.setattr(twins, "descend", lambda *given: (rows.append((given[1], len(given[2]))), original(*given)))
+    runs.work(shard.compute, shard.config)
+    assert found.lacking == ""
+    assert found.updates == sum(count for _, count in rows) > 0
+    assert found.networks == sum(count for step, count in rows if not step)
+
+
+def test_kernels_are_counted_and_not_computed(monkeypatch):
+    """Of ten networks on twenty examples: every output's gradient, and its product with every other."""
+
+    def looks(bench):
+        model = models.build("cnn-2x4", bench.task.input_shape, bench.task.classes)
+        grams.update(kernel.gram_by_layer(model, model.init(range(10)), bench.task.x[:20]))
+        grams["trace"] = kernel.gram(model, model.init(range(10)), bench.task.x[:20], trace=True)
+        sizes["P"], sizes["C"] = model.layout.count, model.classes
+
+    monkeypatch.setattr(kernel, "_jacobian", None)
+    config, grams, sizes = (
+        ensembles.study.shards(ensembles.Params(steps=60, seeds=2, seeds_per_shard=2))[0].config,
+        {},
+        {},
+    )
+    found = planning.trial(looks, config, PATIENT)
+    assert found.lacking == ""
+    trace = grams.pop("trace")
+    assert (trace.shape, set(map(np.shape, grams.values()))) == ((10, 20, 20), {(10, 20 * sizes["C"], 20 * sizes["C"])})
+    products = 2 * 10 * 20**2 * sizes["P"] * (sizes["C"] ** 2 + sizes["C"])
+    assert products < found.flop < 2 * products
 
 
 def test_what_takes_too_long_leaves_all_as_it_was():

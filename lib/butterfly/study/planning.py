@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from butterfly import curvature, evaluate, models, train
+from butterfly import curvature, evaluate, kernel, models, tangent, train
 from butterfly.data import DataError
 from butterfly.models import Drop, Model, Tensors, keep, overlook
 from butterfly.stack import blocks
@@ -61,16 +61,18 @@ def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
     """Go through one shard with networks that do nothing, for `limit` seconds at most."""
     runs.prepare()
     meter, began, graphs = _Meter(), time.process_time(), torch.is_grad_enabled()
-    with _installed(meter), _limited(limit, meter), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # statistics of networks that are all alike
-        try:
+    try:
+        with _installed(meter), _limited(limit, meter), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # statistics of networks that are all alike
             compute(runs.Bench(config))
-        except _LateError:
-            meter.cost.lacking = f"more than {limit:g} s to go through"
-        except Exception as error:  # what nothing was learned by may be refused further on
-            meter.cost.lacking = f"ended early: {type(error).__name__}"
-        finally:
-            torch.set_grad_enabled(graphs)  # whatever was stopped on its way in or out of `no_grad`
+    except _LateError:
+        meter.cost.lacking = f"more than {limit:g} s to go through"
+        meter.finish()
+    except Exception as error:  # what nothing was learned by may be refused further on
+        meter.cost.lacking = f"ended early: {type(error).__name__}"
+    finally:
+        meter.watched()
+        torch.set_grad_enabled(graphs)  # whatever was stopped on its way in or out of `no_grad`
     rest = time.process_time() - began - meter.probed
     return replace(meter.cost, seconds=meter.cost.seconds + rest)
 
@@ -84,6 +86,8 @@ def _limited(seconds: float, meter: "_Meter") -> Iterator[None]:
     """
 
     def late(number: int, frame: FrameType | None) -> None:
+        if meter.over:
+            return
         if meter.late or number == signal.SIGALRM:
             raise _LateError
         meter.late = True
@@ -95,6 +99,7 @@ def _limited(seconds: float, meter: "_Meter") -> Iterator[None]:
     try:
         yield
     finally:
+        meter.over = True
         for timer, _, _ in timers:
             signal.setitimer(timer, 0)
         for handler, number in before:
@@ -116,8 +121,18 @@ class _Meter:
     probed: float = 0.0  # seconds that went into timing
     idle: bool = False  # while something is computed for its time
     late: bool = False  # once this has taken too long
+    over: bool = False  # once it need not be stopped any more
+    ahead: tuple[int, float, float] = (0, 0.0, 0.0)  # updates that the last run is to make yet, and what one costs
+    so_far: tuple[float, float] = (
+        0.0,
+        0.0,
+    )  # FLOP and seconds at the last update of a loop that is not that of `train`
+    watch: FlopCounterMode | None = None  # counts what such a loop computes between its first two updates
+    gradients: dict = field(default_factory=dict)  # by shape: FLOP of a gradient that such a loop computes by itself
     forwards: dict = field(default_factory=dict)  # by model: FLOP and seconds an example, answers of one
-    steps: dict = field(default_factory=dict)  # by model, batch size and company: seconds an update of one network
+    steps: dict = field(
+        default_factory=dict
+    )  # by model, batch size and company, or by shape: seconds an update of one network
 
     def go_on(self) -> None:
         """Stop here if this has taken too long."""
@@ -164,15 +179,39 @@ class _Meter:
             self.steps[key] = seconds / len(few.members)
             x = run.data.x[None, :batch]
             self.passes(run.model, _original(type(run.model).forward), run.model.layout.tensors(run.theta[:1]), x, 0)
-        flop = self.forwards[run.model][1] * (1 + BACKWARD) * batch * count
-        self.cost.flop += flop
-        self.cost.seconds += self.steps[key] * count
-        self.cost.updates += count
+        flop = self.forwards[run.model][1] * (1 + BACKWARD) * batch
+        self.count(count, flop, self.steps[key])
+        self.ahead = count * (run.recipe.steps - step - 1), flop, self.steps[key]
         if not run._ready or run._ready[-1].rows.stop != count:  # the first, or the first after a fork
             block = max(own.seen.count for own in run._blocks())
             working = 4 * block * (batch * run.model.activations + run.theta.shape[1])
             kept = sum(map(_bytes, (run.theta, *run.state, *vars(run.data).values())))
             self.cost.bytes = max(self.cost.bytes, self.base + kept + working)
+
+    def count(self, updates: int, flop: float, seconds: float) -> None:
+        """Count updates of single networks, each of so many operations and seconds."""
+        self.cost.updates += updates
+        self.cost.flop += updates * flop
+        self.cost.seconds += updates * seconds
+
+    def look_ahead(self, networks: int, updates: int) -> None:
+        """Expect as many more updates, each of which costs what was spent since the one before."""
+        before = self.so_far
+        self.so_far = self.cost.flop, self.cost.seconds + time.process_time() - self.probed
+        flop, seconds = ((now - then) / networks for now, then in zip(self.so_far, before, strict=True))
+        self.ahead = networks * updates, flop, seconds
+
+    def watched(self) -> float:
+        """Stop watching what is computed; how many operations it was."""
+        watch, self.watch = self.watch, None
+        if watch is None:
+            return 0.0
+        watch.__exit__(None, None, None)
+        return watch.get_total_flops()
+
+    def finish(self) -> None:
+        """Count what is left of the run under way, as if no twin were made any more and nobody looked."""
+        self.count(*self.ahead)
 
 
 def _bytes(value: Any) -> int:
@@ -227,9 +266,11 @@ def _places() -> list[tuple[Any, str]]:
         found += [(kind, name) for name in ("forward", "gradient") if name in vars(kind)]
     found += [(models.module, "stack_of"), (evaluate, "_parts")]
     found += [(train._Run, name) for name in ("update", "fork", "__init__")]
-    product = curvature.hessian_product
-    users = [m for name, m in sorted(sys.modules.items()) if name.startswith("butterfly.")]
-    return found + [(m, "hessian_product") for m in users if vars(m).get("hessian_product") is product]
+    found += [(kernel, "_of_jacobians")]
+    for name, home in (("hessian_product", curvature), ("descend", train)):
+        users = [m for own, m in sorted(sys.modules.items()) if own.startswith("butterfly.") and m is not tangent]
+        found += [(m, name) for m in users if vars(m).get(name) is getattr(home, name)]
+    return found
 
 
 def _original(function: Callable) -> Callable:
@@ -289,6 +330,25 @@ def _product(meter: _Meter, original: Callable) -> Callable:
     return hessian_product
 
 
+def _kernels(meter: _Meter, original: Callable) -> Callable:
+    def of_jacobians(
+        model: Model, theta: Tensor, x: Tensor, trace: bool, by_layer: bool
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Gradients of every output, once for each example: a device short of memory computes some again."""
+        if meter.idle:
+            yield from original(model, theta, x, trace, by_layer)
+            return
+        size = x.shape[1] * (1 if trace else model.classes)
+        alike = torch.eye(size).to(theta).expand(len(theta), size, size)
+        names = kernel.layers(model.layout) if by_layer else {"": []}
+        p, forward = model.layout.tensors(theta), _original(type(model).forward)
+        meter.passes(model, forward, p, x, 1 + BACKWARD * model.classes)
+        meter.cost.flop += 2 * len(theta) * size**2 * model.layout.count * (model.classes if trace else 1)
+        yield from ((name, alike.clone()) for name in names)
+
+    return of_jacobians
+
+
 def _made(meter: _Meter, original: Callable) -> Callable:
     """A module of one's own is tried out before it becomes an architecture."""
 
@@ -304,6 +364,34 @@ def _made(meter: _Meter, original: Callable) -> Callable:
 
 def _update(meter: _Meter, original: Callable) -> Callable:
     return lambda run, step: original(run, step) if meter.idle else meter.update(run, original, step)
+
+
+def _descend(meter: _Meter, original: Callable) -> Callable:
+    """An update in a loop that is not that of `train`."""
+
+    def descend(
+        recipe: train.Recipe, step: int, theta: Tensor, state: Sequence[Tensor], gradient: Tensor, start: int = 0
+    ) -> None:
+        if meter.idle:
+            original(recipe, step, theta, state, gradient, start)
+            return
+        meter.go_on()
+        count, key, watched = len(theta), (theta.shape, recipe.optimizer), meter.watched()
+        if key not in meter.steps:
+            own = theta.clone(), [slot.clone() for slot in state], gradient.clone()
+            _, seconds = meter.timed(lambda: original(recipe, step, *own, start))
+            meter.steps[key] = seconds / count
+        if watched and meter.cost.flop == meter.so_far[0]:  # what `Model.gradient` computes is counted there
+            meter.gradients[key] = watched / count
+        meter.cost.networks += count * (step == start)
+        meter.cost.bytes = max(meter.cost.bytes, meter.base + sum(map(_bytes, (theta, *state, gradient))))
+        meter.count(count, meter.gradients.get(key, 0.0), meter.steps[key])
+        meter.look_ahead(count, recipe.steps - step - 1)
+        if step == start and key not in meter.gradients:
+            meter.watch = FlopCounterMode(display=False)
+            meter.watch.__enter__()
+
+    return descend
 
 
 def _begin(meter: _Meter, original: Callable) -> Callable:
@@ -335,8 +423,18 @@ def _in_parts(meter: _Meter, original: Callable) -> Callable:
     return parts
 
 
-_STAND_INS = {"_parts": _in_parts, "forward": _forward, "gradient": _gradient, "hessian_product": _product,
-              "stack_of": _made, "update": _update, "fork": _fork, "__init__": _begin}  # fmt: skip
+_STAND_INS = {
+    "_parts": _in_parts,
+    "forward": _forward,
+    "gradient": _gradient,
+    "hessian_product": _product,
+    "_of_jacobians": _kernels,
+    "stack_of": _made,
+    "update": _update,
+    "descend": _descend,
+    "fork": _fork,
+    "__init__": _begin,
+}
 
 
 # --- a profile -------------------------------------------------------------------------------------------------------
