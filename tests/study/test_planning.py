@@ -107,17 +107,25 @@ def test_of_a_loop_of_ones_own_that_takes_too_long_all_updates_are_counted(shard
 
 
 def test_gradients_of_ones_own_are_counted(shard):
-    def loop(bench):
-        theta, x = torch.zeros(3, 64), torch.ones(3, 5, 64)
-        state = [torch.zeros_like(theta)]
-        for step in range(bench.recipe.steps):
-            leaf = theta.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(torch.bmm(x, leaf[..., None]).square().sum(), leaf)
-            twins.descend(bench.recipe, step, theta, state, slope)
+    def loop(*widths):
+        def compute(bench):
+            thetas = [torch.zeros(3, width) for width in widths]
+            states = [[torch.zeros_like(theta)] for theta in thetas]
+            for step in range(bench.recipe.steps):
+                for theta, state in zip(thetas, states, strict=True):
+                    leaf, x = theta.detach().requires_grad_(), torch.ones(3, 5, theta.shape[1])
+                    (slope,) = torch.autograd.grad(torch.bmm(x, leaf[..., None]).square().sum(), leaf)
+                    twins.descend(bench.recipe, step, theta, state, slope)
 
-    found = planning.trial(loop, shard.config, PATIENT)
+        return compute
+
+    each = 3 * 2 * (2 * 5)  # three networks; forward and backward; products and sums of five examples, by width
+    found = planning.trial(loop(64), shard.config, PATIENT)
     assert (found.updates, found.networks, found.lacking) == (3 * 60, 3, "")
-    assert found.flop == (60 - 1) * 3 * 2 * (2 * 5 * 64)  # the first is not watched
+    assert found.flop == (60 - 1) * each * 64  # the first is not watched
+    found = planning.trial(loop(64, 32), shard.config, PATIENT)
+    assert (found.updates, found.networks, found.lacking) == (2 * 3 * 60, 6, "")
+    assert found.flop == (60 - 1) * each * 64 + 60 * each * 32
 
 
 def test_loops_of_ones_own_are_counted(monkeypatch):

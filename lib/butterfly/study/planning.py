@@ -387,7 +387,7 @@ def _descend(meter: _Meter, original: Callable) -> Callable:
         meter.cost.bytes = max(meter.cost.bytes, meter.base + sum(map(_bytes, (theta, *state, gradient))))
         meter.count(count, meter.gradients.get(key, 0.0), meter.steps[key])
         meter.look_ahead(count, recipe.steps - step - 1)
-        if step == start and key not in meter.gradients:
+        if step - start < 2:  # loops may take turns, so that the next gradient is another's
             meter.watch = FlopCounterMode(display=False)
             meter.watch.__enter__()
 
