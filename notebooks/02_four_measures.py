@@ -10,10 +10,11 @@
 #
 # **In short**: twins kicked at the start answer nearly as differently as strangers (X03 supported), but the barrier
 # between them is lower (X03b supported). Distance explains most of it, also among twins that were kicked at one time
-# (B12c supported). Weight matching does not lower the barrier of twins, with AdamW either (B13b contradicted), since
-# the initial weights that they share keep their units in order (B14c supported); where weight decay forgets those, it
-# does (B13i supported). Residual networks on 2,000 images of CIFAR-10 (profile `cifar`) tell the same: twins answer nearly
-# as differently as strangers (X03@cifar supported), behind a lower barrier (X03b@cifar supported).
+# (B12c supported, though not under all instruction sets). Weight matching does not lower the barrier of twins, with
+# AdamW either (B13b contradicted), since the initial weights that they share keep their units in order (B14c
+# supported); where weight decay forgets those, it does (B13i supported). Residual networks on 2,000 images of CIFAR-10
+# (profile `cifar`) tell the same: twins answer nearly as differently as strangers (X03@cifar supported), behind a lower
+# barrier (X03b@cifar supported).
 #
 # - *Weight matching* (Ainsworth et al. 2023) permutes the hidden units of the twin so that its weights come as close to
 #   the parent's as a local search finds, which begins with the units as they are: one layer at a time is a linear
@@ -205,14 +206,15 @@ study.show("e", figures.layers)
 study.show("f", figures.anchors)
 
 # %% [markdown]
-# The first explanation falls: between strangers, weight matching does lower the barrier (B13g supported). So does the second:
-# from a random order it finds the units of twins again (B14b supported, B14c supported). The third stands. Without weight
-# decay, trained networks hold their initial weights whole (the column `kept` of the table), and what they learned beside
-# them would pair most units otherwise (B14d supported, B14e supported). Where weight decay has taken most of the initial
-# weights away, units of twins have changed places, and aligning them removes part of the barrier, with SGD as with AdamW
-# (B13h supported, B13i supported). The optimiser was the wrong suspect. Two things are left open. Part of the barrier
-# remains after alignment, and weight matching also does more between strangers once weights decay: there the initial
-# weights, which they do not share, are noise that hides which units match.
+# The first explanation falls: between strangers, weight matching does lower the barrier (B13g supported, though not
+# under all instruction sets). So does the second: from a random order it finds the units of twins again (B14b
+# supported, B14c supported). The third stands. Without weight decay, trained networks hold their initial weights whole
+# (the column `kept` of the table), and what they learned beside them would pair most units otherwise (B14d supported,
+# B14e supported). Where weight decay has taken most of the initial weights away, units of twins have changed places,
+# and aligning them removes part of the barrier, with SGD as with AdamW (B13h supported, B13i supported). The optimiser
+# was the wrong suspect. Two things are left open. Part of the barrier remains after alignment, and weight matching also
+# does more between strangers once weights decay: there the initial weights, which they do not share, are noise that
+# hides which units match.
 #
 # The authors' own plots fit: with SGD, the ratio of the barrier after weight matching to that before, read off them, is
 # about 0.7 to 0.95 in the arm with weight decay, which sums up to 1 there, and 0.8 to 1.15 in the arm without.
@@ -232,9 +234,9 @@ study.verdicts()
 # trained networks are surer of their answers than they are right, and pay for it in test loss; halfway between two of
 # them the answers are less sure, and what the path loses by errors it wins back by modesty. Then with one temperature
 # for the whole path, at which the ends are as sure as they should be, the barrier on test data must be higher. It is,
-# by a little (B21c supported); but half of the gap is not made up for (B21d contradicted), and with SGD the same
-# temperature makes the barrier lower (B21e contradicted). So modesty is a small part of the answer; most of the gap is
-# unexplained.
+# by a little (B21c supported, though not under all instruction sets); but half of the gap is not made up for (B21d
+# contradicted), and with SGD the same temperature makes the barrier lower (B21e contradicted). So modesty is a small
+# part of the answer; most of the gap is unexplained.
 #
 # Whether an exponential or a power of the distance describes it better is not decided (B12b inconclusive): a
 # correlation as high as that of B12 does not tell the two apart.

@@ -12,9 +12,10 @@
 # **In short**: on digits, aligning two networks through a third costs much of what alignment gains (P09 supported),
 # less so the wider they are (P09b supported). Aligned jointly, the widest networks are as well connected as pairs that
 # are aligned directly, to a point of error (X12 supported); and that makes up for most of what a third network costs
-# (X12b supported). In residual networks on CIFAR-10 (profile `cifar`, widths of 8 and 16) a third network costs little
-# (P09@cifar contradicted): aligned directly, such narrow networks are already far apart, with half of all images or more
-# wrong on the way. Joint alignment makes up for most of it there as well (X12b@cifar supported).
+# (X12b supported, though not under all instruction sets). In residual networks on CIFAR-10 (profile `cifar`, widths of
+# 8 and 16) a third network costs little (P09@cifar contradicted): aligned directly, such narrow networks are already
+# far apart, with half of all images or more wrong on the way. Joint alignment makes up for most of it there as well
+# (X12b@cifar supported).
 #
 # - Groups of networks; a group is one unit for the statistics, since its pairs share networks.
 # - *Directly*: weight matching of the one to the other. *Through a third*: both are matched to a third network, and compared

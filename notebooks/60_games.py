@@ -13,9 +13,10 @@
 # games with curvature, drawn at random: on most of them updates by turns are more stable (NM01c supported), and the
 # more a game turns, the lower is its best momentum (NM03d supported). On games that are not zero-sum, turns are the
 # worse choice more often (NM01d contradicted). A small GAN covers a little more of a ring of Gaussians with negative
-# momentum (NM04 supported); that is more than a matter of the length of steps (NM04c supported), and that positive
-# momentum harms it is not seen for sure (NM04b inconclusive). As an instrument, a kick gives the spectral radius over a
-# whole play (NM05b supported), but not in its first twentieth, where decay comes out too fast (NM05d contradicted).
+# momentum (NM04 supported, though not under all instruction sets); that is more than a matter of the length of steps
+# (NM04c supported, though not under all instruction sets), and that positive momentum harms it is not seen for sure
+# (NM04b inconclusive). As an instrument, a kick gives the spectral radius over a whole play (NM05b supported), but not
+# in its first twentieth, where decay comes out too fast (NM05d contradicted).
 #
 # Of the paper there was at hand the abstract; its text and figures at second hand. What is claimed of the bilinear game is
 # mathematics: here it is checked, not found. What is found is how far it carries: to games drawn at random, to noise, to a GAN.
