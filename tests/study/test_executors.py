@@ -389,11 +389,12 @@ def test_a_file_of_jobs_is_read_strictly(tmp_path, line, message):
 @pytest.mark.parametrize(("kind", "word"), [("slurm", "#SBATCH"), ("pbs", "#PBS")])
 def test_jobs_ask_for_what_the_file_says(kind, word, monkeypatch):
     monkeypatch.setenv("BUTTERFLY_DATA", "/a folder/data")
+    monkeypatch.setenv(replay.VARIABLE, "1")
     asked = executors.Jobs.of(str(EXAMPLE))
     with asked.cluster(kind) as cluster:
         script = cluster.job_script()
     lines = script.splitlines()
-    for setting in ("PYTHONHASHSEED=0", "OMP_NUM_THREADS=1", "BUTTERFLY_DATA='/a folder/data'"):
+    for setting in ("PYTHONHASHSEED=0", "OMP_NUM_THREADS=1", "BUTTERFLY_GRAPHS=1", "BUTTERFLY_DATA='/a folder/data'"):
         assert f"export {setting}" in lines
     (command,) = (line for line in lines if "dask_worker" in line)
     for words in ("--nthreads 1 ", "--memory-limit 3.73GiB ", "--nworkers 4 ", "--nanny "):

@@ -125,7 +125,8 @@ class Jobs(Strict):
     def cluster(self, kind: str) -> Any:
         """A cluster without jobs: its scheduler is part of this program."""
         settings = {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        settings |= {name: os.environ[name] for name in identity._CHOICES if name in os.environ}
+        handed_on = (*identity._CHOICES, replay.VARIABLE)
+        settings |= {name: os.environ[name] for name in handed_on if name in os.environ}
         if data := os.environ.get("BUTTERFLY_DATA"):
             settings["BUTTERFLY_DATA"] = os.path.abspath(data)
         own = self.model_dump(mode="json", exclude={"jobs", "job_script_prologue"}, exclude_none=True)
