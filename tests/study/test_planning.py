@@ -68,7 +68,6 @@ def test_what_takes_too_long_is_said_to_be_unknown(shard):
 
 
 def test_of_a_run_that_takes_too_long_all_updates_are_counted(shard):
-    whole = planning.trial(shard.compute, shard.config, PATIENT)
     seen = []
 
     def late(bench):
@@ -83,7 +82,6 @@ def test_of_a_run_that_takes_too_long_all_updates_are_counted(shard):
     assert seen == [10]
     assert (found.updates, found.networks) == (2 * 60, 2)
     assert found.lacking
-    assert not whole.lacking
 
 
 def test_of_a_loop_of_ones_own_that_takes_too_long_all_updates_are_counted(shard):
