@@ -181,6 +181,26 @@ def test_what_takes_too_long_leaves_all_as_it_was():
     assert reached
 
 
+def test_an_import_is_not_stopped(tmp_path, monkeypatch):
+    """Half a module would be found by whatever imports it next."""
+    (tmp_path / "slow_module.py").write_text(
+        "import time\nbegan = time.process_time()\nwhile time.process_time() < began + 0.5:\n    pass\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    found = []
+
+    def imports(bench):
+        import slow_module
+
+        found.append(slow_module.whole)
+        while True:
+            pass
+
+    config = ensembles.study.shards(ensembles.Params(steps=60, seeds=2, seeds_per_shard=2))[0].config
+    assert planning.trial(imports, config, limit=0.05).lacking == "more than 0.05 s to go through"
+    assert found == [True]
+
+
 def test_activations_of_many_networks_take_no_memory():
     def looks(bench):
         theta = bench.model.init(range(100)) * 1.0

@@ -82,11 +82,13 @@ def _limited(seconds: float, meter: "_Meter") -> Iterator[None]:
     """Stop after so many seconds of work, or five times as long where most of it is waiting.
 
     That is, at the next thing to count: stopped anywhere else, a library may be left half changed for the trials that
-    follow. Only what waits, or counts nothing for twice as long again, is stopped where it is.
+    follow. Only what waits, or counts nothing for twice as long again, is stopped where it is, unless it imports.
     """
 
     def late(number: int, frame: FrameType | None) -> None:
         if meter.over:
+            return
+        if _imports(frame):  # next time
             return
         if meter.late or number == signal.SIGALRM:
             raise _LateError
@@ -104,6 +106,13 @@ def _limited(seconds: float, meter: "_Meter") -> Iterator[None]:
             signal.setitimer(timer, 0)
         for handler, number in before:
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported."""
+    while frame is not None and frame.f_code.co_filename != "<frozen importlib._bootstrap>":
+        frame = frame.f_back
+    return frame is not None
 
 
 @cache
