@@ -7,9 +7,10 @@
 # language models the picture was mixed. The text of the paper was not at hand here: these statements come from summaries
 # of it, and the recipes from the released code.
 #
-# **In short**: pretraining helps here (X76 supported), and a short one makes fine-tuning more stable (B17d supported);
-# a long one makes it less so (B17 contradicted), but not if its weight matrices are shrunk back (X70 supported). Dropout
-# masks that twins do not share part them without any kick (B19c supported).
+# **In short**: pretraining helps here (X76 supported, though not under all instruction sets), and a short one makes
+# fine-tuning more stable (B17d supported, though not under all instruction sets); a long one makes it less so (B17
+# contradicted), but not if its weight matrices are shrunk back (X70 supported). Dropout masks that twins do not share part
+# them without any kick (B19c supported).
 #
 # - *Pretraining and fine-tuning.* A network learns MNIST-1D but for a hundred examples of each class, and is copied at
 #   several checkpoints. Each copy gets a new last layer, drawn from a stream of its own, and learns 500 of the examples that

@@ -6,9 +6,10 @@
 # paper has measured this; here every such difference gets a size, in the same units as the kicks of the other notebooks,
 # and all claims are ours. Noise that was meant to be matched and is not is measured in the same way.
 #
-# **In short**, for the processor of the reference run: another instruction set (X31 supported) or another order of the
-# examples in a minibatch (X32 supported) ends in another valley. Both are worth less than a kick of a millionth of the
-# weights (X34 supported), bfloat16 more (X35 supported), unmatched dropout more than a thousandth (X36 supported).
+# **In short**, for the processor of the reference run: another instruction set (X31 supported, though not under all
+# instruction sets: a processor confined to the plainest has no other) or another order of the examples in a minibatch (X32
+# supported) ends in another valley. Both are worth less than a kick of a millionth of the weights (X34 supported), bfloat16
+# more (X35 supported), unmatched dropout more than a thousandth (X36 supported).
 #
 # - *The ruler.* In float64, twins are kicked at the start with Gaussian kicks of known sizes, and their distance from
 #   the parent is read soon after (at `early` percent of training). Any two runs of the same seed can be laid on it: the

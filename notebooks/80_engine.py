@@ -14,9 +14,10 @@
 #
 # **In short**: on one thread of this machine a stack trains small networks three to five times as fast as a plain loop
 # (EN01 supported), and a figure of a thousand in half the time of a compiled loop (EN04 supported). The plain program,
-# first batched by `vmap` and then compiled, is faster still (EN01d supported): a stack spends more than half of its
-# time outside its matrix products (EN03 contradicted). All ways agree on an update; in float32, rounding has led every
-# network elsewhere by the end of a training (EN02c supported).
+# first batched by `vmap` and then compiled, is a little faster still (EN01d supported, though not under all instruction
+# sets): a stack spends more than half of its time outside its matrix products (EN03 contradicted, though not under all
+# instruction sets). All ways agree on an update; in float32, rounding has led every network elsewhere by the end of a
+# training (EN02c supported).
 #
 # - *A plain loop*: `torch.nn`, `backward()`, `torch.optim.SGD`, one network after another.
 # - *Compiled*: one update of one network as a function (gradient by `torch.func.grad`, momentum, new weights), given to
@@ -101,7 +102,9 @@ study.show("a", figures.contest)
 # worse of the two). Batching alone does as much for the one, and far more for the other (EN01b). They remedy different things:
 # batching asks for the same piece of work once for many networks, compiling joins small pieces of work of one update. Together
 # they beat our stack (EN01d), whose gradient is written out by hand for the perceptron, but of which nothing is joined. So far
-# the compiler, told nothing but the plain program, holds its own.
+# the compiler, told nothing but the plain program, holds its own. Where the processor is confined to narrower vectors (AVX2,
+# SSE; see the ledger), it loses by a few percent: products then take a larger part of a stack's time (EN03), and what a
+# compiler can join a smaller one.
 #
 # ## (b) Do they compute the same?
 #
