@@ -30,6 +30,7 @@ def test_a_claim_holds_under_as_many_sets_as_agree():
     kept = {"AVX2": other(found, B01="inconclusive"), "SSE": other(found, B01="contradicted", B02="inconclusive")}
     assert [elsewhere.held(c, kept) for c in found] == [(3, 3), (1, 3), (2, 3)]
     assert elsewhere.shaky(found, kept) == {"B01", "B02"}
+    assert elsewhere.turned(found, kept) == ["B01"]
     assert elsewhere.held(line("B99"), kept) == (1, 1)
     assert elsewhere.shaky(found, {}) == set()
 
@@ -117,6 +118,9 @@ def test_shaky_verdicts_decide_nothing_in_the_readme_and_are_marked_in_the_ledge
     text = report.ledger_text(found)
     assert next(row for row in text.splitlines() if row.startswith(f"| {first.id} |")).endswith("| 1 of 2 |")
     assert f"{len(found) - 1} of {len(found)} verdicts are the same" in text
+    assert "contradicted under another: none." in text
+    kept["AVX2"][first.id]["verdict"] = "contradicted"
+    assert f"contradicted under another: {first.id}." in report.ledger_text(found)
 
 
 def test_one_notebook_is_judged_beside_what_is_kept_of_the_others(kept, monkeypatch):

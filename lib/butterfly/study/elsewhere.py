@@ -75,6 +75,12 @@ def shaky(claims: Sequence[Claim], found: Found) -> set[str]:
     return {claim.id for claim in claims for same, of in [held(claim, found)] if same < of}
 
 
+def turned(claims: Sequence[Claim], found: Found) -> list[str]:
+    """The claims that are supported under one set and contradicted under another."""
+    verdicts = {c.id: {c.verdict, *(rows[c.id]["verdict"] for rows in found.values() if c.id in rows)} for c in claims}
+    return [id for id, own in verdicts.items() if own >= {"supported", "contradicted"}]
+
+
 def most(claims: Sequence[Claim], found: Found) -> tuple[float, int]:
     """How many claims depart from the reference under another set on average, and how many may by chance elsewhere.
 

@@ -79,7 +79,8 @@ def ledger_text(claims: Sequence[Claim]) -> str:
         judged = sum(elsewhere.held(c, found)[1] > 1 for c in claims)
         part = f"{judged} of the claims (those with a number in the last column)"
         what = "The claims" if judged == len(claims) else part
-        told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged)
+        turned = ", ".join(elsewhere.turned(claims, found)) or "none"
+        told += _ELSEWHERE.format(what=what, sets=sets, same=judged - len(shaky), count=judged, turned=turned)
     parts = [_HEAD.format(**_machine(), summary=ledger.summary(claims), told=told)]
     parts.append(f"## Seeds and data\n\n{_DATA}\n{seeds_and_data(claims)}\n")
     for paper, topics in rooms().values():
@@ -200,7 +201,7 @@ _ELSEWHERE = """
 
 {what} were judged again on the same seeds under other instruction sets ({sets}),
 which round differently: {same} of {count} verdicts are the same under all; one that is not counts as inconclusive in
-the README.
+the README. Supported under one and contradicted under another: {turned}.
 """
 
 _OTHER = """## Profile `{profile}`: the same claims on other data and networks
