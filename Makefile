@@ -116,6 +116,9 @@ compare: $(READY) ## hold the ledger of PROFILE against the reference run, in wo
 register: $(READY) ## explore, and write down every claim before the run that counts
 	@$(DRIVE) register --profile "$$PROFILE"
 
+register-%: $(READY) ## explore one notebook, and write its claims down beside those of the others
+	@$(DRIVE) register --only "$*"
+
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"
 

@@ -34,7 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--only", default="", help="the two digits of one notebook")
     command.add_argument("--rate", default="10", help="TFLOP/s that a GPU sustains on stacks of networks")
     commands.add_parser("build").add_argument("topics", nargs="*", help="notebooks to build (default: all)")
-    commands.add_parser("register").add_argument("--profile", default="laptop")
+    command = commands.add_parser("register")
+    command.add_argument("--profile", default="laptop")
+    command.add_argument("--only", default="", help="the two digits of one notebook")
     commands.add_parser("report")
     commands.add_parser("clean-runs").add_argument("--days", type=float, default=30.0)
     return parser
@@ -125,7 +127,7 @@ def _register(given: argparse.Namespace) -> int:
     from butterfly.study import registration, reproduce
 
     if given.profile == registration.CONFIRMATION:
-        registration.write(reproduce.judged(registration.EXPLORATION))
+        registration.write(reproduce.judged(registration.EXPLORATION, given.only), given.only)
     else:
         registration.also(given.profile)
     print(f"{registration.file(given.profile).name} is in figures/reference; commit it before 'make figures'")

@@ -71,6 +71,26 @@ def test_nothing_is_registered_that_was_not_explored(written):
         registration.write(written[1:])
 
 
+def test_one_notebook_is_registered_beside_what_was_written_of_the_others(written, monkeypatch):
+    monkeypatch.setattr(registration, "_studied", lambda: ["22_network_paths", "23_chaos_paths"])
+    more = [*explored("22_network_paths"), *written]
+    registration.write(more)
+    file = folders.FIGURES / "reference" / "registered.json"
+    before, same = json.loads(file.read_text()), registration.digest
+    monkeypatch.setattr(registration, "digest", lambda topic: f"{same(topic)} edited")
+    again = [dataclasses.replace(claim, n=99) for claim in explored("22_network_paths")]
+    registration.write(again, "22")
+    after = json.loads(file.read_text())
+    changed = {row["id"]: row["n explored"] for row in after["claims"] if row not in before["claims"]}
+    assert changed == {claim.id: 99 for claim in again}
+    assert [row["id"] for row in after["claims"]] == [row["id"] for row in before["claims"]]
+    assert after["studies"]["22_network_paths"]["code"].endswith("edited")
+    assert after["studies"]["23_chaos_paths"] == before["studies"]["23_chaos_paths"]
+    assert {claim.id: claim.n for claim in registration.exploration().values()} == {
+        claim.id: 99 if claim.notebook == "22_network_paths" else 8 for claim in more
+    }
+
+
 def test_seeds_that_were_looked_at_are_refused(written, monkeypatch):
     params, values = registration._parameters("23_chaos_paths")
     fresh = params.model_copy(update={"first_seed": 0})

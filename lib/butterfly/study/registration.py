@@ -27,10 +27,15 @@ EXPLORATION, CONFIRMATION = "exploration", "laptop"
 FIRST = 1_000_000  # seeds from here on are kept for confirmation
 
 
-def write(explored: Sequence[Claim]) -> None:
-    """Keep the ledger of the exploration, and register every claim of every study; `UserError` where one is missing."""
+def write(explored: Sequence[Claim], only: str = "") -> None:
+    """Keep the ledger of the exploration, and register every claim of every study; `UserError` where one is missing.
+
+    `only` is the number of the one notebook that was explored: what was written of the others stays.
+    """
+    others = [claim for claim in exploration().values() if only not in ("", claim.notebook[:2])]
+    explored = sorted([*others, *explored], key=lambda claim: claim.id)
     before = {claim.id: claim for claim in explored}
-    text = _registered(CONFIRMATION)
+    text = _registered(CONFIRMATION, only)
     for row in text["claims"]:
         claim = before.get(row["id"])
         if claim is None:
@@ -46,11 +51,17 @@ def also(profile: str) -> None:
     _write(profile, _registered(profile))
 
 
-def _registered(profile: str) -> dict[str, Any]:
-    """What is to be written down of every study of a profile."""
+def _registered(profile: str, only: str = "") -> dict[str, Any]:
+    """What is to be written down of every study of a profile, or of one, beside what was of the others."""
     rows, studies = [], {}
+    kept = registered(profile)
+    written = {row["id"]: row for row in kept.get("claims", [])}
     for topic in (topic for topic in _studied() if topic in profiles.sections(profile)):
         study, (params, _) = notebooks.study(topic), _parameters(topic, profile)
+        if only not in ("", topic[:2]) and topic in kept.get("studies", {}):
+            studies[topic] = kept["studies"][topic]
+            rows += [written[row["id"]] for row in study.asked(params) if row["id"] in written]
+            continue
         if params.first_seed < FIRST:
             raise UserError(f"params/{profile}.yaml, {topic}: first_seed is below {FIRST}; seeds were looked at")
         studies[topic] = {"code": digest(topic), "parameters": params.model_dump(mode="json")}
