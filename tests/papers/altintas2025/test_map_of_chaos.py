@@ -1,5 +1,7 @@
 """Notebook 09: cells seen at one loss against plain training, durations and scores by hand, and claims either way."""
 
+import copy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from butterfly.papers.altintas2025.map_of_chaos import AXES, LENGTH, PLANES, Cel
 from butterfly.papers.altintas2025.twins import BARRIER
 from butterfly.perturb import Kick, expected_norm
 from butterfly.strict import ParameterError
-from butterfly.study import Tables
+from butterfly.study import Tables, runs
 from butterfly.study.claims import possible
 from butterfly.train import Fork, Observer, learning_rate, train
 from tests.conftest import verdicts
@@ -58,6 +60,24 @@ def test_every_twin_is_there_once_and_controls_are_the_same(results):
     assert twins.groupby("cell").size().value_counts().to_dict() == {10: 6, 6: 1}
     assert twins.end_predicted[twins.kind == "gaussian"].notna().mean() > 0.9
     assert set(results["kinks"].kind) == {"control", "gaussian"}
+
+
+def test_what_diverged_alike_does_not_differ():
+    lost, far = float("nan"), float("inf")
+    parents = torch.tensor([[1.0, 2.0], [lost, far], [lost, 2.0], [1.0, 2.0]])
+    twins = torch.tensor([[1.0, 2.5], [lost, far], [1.0, 2.0], [lost, 2.0]])
+    found = map_of_chaos.largest_differences(twins, parents)
+    assert found[:2].tolist() == [0.5, 0.0]
+    assert found[2:].isnan().all()
+
+
+def test_controls_of_networks_that_diverge_are_the_same():
+    shard = study.shards(TINY)[0]
+    config = copy.deepcopy(shard.config)
+    config["setting"]["recipe"]["lr"] = 1e12
+    found = map_of_chaos.twins(runs.Bench(config))
+    assert np.isnan(found["end_distance"]).all()
+    assert (found["largest_difference"][found["size"] == 0] == 0).all()
 
 
 @pytest.mark.parametrize(("axes", "changes", "scale"), [(("scale and units", 0.5, "GELU"), {}, 0.5),

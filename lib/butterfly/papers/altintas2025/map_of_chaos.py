@@ -251,7 +251,7 @@ def twins(bench: Bench) -> Arrays:
     run = train(bench.model, bench.task, bench.recipe, seeds, forks, watching, init=init)
 
     loss = evaluate(bench.model, run.theta[: len(seeds)], bench.task.sample.x, bench.task.sample.y)[0]
-    differs = (run.theta[len(seeds) :] - run.theta[parent_rows(run.members)]).abs().amax(1)
+    differs = largest_differences(run.theta[len(seeds) :], run.theta[parent_rows(run.members)])
     return {
         "seed": np.array([seed for seed, _, _ in kicked]),
         "time": np.array([time for _, time, _ in kicked]),
@@ -265,6 +265,12 @@ def twins(bench: Bench) -> Arrays:
         **{f"level_{name}": values for name, values in eye.at_level.items()},
         **{f"end_{name}": values for name, values in eye.at_end.items()},
     }
+
+
+def largest_differences(twins: torch.Tensor, parents: torch.Tensor) -> torch.Tensor:
+    """Between the weights `[K, P]` of twins and parents, `[K]`; weights that are lost in both are no difference."""
+    alike = (twins == parents) | (twins.isnan() & parents.isnan())
+    return (twins - parents).abs().masked_fill(alike, 0.0).amax(1)
 
 
 def _tangent(bench: Bench, starts: list[tuple[int, float]]) -> Tangent | None:
