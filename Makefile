@@ -117,7 +117,7 @@ register: $(READY) ## explore, and write down every claim before the run that co
 	@$(DRIVE) register --profile "$$PROFILE"
 
 register-%: $(READY) ## explore one notebook, and write its claims down beside those of the others
-	@$(DRIVE) register --only "$*"
+	@$(DRIVE) register --profile "$$PROFILE" --only "$*"
 
 reference: $(READY) ## keep the figures of PROFILE as the reference run; make LEDGER.md and the README's table
 	@$(DRIVE) reference --profile "$$PROFILE"

@@ -129,7 +129,8 @@ def _register(given: argparse.Namespace) -> int:
     if given.profile == registration.CONFIRMATION:
         registration.write(reproduce.judged(registration.EXPLORATION, given.only), given.only)
     else:
-        registration.also(given.profile)
+        reproduce.chosen(given.profile, given.only)  # refuses a notebook that the profile does not have
+        registration.also(given.profile, given.only)
     print(f"{registration.file(given.profile).name} is in figures/reference; commit it before 'make figures'")
     return 0
 

@@ -32,8 +32,9 @@ def write(explored: Sequence[Claim], only: str = "") -> None:
 
     `only` is the number of the one notebook that was explored: what was written of the others stays.
     """
-    others = [claim for claim in exploration().values() if only not in ("", claim.notebook[:2])]
-    explored = sorted([*others, *explored], key=lambda claim: claim.id)
+    if only:
+        others = [claim for claim in exploration().values() if claim.notebook[:2] != only]
+        explored = sorted([*others, *explored], key=lambda claim: claim.id)
     before = {claim.id: claim for claim in explored}
     text = _registered(CONFIRMATION, only)
     for row in text["claims"]:
@@ -46,19 +47,19 @@ def write(explored: Sequence[Claim], only: str = "") -> None:
     _write(CONFIRMATION, text)
 
 
-def also(profile: str) -> None:
+def also(profile: str, only: str = "") -> None:
     """Register the claims of another profile: the same, on data and networks of which nothing was explored."""
-    _write(profile, _registered(profile))
+    _write(profile, _registered(profile, only))
 
 
 def _registered(profile: str, only: str = "") -> dict[str, Any]:
     """What is to be written down of every study of a profile, or of one, beside what was of the others."""
     rows, studies = [], {}
-    kept = registered(profile)
+    kept = registered(profile) if only else {}
     written = {row["id"]: row for row in kept.get("claims", [])}
     for topic in (topic for topic in _studied() if topic in profiles.sections(profile)):
         study, (params, _) = notebooks.study(topic), _parameters(topic, profile)
-        if only not in ("", topic[:2]) and topic in kept.get("studies", {}):
+        if topic[:2] != only and topic in kept.get("studies", {}):
             studies[topic] = kept["studies"][topic]
             rows += [written[row["id"]] for row in study.asked(params) if row["id"] in written]
             continue
