@@ -94,6 +94,17 @@ def test_equal_ledgers_are_equal(kept, capsys):
     assert "All verdicts equal" in capsys.readouterr().out
 
 
+def test_what_was_found_of_a_claim_goes_with_its_numbers():
+    before = claims(4, low=float("nan"))
+    changes = [{}, {"verdict": "inconclusive"}, {"estimate": 1.0000000001}, {"statement": "in other words"}]
+    now = [dataclasses.replace(c, **change) for c, change in zip(before, changes, strict=True)]
+    found = {"AVX2": other(before), "SSE": other(before[:2])}
+    assert {name: list(rows) for name, rows in elsewhere.still(found, before, now).items()} == {
+        "AVX2": ["B00", "B03"], "SSE": ["B00"]
+    }  # fmt: skip
+    assert elsewhere.still(found, [], now) == {"AVX2": {}, "SSE": {}}
+
+
 def test_a_damaged_file_is_explained(kept):
     (folders.reference("mine") / "elsewhere.json").write_text("[1]")
     with pytest.raises(UserError, match="damaged"):

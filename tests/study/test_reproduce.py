@@ -16,7 +16,7 @@ import pytest
 from butterfly import SOURCES, registry
 from butterfly.__main__ import main
 from butterfly.strict import UserError
-from butterfly.study import Params, folders, intervals, ledger, profiles, reproduce
+from butterfly.study import Params, elsewhere, folders, intervals, ledger, profiles, reproduce
 from butterfly.study.identity import Program, reach
 from tests import toy
 from tests.study.test_identity import BEFORE, ROOTS
@@ -213,17 +213,19 @@ def test_one_notebook_of_the_reference_is_replaced_beside_the_others(made, monke
     there = [replace(other, notebook="30_noise_minima"), replace(gone, notebook="23_chaos_paths")]
     ledger.write(old / "claims.json", there)
     (old / "machine.json").write_text(json.dumps({"notebooks": {"30_noise_minima": {"commit": "earlier"}}}))
+    elsewhere.write(old, {"SSE": {id: {"verdict": "inconclusive", "estimate": 1.0} for id in ("CP02", "FM01")}})
     with pytest.raises(UserError, match="no notebook 99; use two digits"):
         reproduce.reference("mine", "99")
     reproduce.reference("mine", "23")
     assert {path.name for path in old.iterdir()} == {
-        "23_a_by_time.png", "23_a_by_time.csv", "30_a_flatness.png", "claims.json", "machine.json"
+        "23_a_by_time.png", "23_a_by_time.csv", "30_a_flatness.png", "claims.json", "elsewhere.json", "machine.json"
     }  # fmt: skip
     assert [(c.id, c.notebook) for c in ledger.read(old / "claims.json")] == [
         ("CP01", "23_chaos_paths"), ("FM01", "30_noise_minima")
     ]  # fmt: skip
     commits = {t: f["commit"] for t, f in json.loads((old / "machine.json").read_text())["notebooks"].items()}
     assert commits["30_noise_minima"] == "earlier" != commits["23_chaos_paths"]
+    assert {name: list(rows) for name, rows in elsewhere.read("mine").items()} == {"SSE": ["FM01"]}
 
 
 def test_nothing_is_removed_before_its_successor_is_there(made, monkeypatch):

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from scipy import stats
@@ -47,8 +48,13 @@ def compute(profile: str, only: str = "") -> None:
             raise UserError(f"under {name} it ended with code {code}; finished shards are kept, run the same again")
         found = {c.id: {"verdict": c.verdict, "estimate": c.estimate} for c in ledger.read(file)}
         kept[name] = {id: row for id, row in {**before.get(name, {}), **found}.items() if id in ids}
-    text = json.dumps(kept, indent=1, sort_keys=True).replace("NaN", "null")
-    write_whole(folders.reference(profile) / "elsewhere.json", f"{text}\n".encode())
+    write(folders.reference(profile), kept)
+
+
+def write(folder: Path, found: Found) -> None:
+    """Keep what was found in the folder of a reference, whole or not at all."""
+    text = json.dumps(found, indent=1, sort_keys=True).replace("NaN", "null")
+    write_whole(folder / "elsewhere.json", f"{text}\n".encode())
 
 
 def read(profile: str) -> Found:
@@ -62,6 +68,17 @@ def read(profile: str) -> Found:
         }
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{file} is damaged ({error}); take it back from git") from None
+
+
+def still(found: Found, before: Sequence[Claim], now: Sequence[Claim]) -> Found:
+    """What was found of the claims that are now, to the last digit, what they were before."""
+    same = {_numbers(c) for c in before} & {_numbers(c) for c in now}
+    ids = {id for id, *_ in same}
+    return {name: {id: row for id, row in rows.items() if id in ids} for name, rows in found.items()}
+
+
+def _numbers(claim: Claim) -> tuple[str, ...]:
+    return claim.id, claim.verdict, *map(repr, (claim.estimate, claim.low, claim.high))  # as text NaN is NaN
 
 
 def held(claim: Claim, found: Found) -> tuple[int, int]:

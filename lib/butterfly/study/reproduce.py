@@ -340,7 +340,8 @@ def reference(profile: str, only: str = "") -> None:
     """Keep the results of a profile as the reference that ships with the repository; the old one goes last.
 
     They must be whole and made from what is there now. `only` is the number of one notebook: what the reference has of
-    the others stays. Then LEDGER.md and the table of the README are made anew.
+    the others stays, and so do verdicts under other instruction sets of claims that did not change. Then LEDGER.md and
+    the table of the README are made anew.
     """
     source, kept, facts = folders.results(profile), folders.reference(profile), _facts(profile)
     topics = chosen(profile, only)
@@ -351,9 +352,9 @@ def reference(profile: str, only: str = "") -> None:
         topic for topic in _reference_facts(profile) if only and topic in _topics(profile) and topic not in topics
     ]
     staying = [path for topic in others for path in kept.glob(f"{topic[:2]}_*")]
-    if others:
-        claims = sorted([*claims, *(c for c in ledger.read(kept / "claims.json") if c.notebook in others)],
-                        key=lambda claim: claim.id)  # fmt: skip
+    before = ledger.read(kept / "claims.json") if (kept / "claims.json").exists() else []
+    claims = sorted([*claims, *(c for c in before if c.notebook in others)], key=lambda claim: claim.id)
+    found = elsewhere.still(elsewhere.read(profile), before, claims)
     with (
         alone(kept.parent),
         tempfile.TemporaryDirectory(dir=kept.parent, prefix=".reference.", suffix=".part") as aside,
@@ -363,6 +364,8 @@ def reference(profile: str, only: str = "") -> None:
         for path in [*(source / name for name in names), *staying]:
             shutil.copy(path, new / path.name)
         ledger.write(new / "claims.json", claims)
+        if any(found.values()):
+            elsewhere.write(new, found)
         machine = _machine()
         by = {name: machine[name] for name in ("processor", "commit")}
         own = {t: {k: v for k, v in facts[t].items() if k not in _WHAT} | by for t in topics}
