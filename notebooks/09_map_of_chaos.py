@@ -14,12 +14,13 @@
 # more stable; its text was not at hand. These claims (MC03 to MC06) are the paper's, all others are our own.
 #
 # **In short**: the network in the middle is chaotic early (MC01 supported) and calm late (MC01b supported). Every axis of the
-# map has a slope, most of them steep: figure (a). What makes the chaos is not the linear instability of training, which
-# alone would leave twins close together (MC13c supported). Smooth twins end where their tangents say (MC13 supported), ReLU
-# twins a thousand times further apart (MC13b supported), because of their kinks: in float64, a twin kicked by 1e-12 meets no
-# flip of a unit in all of training and never leaves its tangent (MC14b supported), while one that meets a flip leaves it
-# there (MC14 supported). So the growth of tangents does not tell which trainings are chaotic (MC11 contradicted), and
-# barriers do not fall on one curve against it (MC12 contradicted).
+# map has a slope, most of them steep, but that of the warm-up, which changes with the last digits of arithmetic (MC06
+# inconclusive): figure (a). What makes the chaos is not the linear instability of training, which alone would leave twins
+# close together (MC13c supported). Smooth twins end where their tangents say (MC13 supported), ReLU twins a thousand times
+# further apart (MC13b supported), because of their kinks: in float64, a twin kicked by 1e-12 meets no flip of a unit in all
+# of training and never leaves its tangent (MC14b supported), while one that meets a flip leaves it there (MC14 supported). So
+# the growth of tangents does not tell which trainings are chaotic (MC11 contradicted), and barriers do not fall on one curve
+# against it (MC12 contradicted).
 #
 # - A **barrier** is how much the training loss rises on the straight line between twin and parent (notebook 01).
 # - It is read **at equal loss**: when the parent's training loss first falls to one common level, the same for all cells.
