@@ -62,7 +62,7 @@ $(READY): pyproject.toml requirements.lock
 figures: $(READY) ## regenerate every figure and claim of PROFILE that is out of date, then compare with the reference
 	@$(DRIVE) figures --profile "$$PROFILE" --device "$$DEVICE" --set "$$SET"
 
-figure-%: $(READY) ## one notebook's figures, for example: make figure-01
+figure-%: $(READY) ## one notebook's figures and verdicts, for example: make figure-01
 	@$(DRIVE) figures --profile "$$PROFILE" --device "$$DEVICE" --set "$$SET" --only "$*"
 
 plan: $(READY) ## what PROFILE would cost, nothing trained: networks, FLOP, memory, time here and on a GPU
@@ -110,7 +110,7 @@ atlas: $(READY) ## train what the site's atlas of examples shows, and write book
 claims: $(READY) ## print the ledger of PROFILE as a table
 	@$(DRIVE) claims --profile "$$PROFILE"
 
-compare: $(READY) ## hold the ledger of PROFILE against the reference run, in words
+compare: $(READY) ## hold what ran of PROFILE against the reference run, in words
 	@$(DRIVE) compare --profile "$$PROFILE"
 
 register: $(READY) ## explore, and write down every claim before the run that counts

@@ -47,23 +47,28 @@ def _figures(given: argparse.Namespace) -> int:
 
     reproduce.figures(given.profile, given.device or None, given.changes, given.only)
     folder = profiles.folder(given.profile, given.changes)
-    if not given.only and not given.changes:
-        _claims(given)
-        reproduce.compare(given.profile)
+    _tell(folder, given.only)
+    if not given.changes:
+        reproduce.compare(given.profile, given.only)
     print(f"Figures, their data and claims.json are in figures/{folder}/")
     return 0
 
 
 def _claims(given: argparse.Namespace) -> int:
-    """Print the ledger as a table."""
+    _tell(given.profile)
+    return 0
+
+
+def _tell(folder: str, only: str = "") -> None:
+    """Print the ledger of a folder of figures, or of its one notebook `only`, as a table."""
     from butterfly.study import ledger, reproduce
 
-    found = reproduce.gathered(given.profile)
+    if not (found := reproduce.gathered(folder, only)):
+        return
     rows = ledger.table(found)
     rows["claim"] = [textwrap.shorten(text, 84, placeholder=" ...") for text in rows["claim"]]
     print(rows.to_string(index=False))
     print(ledger.summary(found))
-    return 0
 
 
 def _compare(given: argparse.Namespace) -> int:

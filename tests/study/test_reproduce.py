@@ -61,6 +61,8 @@ def test_a_paper_runs_end_to_end_and_only_what_is_out_of_date(project):
     assert done.returncode == 0, done.stderr
     assert "99_small_steps (mine): notebook 1 of 1" in done.stderr
     assert "shard 2/2 done" in done.stderr
+    assert "T01 A smaller step ends lower" in done.stdout
+    assert "no reference run of profile 'mine' to compare with" in done.stdout
     folder = project / "figures" / "mine"
     made = {path.name for path in folder.iterdir()}
     assert {"99_a_losses.png", "99_a_losses.pdf", "99_a_losses.csv", "99_small_steps.ipynb", "claims.json"} <= made
@@ -105,6 +107,8 @@ def test_a_profile_stands_on_another_and_the_command_line_on_both(project):
     for line in ("steps = 40", "seeds = 2", 'recipe = {\\"lr\\": 0.05}'):
         assert line in notebook
     assert not (project / "figures" / "more").exists()
+    assert "T01 A smaller step ends lower" in done.stdout
+    assert "reference" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,16 @@ def read(profile: str) -> Found:
         raise UserError(f"{file} is damaged ({error}); take it back from git") from None
 
 
+def of(claims: Iterable[Claim], found: Found) -> Found:
+    """What was found of some claims."""
+    ids = {c.id for c in claims}
+    return {name: {id: row for id, row in rows.items() if id in ids} for name, rows in found.items()}
+
+
 def still(found: Found, before: Sequence[Claim], now: Sequence[Claim]) -> Found:
     """What was found of the claims that are now, to the last digit, what they were before."""
-    same = {_numbers(c) for c in before} & {_numbers(c) for c in now}
-    ids = {id for id, *_ in same}
-    return {name: {id: row for id, row in rows.items() if id in ids} for name, rows in found.items()}
+    numbers = {_numbers(c) for c in before}
+    return of((c for c in now if _numbers(c) in numbers), found)
 
 
 def _numbers(claim: Claim) -> tuple[str, ...]:
@@ -101,11 +106,15 @@ def turned(claims: Sequence[Claim], found: Found) -> list[str]:
 def most(claims: Sequence[Claim], found: Found) -> tuple[float, int]:
     """How many claims depart from the reference under another set on average, and how many may by chance elsewhere.
 
-    Where only some were judged under other sets, the others are taken to depart as often.
+    Claims that were not judged under other sets are taken to depart as often as the others. How often that is, is
+    known from so many verdicts only: the bound is one of a beta-binomial count, with Jeffreys' prior of the rate.
     """
     judged = [departs(rows[c.id], c) for rows in found.values() for c in claims if c.id in rows]
-    rate = sum(judged) / len(judged) if judged else 0.0
-    return rate * len(claims), int(stats.binom.ppf(1 - TAIL, len(claims), rate))
+    if not judged:
+        return 0.0, 0
+    did = sum(judged)
+    chance = stats.betabinom(len(claims), did + 0.5, len(judged) - did + 0.5)
+    return did / len(judged) * len(claims), int(chance.ppf(1 - TAIL))
 
 
 def departs(row: Mapping[str, Any], reference: Claim) -> bool:

@@ -270,9 +270,9 @@ def _facts(folder: str) -> dict[str, dict[str, Any]]:
 # --- the ledger ------------------------------------------------------------------------------------------------------
 
 
-def gathered(folder: str) -> list[Claim]:
-    """What the notebooks of a profile claimed so far, by id; notebooks that no longer exist are left out."""
-    parts = _parts(folder)
+def gathered(folder: str, only: str = "") -> list[Claim]:
+    """What the notebooks of a profile, or its one notebook `only`, claimed so far, by id; of those that still exist."""
+    parts = [part for part in _parts(folder) if only in ("", part.name[:2])]
     if not parts:
         raise ParameterError(f"figures/{folder}/ has no claims yet; run 'make figures PROFILE={folder}' first")
     return sorted((claim for part in parts for claim in ledger.read(part)), key=lambda claim: claim.id)
@@ -283,28 +283,36 @@ def _parts(folder: str) -> list[Path]:
     return [file for file in files if file.exists()]
 
 
-def compare(profile: str) -> bool:
-    """Say in words whether a fresh ledger agrees with the reference."""
+def compare(profile: str, only: str = "") -> bool:
+    """Say in words whether a fresh ledger agrees with the reference, in the notebooks that ran or in one of them."""
     reference = folders.reference(profile) / "claims.json"
     if not reference.exists():
         print(f"There is no reference run of profile '{profile}' to compare with.")
         return True
-    ours, theirs, found = gathered(profile), ledger.read(reference), elsewhere.read(profile)
+    ours, kept = gathered(profile, only), ledger.read(reference)
+    if not ours:
+        print("Nothing is claimed, so nothing is compared.")
+        return True
+    ran = {c.notebook for c in ours}
+    theirs = [c for c in kept if c.notebook in ran]
+    found = elsewhere.of(theirs, elsewhere.read(profile))
+    if missing := sorted({c.notebook[:2] for c in kept if c.notebook not in ran and not only}):
+        print(f"Not run here, and not compared: {', '.join(missing)}.")
     unlike, departed = ledger.unlike(ours, theirs), ledger.departures(ours, theirs)
     if not unlike and not departed:
-        print("All verdicts equal those of the reference run, and every estimate lies in its interval.")
+        print(f"All {len(theirs)} verdicts equal those of the reference run, and every estimate lies in its interval.")
         return True
     if unlike:
         print("This run and the reference run judge other claims:", *unlike, sep="\n  ")
-    print(f"Of the {len(theirs)} claims of the reference run, {len(departed)} came out otherwise here.")
-    if not found:
+    print(f"Of {len(theirs)} claims of the reference run, {len(departed)} came out otherwise here.")
+    if not any(found.values()):
         print(*(f"  {id}: {told}" for id, told in departed.items()), sep="\n")
         print("Another machine rounds differently, and this subject amplifies rounding; nobody measured yet how much.")
         return False
     mean, most = elsewhere.most(theirs, found)
     known = sorted(elsewhere.shaky(theirs, found) & departed.keys())
     turned = {c.id for c in ours if c.id in departed} & _turned(ours, theirs) - set(known)
-    print(f"Under other instruction sets {mean:.0f} did on average; up to {most} are to be expected.")
+    print(f"Under other instruction sets {mean:.1f} did on average; up to {most} are to be expected.")
     if known:
         print(f"Known to hang on rounding: {', '.join(known)}.")
     beyond = len(departed) > most
