@@ -242,6 +242,33 @@ def test_what_only_a_gpu_can_do_is_planned_without_one(monkeypatch):
     assert devices == {"cpu"}
 
 
+def test_of_many_kinds_of_shards_some_are_gone_through_and_the_others_cost_what_the_nearest_does(monkeypatch):
+    monkeypatch.setattr(planning.runs, "workers", ThreadPoolExecutor)
+    monkeypatch.setattr(planning, "MOST", 5)
+    told, asked = [], []
+
+    def trial(compute, config):
+        asked.append(config["setting"]["recipe"]["lr"])
+        return Cost(networks=1, flop=1e12)
+
+    monkeypatch.setattr(planning, "trial", trial)
+    rates = ",".join(str(round(0.1 * number, 1)) for number in range(2, 11))
+    changes = f"rates=[{rates}] depths=[4] batch_sizes=[64] widths=[32] warmups=[0.05] scales=[1.0] lengths=[1.0]"
+    (found,) = planning.plans("laptop", changes, "09", report=told.append)
+    assert len(asked) < found.shards == found.networks == found.tflop
+    assert found.note.endswith("kinds of shards were gone through")
+    assert not found.least
+    assert found.note.split()[0] == str(len(asked))
+    assert f"{len(asked)} of " in told[0]
+
+
+def test_the_nearest_of_each_function_is_taken(monkeypatch):
+    monkeypatch.setattr(planning, "MOST", 3)
+    a, b = (lambda bench: {}), (lambda bench: {})
+    assert planning._nearest([a, a, a]) == [0, 1, 2]
+    assert planning._nearest([a, b, a, a, a, a, b]) == [0, 1, 0, 3, 3, 5, 6]
+
+
 def test_what_is_misspelt_is_told_before_anything_is_gone_through():
     told = []
     with pytest.raises(ParameterError, match="'seedz' is not a parameter"):
@@ -257,11 +284,12 @@ def test_a_notebook_that_a_profile_lacks_is_named(only):
 
 def test_the_table_adds_up_and_says_what_does_not_fit():
     small = Plan("01_a", 2, 1, 10, 100, 5.0, 0.5, 120.0)
-    large = Plan("02_b", 1, 0, 5, 50, 20.0, 1e6, 7200.0, "measure: more than 20 s to go through")
+    large = Plan("02_b", 1, 0, 5, 50, 20.0, 1e6, 7200.0, "measure: more than 20 s to go through", True)
     lines = planning.table([small, large], jobs=2, rate=10.0).splitlines()
     assert planning.line(small, 2, 10.0) == "  10 networks, 100 updates, 5.0 TFLOP: 1.0 min here, 0 s on the GPU"
     assert lines[1].split() == ["01_a", "2", "1", "10", "100", "5.0", "0.5", "1.0", "min", "0", "s"]
     assert "2 processes need 2000000.0 GB, there are" in lines[2]
     assert "> 1.0 h" in lines[2]
     assert lines[3].split()[:6] == ["all", "3", "1", "15", "150", "25.0"]
+    assert lines[3].count("> ") == 2
     assert "process" not in lines[1] + lines[3]

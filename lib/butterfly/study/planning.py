@@ -34,6 +34,7 @@ from butterfly.study.runs import Compute, Shard
 from butterfly.study.store import Config, Store
 
 LIMIT = 20.0  # seconds for going through one shard
+MOST = 32  # kinds of shards of one function that are gone through; others are taken to cost what the nearest does
 BACKWARD = 2  # passes that a gradient costs beside the one through the network
 PRODUCT = 6  # passes that a product with the Hessian costs: those of a gradient, each with its derivative
 
@@ -451,7 +452,7 @@ _STAND_INS = {
 
 @dataclass
 class Plan:
-    """What one notebook costs: sums over its shards, of which `stored` are there already; `note` where it is unsure."""
+    """What one notebook costs: sums over its shards, of which `stored` are there; `note` says what is unsure."""
 
     notebook: str
     shards: int = 0
@@ -462,6 +463,7 @@ class Plan:
     gigabytes: float = 0.0  # that a process holds with the largest shard
     seconds: float = 0.0  # of single processes on this machine
     note: str = ""
+    least: bool = False  # it may cost more
 
 
 def plans(
@@ -472,13 +474,19 @@ def plans(
     asked = {topic: _shards(topic, profile, changes) for topic in chosen}  # what is misspelt is found here
     with runs.workers(jobs) as pool:
         for place, (topic, shards) in enumerate(asked.items(), start=1):
-            report(f"{topic}: notebook {place} of {len(chosen)}")
             if isinstance(shards, DataError):
-                yield Plan(topic, note=str(shards))
+                yield Plan(topic, note=str(shards), least=True)
                 continue
             kinds = _kinds(shards)
-            costs = list(pool.map(trial, *zip(*((some[0].compute, some[0].config) for some in kinds), strict=True)))
-            yield _sum(topic, shards, kinds, costs, bool(notebooks.study(topic)._follow))
+            near = _nearest([some[0].compute for some in kinds])
+            tried = sorted(set(near))
+            of = f"{len(tried)} of " if len(tried) < len(kinds) else ""
+            report(f"{topic}: notebook {place} of {len(chosen)}, {of}{len(kinds)} kinds of shards")
+            costs = pool.map(trial, *zip(*((kinds[k][0].compute, kinds[k][0].config) for k in tried), strict=True))
+            found = dict(zip(tried, costs, strict=True))
+            plan = _sum(topic, shards, kinds, [found[k] for k in near], bool(notebooks.study(topic)._follow))
+            gone = f"{of}{len(kinds)} kinds of shards were gone through" if of else ""
+            yield replace(plan, note="; ".join(filter(None, [plan.note, gone])))
 
 
 def _shards(topic: str, profile: str, changes: str) -> Sequence[Shard] | DataError:
@@ -499,6 +507,21 @@ def _kinds(shards: Sequence[Shard]) -> list[list[Shard]]:
     return list(found.values())
 
 
+def _nearest(functions: Sequence[Compute]) -> list[int]:
+    """For each kind of shard the one whose cost it takes.
+
+    That is itself, or, where a function has more than `MOST`, the nearest of so many at equal distances.
+    """
+    near = list(range(len(functions)))
+    for function in set(functions):
+        own = [place for place in near if functions[place] is function]
+        if len(own) > MOST:
+            tried = [round(number * (len(own) - 1) / (MOST - 1)) for number in range(MOST)]
+            for rank, place in enumerate(own):
+                near[place] = own[min(tried, key=lambda other: abs(other - rank))]
+    return near
+
+
 def _sum(topic: str, shards: list[Shard], kinds: list[list[Shard]], costs: list[Cost], more: bool) -> Plan:
     store, each = Store(folders.runs()), [(len(some), cost) for some, cost in zip(kinds, costs, strict=True)]
     unsure = {f"{some[0].compute.__name__}: {cost.lacking}" for some, cost in zip(kinds, costs, strict=True)}
@@ -513,6 +536,7 @@ def _sum(topic: str, shards: list[Shard], kinds: list[list[Shard]], costs: list[
         max((cost.bytes for cost in costs), default=0) / 2**30,
         sum(count * cost.seconds for count, cost in each),
         "; ".join(notes + ["more shards follow from what these find"] * more),
+        bool(notes),
     )
 
 
@@ -524,12 +548,13 @@ _HEAD = ("notebook", "shards", "stored", "networks", "updates", "TFLOP", "GB", "
 def table(found: Sequence[Plan], jobs: int, rate: float) -> str:
     """Plans as lines of text, with their sum: time here in `jobs` processes, and on a GPU of `rate` TFLOP/s."""
     total = Plan("all", *(sum(getattr(p, f) for p in found) for f in ("shards", "stored", "networks")))
+    total.least = any(p.least for p in found)
     total = replace(total, **{f: sum(getattr(p, f) for p in found) for f in ("updates", "tflop", "seconds")})
     total.gigabytes = max((p.gigabytes for p in found), default=0.0)
     memory = psutil.virtual_memory().total / 2**30
     rows = [_HEAD]
     for plan in [*found, total]:
-        least = "> " if plan.note and "follow" not in plan.note.split(";")[0] else ""
+        least = "> " if plan.least else ""
         room = f"{jobs} processes need {jobs * plan.gigabytes:.1f} GB, there are {memory:.1f}"
         note = "; ".join(filter(None, [plan.note, room * (jobs * plan.gigabytes > memory) * (plan is not total)]))
         counts = f"{plan.shards:,}", f"{plan.stored:,}", f"{plan.networks:,}", f"{plan.updates:,.0f}"
