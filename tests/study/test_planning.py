@@ -217,9 +217,11 @@ def test_activations_of_many_networks_take_no_memory():
 
 def test_what_ends_early_is_said_to():
     def fails(bench):
-        raise ZeroDivisionError
+        raise bench["error"]
 
-    assert planning.trial(fails, {}).lacking == "ended early: ZeroDivisionError"
+    assert planning.trial(fails, {"error": ZeroDivisionError()}).lacking == "ended early: ZeroDivisionError"
+    fault = ValueError("model 'a' does\nnot fit")
+    assert planning.trial(fails, {"error": fault}).lacking == "ended early: ValueError: model 'a' does not fit"
 
 
 def test_plans_of_a_profile_add_up_over_shards():

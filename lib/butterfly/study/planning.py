@@ -70,7 +70,8 @@ def trial(compute: Compute, config: Config, limit: float = LIMIT) -> Cost:
         meter.cost.lacking = f"more than {limit:g} s to go through"
         meter.finish()
     except Exception as error:  # what nothing was learned by may be refused further on
-        meter.cost.lacking = f"ended early: {type(error).__name__}"
+        told = " ".join(str(error).split())
+        meter.cost.lacking = f"ended early: {type(error).__name__}{': ' * bool(told)}{told}"
     finally:
         meter.watched()
         torch.set_grad_enabled(graphs)  # whatever was stopped on its way in or out of `no_grad`
@@ -481,7 +482,7 @@ def plans(
             near = _nearest([some[0].compute for some in kinds])
             tried = sorted(set(near))
             of = f"{len(tried)} of " if len(tried) < len(kinds) else ""
-            report(f"{topic}: notebook {place} of {len(chosen)}, {of}{len(kinds)} kinds of shards")
+            report(f"{topic}: notebook {place} of {len(chosen)}, {of}{len(kinds)} kind{'s' * (len(kinds) > 1)} of shards")
             costs = pool.map(trial, *zip(*((kinds[k][0].compute, kinds[k][0].config) for k in tried), strict=True))
             found = dict(zip(tried, costs, strict=True))
             plan = _sum(topic, shards, kinds, [found[k] for k in near], bool(notebooks.study(topic)._follow))
