@@ -481,12 +481,12 @@ def plans(
             kinds = _kinds(shards)
             near = _nearest([some[0].compute for some in kinds])
             tried = sorted(set(near))
-            of = f"{len(tried)} of " if len(tried) < len(kinds) else ""
-            report(f"{topic}: notebook {place} of {len(chosen)}, {of}{len(kinds)} kind{'s' * (len(kinds) > 1)} of shards")
+            part = f"{len(tried)} of {len(kinds)}" if len(tried) < len(kinds) else ""
+            report(f"{topic}: notebook {place} of {len(chosen)}, kinds of shards: {part or len(kinds)}")
             costs = pool.map(trial, *zip(*((kinds[k][0].compute, kinds[k][0].config) for k in tried), strict=True))
             found = dict(zip(tried, costs, strict=True))
             plan = _sum(topic, shards, kinds, [found[k] for k in near], bool(notebooks.study(topic)._follow))
-            gone = f"{of}{len(kinds)} kinds of shards were gone through" if of else ""
+            gone = f"kinds of shards gone through: {part}" * bool(part)
             yield replace(plan, note="; ".join(filter(None, [plan.note, gone])))
 
 
