@@ -389,6 +389,7 @@ def test_a_file_of_jobs_is_read_strictly(tmp_path, line, message):
 @pytest.mark.parametrize(("kind", "word"), [("slurm", "#SBATCH"), ("pbs", "#PBS")])
 def test_jobs_ask_for_what_the_file_says(kind, word, monkeypatch):
     monkeypatch.setenv("BUTTERFLY_DATA", "/a folder/data")
+    monkeypatch.setattr(sys, "executable", "/a folder/bin/python")
     monkeypatch.setenv(replay.VARIABLE, "1")
     asked = executors.Jobs.of(str(EXAMPLE))
     with asked.cluster(kind) as cluster:
@@ -397,6 +398,7 @@ def test_jobs_ask_for_what_the_file_says(kind, word, monkeypatch):
     for setting in ("PYTHONHASHSEED=0", "OMP_NUM_THREADS=1", "BUTTERFLY_GRAPHS=1", "BUTTERFLY_DATA='/a folder/data'"):
         assert f"export {setting}" in lines
     (command,) = (line for line in lines if "dask_worker" in line)
+    assert command.startswith("'/a folder/bin/python' -m ")
     for words in ("--nthreads 1 ", "--memory-limit 3.73GiB ", "--nworkers 4 ", "--nanny "):
         assert words in command
     assert sum(line.startswith(word) for line in lines) >= 4
@@ -425,6 +427,7 @@ def test_jobs_that_a_queue_starts_compute(tmp_path, monkeypatch):
     found = collected(tmp_path / "1", asked, f"slurm:{tmp_path / 'jobs.yaml'}", said)
     executors.close()
     assert "by worker SLURMCluster-0" in said[-1]
+    assert "no worker yet; waiting for one (where jobs end without one, their logs say why)" in said[1]
     assert found == collected(tmp_path / "2", asked, "")
 
 

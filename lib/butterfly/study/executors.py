@@ -133,6 +133,7 @@ class Jobs(Strict):
         exports = [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
         queue = getattr(_imported("dask_jobqueue"), _QUEUES[kind][0])
         prologue = [*exports, *self.job_script_prologue]
+        own.setdefault("python", shlex.quote(sys.executable))  # a word of the job's script, which may hold spaces
         return queue(**own, processes=self.cores, job_script_prologue=prologue, scheduler_options=_NO_PAGES)
 
 
@@ -168,7 +169,8 @@ class Cluster(Executor):
             self._executor = self._client.get_executor(pure=False, resources=self._resources)
             if not self.workers:
                 tag = " with --resources GPU=1" if self._resources else ""
-                self._report(f"there is no worker{tag} yet; waiting for one")
+                jobs = " (where jobs end without one, their logs say why)" * (self._about[0] in _QUEUES)
+                self._report(f"there is no worker{tag} yet; waiting for one{jobs}")
         return self._executor
 
     def _note(self, event: tuple[float, dict[str, Any]]) -> None:
